@@ -1,0 +1,180 @@
+//! Every bound of Swapmeet with its unit and its reason. A value is written once, here.
+
+use std::time::Duration;
+
+// Content
+
+/// Bytes of one verified group. Smaller groups cost hashing speed (1 KiB pieces: a fifth), larger ones lose more to a
+/// wrong byte.
+pub const GROUP_BYTES: u64 = 16 * 1024;
+/// Bytes that a source reads from disk in one go: large enough for the disk, small enough to stay in the cache.
+pub const READ_BLOCK_BYTES: u64 = 1024 * 1024;
+/// Bytes of one slice of work given to a source. Small against a file, large against a round trip.
+pub const SLICE_BYTES: u64 = 16 * 1024 * 1024;
+/// Slices that one source works on at a time: the next is asked before the last one ends.
+pub const SLICES_IN_FLIGHT_MAX: usize = 2;
+/// Files up to this size travel in batches on one stream; larger ones are sliced one by one.
+pub const SMALL_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Bytes asked and not yet received on one batch stream.
+pub const BATCH_BYTES_IN_FLIGHT_MAX: u64 = 8 * 1024 * 1024;
+/// Wants sent and not yet answered on one batch stream.
+pub const BATCH_WANTS_IN_FLIGHT_MAX: usize = 512;
+/// A file larger than this is refused by hash-tree arithmetic (64 PiB leave every product inside `u64`).
+pub const FILE_BYTES_MAX: u64 = 1 << 56;
+/// Ranges in one want: a resumed file with more holes asks in several wants.
+pub const WANT_RANGES_MAX: usize = 256;
+/// Time without a verified group after which a source counts as stalled.
+pub const SOURCE_STALL: Duration = Duration::from_secs(8);
+/// Wrong answers after which a source is dropped for this blob. One is enough: honest sources make none.
+pub const SOURCE_FAULTS_MAX: u32 = 1;
+
+// Wire
+
+/// Bytes of one request to the tracker before it is decoded.
+pub const REQUEST_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of one reply of the tracker before it is decoded.
+pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one frame between members before it is decoded. The largest is a grant for a whole batch.
+pub const PEER_FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Time for one request to arrive whole.
+pub const REQUEST_READ: Duration = Duration::from_secs(20);
+/// Time for a dialer to be greeted by the application on the other side.
+pub const HELLO: Duration = Duration::from_secs(10);
+/// Time a served stream may stand still because its reader takes nothing.
+pub const SERVE_STALL: Duration = Duration::from_secs(60);
+/// Blobs that one grant may name: 32 KiB of hashes.
+pub const GRANT_BLOBS_MAX: usize = 1000;
+/// Life of a grant. Long enough for a large batch to begin, short enough that a leak is worthless.
+pub const GRANT_LIFE: Duration = Duration::from_secs(10 * 60);
+/// Clock difference tolerated where an expiry is checked.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// Entries in one publish request.
+pub const PUBLISH_ENTRIES_MAX: usize = 500;
+/// Entries in one page of a reply. With names of ordinary length a page stays far below the reply limit.
+pub const PAGE_ENTRIES_MAX: usize = 500;
+/// Bytes that a page's texts may hold, so that 500 very long names still fit a reply.
+pub const PAGE_BYTES_MAX: usize = 512 * 1024;
+/// Search hits in one page: nobody scrolls further without refining.
+pub const SEARCH_HITS_MAX: usize = 200;
+/// Sources named for one file.
+pub const SOURCES_MAX: usize = 16;
+/// Addresses that a device may announce, and that a source is listed with.
+pub const ADDRESSES_MAX: usize = 8;
+/// Versions kept in the history of a file.
+pub const VERSIONS_MAX: usize = 32;
+
+// Names
+
+/// Bytes of one name: what every common file system holds.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Bytes of one path in the index.
+pub const PATH_BYTES_MAX: usize = 4096;
+/// Folders within folders.
+pub const PATH_DEPTH_MAX: usize = 64;
+/// Characters of a member's name.
+pub const MEMBER_NAME_CHARS_MIN: usize = 2;
+/// Characters of a member's name: what a column of the member list shows whole.
+pub const MEMBER_NAME_CHARS_MAX: usize = 32;
+/// Characters of a password: fewer are guessed.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// Bytes of a password: more would only cost the tracker hashing time.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Bytes of a note on a file.
+pub const NOTE_BYTES_MAX: usize = 2000;
+/// Bytes of an e-mail address (RFC 5321, section 4.5.3.1.3).
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// Bytes of a device's label.
+pub const DEVICE_LABEL_BYTES_MAX: usize = 64;
+/// Bytes of a search query.
+pub const QUERY_BYTES_MAX: usize = 256;
+/// Members that one file can be shown to by name.
+pub const PEOPLE_MAX: usize = 64;
+
+// Tracker
+
+/// Streams that a client may have open at the tracker at a time: the limit is the memory cost of an idle member.
+pub const TRACKER_BIDI_STREAMS_MAX: u32 = 16;
+/// Unidirectional streams that a client may have open at the tracker.
+pub const TRACKER_UNI_STREAMS_MAX: u32 = 4;
+/// Connections that a tracker holds: the members of a large group with several devices each.
+pub const TRACKER_CONNECTIONS_MAX: usize = 12_000;
+/// Handshakes in progress beyond which new addresses must prove themselves by a retry.
+pub const TRACKER_HANDSHAKES_FREE: usize = 64;
+/// Handshakes in progress beyond which newcomers are turned away.
+pub const TRACKER_HANDSHAKES_MAX: usize = 1024;
+/// Connections from one address: a household or a lab behind one router.
+pub const TRACKER_CONNECTIONS_PER_ADDRESS_MAX: usize = 4096;
+/// Time a connection may stay without signing in.
+pub const TRACKER_ANONYMOUS: Duration = Duration::from_secs(60);
+/// Password hashes computed at a time: each takes 19 MiB and a core.
+pub const PASSWORD_HASHES_AT_ONCE_MAX: usize = 2;
+/// Password hashes waiting for their turn before sign-ins are told to come back.
+pub const PASSWORD_HASHES_WAITING_MAX: usize = 128;
+/// Devices of one account.
+pub const DEVICES_PER_ACCOUNT_MAX: usize = 64;
+/// Files of one account in the index.
+pub const FILES_PER_ACCOUNT_MAX: u64 = 1_000_000;
+/// Copies that the tracker fetches at a time.
+pub const COPIES_AT_ONCE_MAX: usize = 4;
+/// Copies waiting to be fetched.
+pub const COPIES_WAITING_MAX: usize = 10_000;
+/// Events waiting for one slow reader before it is told to resynchronise.
+pub const EVENTS_WAITING_MAX: usize = 256;
+/// Time a stopping program gives its connections to end by themselves.
+pub const SHUTDOWN: Duration = Duration::from_secs(5);
+
+// Connections
+
+/// Interval of keep-alives from client to tracker (RFC 8085 allows 15 s; NATs forget after 30 s).
+pub const TRACKER_KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Silence after which a client counts as gone. Presence promises 45 s.
+pub const TRACKER_IDLE: Duration = Duration::from_secs(30);
+/// Interval of keep-alives between members while a connection is used.
+pub const PEER_KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Silence after which a member's connection counts as lost.
+pub const PEER_IDLE: Duration = Duration::from_secs(20);
+/// Time to reach a member at one address.
+pub const PEER_DIAL: Duration = Duration::from_secs(5);
+/// Time to reach the tracker at one address.
+pub const TRACKER_DIAL: Duration = Duration::from_secs(8);
+/// Streams that one member may have open at another.
+pub const PEER_STREAMS_MAX: u32 = 32;
+/// Connections that a member accepts from others at a time.
+pub const PEER_CONNECTIONS_MAX: usize = 256;
+/// Streams that a member serves at a time, over all connections.
+pub const SERVED_STREAMS_MAX: usize = 64;
+/// Bytes of the receive window of one stream.
+pub const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// Bytes of the receive window of one connection.
+pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+/// Bytes sent and not acknowledged on one connection.
+pub const SEND_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of the receive window of one stream at the tracker, where a member sends only small requests.
+pub const TRACKER_STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// Bytes asked of the kernel for each socket buffer; its default loses hundreds of packets per GiB.
+pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// First wait before the tracker is tried again.
+pub const RECONNECT_MIN: Duration = Duration::from_secs(1);
+/// Longest wait before the tracker is tried again.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(60);
+/// Life of a device's certificate.
+pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Age after which a certificate in use is renewed: half its life.
+pub const CERTIFICATE_RENEW: Duration = Duration::from_secs(12 * 3600);
+
+// Client
+
+/// Transfers of large files that run at a time; the rest waits in the queue.
+pub const TRANSFERS_AT_ONCE_MAX: usize = 3;
+/// Faces attached to one engine at a time.
+pub const FACES_MAX: usize = 32;
+/// Bytes of one line on the local socket.
+pub const LOCAL_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Updates waiting for one slow face before it is told to resynchronise.
+pub const UPDATES_WAITING_MAX: usize = 1024;
+/// Bytes after which a running download's data is made durable in the background.
+pub const DURABLE_EVERY_BYTES: u64 = 256 * 1024 * 1024;
+/// Bytes after which newly verified groups are noted in the have-log: what a kill may cost.
+pub const NOTE_EVERY_BYTES: u64 = 1024 * 1024;
+/// Files waiting to be hashed before the scan pauses.
+pub const HASH_QUEUE_MAX: usize = 1024;

@@ -1,0 +1,1 @@
+//! Golden bytes: every message frozen. A changed line here is a changed protocol.
