@@ -55,7 +55,8 @@ impl Profile {
         }
         let (config, state, downloads) = match home {
             Some(home) => {
-                let home = std::path::absolute(home).map_err(|source| ProfileError::Make { path: home.into(), source })?;
+                let home =
+                    std::path::absolute(home).map_err(|source| ProfileError::Make { path: home.into(), source })?;
                 (home.join("config"), home.join("state"), home.join("downloads"))
             }
             None => {

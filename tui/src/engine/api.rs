@@ -653,8 +653,16 @@ pub enum FaceLine {
 #[serde(rename_all = "snake_case")]
 pub enum EngineLine {
     /// First line of a connection.
-    Hello { version: String },
-    Update { call: u64, update: Update },
+    Hello {
+        version: String,
+    },
+    Update {
+        call: u64,
+        update: Update,
+    },
     /// The call is over.
-    Done { call: u64, failure: Option<Failure> },
+    Done {
+        call: u64,
+        failure: Option<Failure>,
+    },
 }
