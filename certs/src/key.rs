@@ -85,6 +85,11 @@ impl SigningKey {
         Ok(tls::provider().key_provider.load_private_key(der)?)
     }
 
+    #[cfg(test)]
+    pub(crate) fn pkcs8(&self) -> &[u8] {
+        &self.0.pkcs8
+    }
+
     fn from_pkcs8(pkcs8: Zeroizing<Vec<u8>>) -> Option<Self> {
         let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).ok()?;
         let public = pair.public_key().as_ref().try_into().ok()?;
