@@ -1,0 +1,279 @@
+//! A running program: its lines, its end, and the certainty that it does not outlive its owner.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fmt, fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+
+/// How long anything may take before a scenario gives up. Generous: a loaded machine is slow, not wrong.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A program that runs. Killed and awaited on drop.
+pub struct Running {
+    name: String,
+    child: Child,
+    handle: OwnedFd,
+    stdout: Receiver<String>,
+    seen: String,
+    readers: Vec<JoinHandle<()>>,
+    stderr: Receiver<Vec<u8>>,
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// The exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Everything on stdout that was not taken by [`Running::line`] is here too.
+    pub stdout: String,
+    /// Everything on stderr.
+    pub stderr: String,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("name", &self.name).field("pid", &self.pid()).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Starts a program whose stdin holds `input` and then ends.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(command: &mut Command, input: &[u8]) -> Self {
+        let name = describe(command);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("could not start {name}: {error}"));
+        let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).expect("a running child has a handle");
+        let (stdout, lines) = mpsc::channel();
+        let (stderr, errors) = mpsc::channel();
+        let out = child.stdout.take().expect("stdout is piped");
+        let mut err = child.stderr.take().expect("stderr is piped");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let input = input.to_vec();
+        let readers = vec![
+            std::thread::spawn(move || {
+                let mut out = BufReader::new(out);
+                let mut line = Vec::new();
+                while out.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                    if stdout.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                        // Nobody listens any more; the program must still be able to write.
+                        let _drained = io::copy(&mut out, &mut io::sink());
+                        return;
+                    }
+                    line.clear();
+                }
+            }),
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                let _until_the_end = err.read_to_end(&mut text);
+                let _nobody_asks = stderr.send(text);
+            }),
+            std::thread::spawn(move || {
+                // A program that does not read its input closes it; that is its right.
+                let _closed = stdin.write_all(&input);
+            }),
+        ];
+        Self { name, child, handle, stdout: lines, seen: String::new(), readers, stderr: errors }
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line on stdout that satisfies `wanted` and returns it without its end.
+    ///
+    /// # Panics
+    /// When the program ends or [`PATIENCE`] runs out before it.
+    pub fn line(&mut self, what: &str, mut wanted: impl FnMut(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.stdout.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.seen.push_str(&line);
+                    let line = line.trim_end_matches('\n');
+                    if wanted(line) {
+                        return line.to_owned();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("{}: no line with {what} came; it said:\n{}", self.name, self.seen)
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let ended = self.reap();
+                    panic!(
+                        "{} ended ({:?}) before a line with {what}; stdout:\n{}\nstderr:\n{}",
+                        self.name, ended.code, ended.stdout, ended.stderr
+                    )
+                }
+            }
+        }
+    }
+
+    /// Waits at most `patience` for the end; `false` while it still runs.
+    #[must_use]
+    pub fn ended_within(&self, patience: Duration) -> bool {
+        let timeout = Timespec {
+            tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(patience.subsec_nanos()),
+        };
+        let mut fds = [PollFd::new(&self.handle, PollFlags::IN)];
+        poll(&mut fds, Some(&timeout)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub fn alive(&self) -> bool {
+        !self.ended_within(Duration::ZERO)
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// When it has not ended within `patience`.
+    #[must_use]
+    pub fn finish_within(mut self, patience: Duration) -> Ended {
+        if !self.ended_within(patience) {
+            self.kill();
+            let ended = self.reap();
+            panic!(
+                "{} did not end within {patience:?}; stdout:\n{}\nstderr:\n{}",
+                self.name, ended.stdout, ended.stderr
+            );
+        }
+        self.reap()
+    }
+
+    /// Waits for the end with the usual [`PATIENCE`].
+    #[must_use]
+    pub fn finish(self) -> Ended {
+        self.finish_within(PATIENCE)
+    }
+
+    /// Sends a signal. Nothing happens when it has ended already.
+    pub fn signal(&self, signal: Signal) {
+        let _gone = pidfd_send_signal(&self.handle, signal);
+    }
+
+    /// Ends it the hard way (SIGKILL) and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        let _status = self.child.wait();
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that.
+    #[must_use]
+    pub fn stop(self) -> Ended {
+        self.signal(Signal::TERM);
+        self.finish()
+    }
+
+    /// The most memory it ever held (`VmHWM`), in bytes.
+    #[must_use]
+    pub fn memory_peak(&self) -> u64 {
+        status_kib(self.pid(), "VmHWM:") * 1024
+    }
+
+    /// The memory that it holds now (`VmRSS`), in bytes.
+    #[must_use]
+    pub fn memory_now(&self) -> u64 {
+        status_kib(self.pid(), "VmRSS:") * 1024
+    }
+
+    fn reap(&mut self) -> Ended {
+        let code = self.child.wait().ok().and_then(|status| status.code());
+        // Children of the program may hold its pipes open; what they write is nobody's business here.
+        let stderr = self.stderr.recv_timeout(Duration::from_secs(5)).unwrap_or_default();
+        let mut stdout = std::mem::take(&mut self.seen);
+        while let Ok(line) = self.stdout.recv_timeout(Duration::from_secs(5)) {
+            stdout.push_str(&line);
+        }
+        Ended { code, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+        for reader in self.readers.drain(..) {
+            if reader.is_finished() {
+                let _panicked = reader.join();
+            }
+        }
+    }
+}
+
+/// The path of a program of this workspace, built beside the one that runs now.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let here = env::current_exe().expect("the running program has a path");
+    here.ancestors().skip(1).take(3).map(|folder| folder.join(name)).find(|path| path.is_file()).unwrap_or_else(|| {
+        panic!("{name} is not built: run `cargo build -p tui -p tracker` with the profile of this test first")
+    })
+}
+
+/// A command for one of this workspace's programs, in an environment of its own below `home`.
+#[must_use]
+pub fn command(name: &str, home: &Path) -> Command {
+    let mut command = Command::new(program(name));
+    command.env_clear().envs(environment(home)).current_dir(home);
+    command
+}
+
+/// The environment of a program whose home is `home`: the same on every machine.
+#[must_use]
+pub fn environment(home: &Path) -> Vec<(String, String)> {
+    let path = env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".to_owned());
+    let mut environment = vec![
+        ("PATH".to_owned(), path),
+        ("HOME".to_owned(), home.display().to_string()),
+        ("LANG".to_owned(), "C.UTF-8".to_owned()),
+        ("TERM".to_owned(), "dumb".to_owned()),
+    ];
+    // Only for whoever looks for a fault by hand.
+    for name in ["RUST_LOG", "RUST_BACKTRACE"] {
+        if let Ok(value) = env::var(name) {
+            environment.push((name.to_owned(), value));
+        }
+    }
+    environment
+}
+
+fn describe(command: &Command) -> String {
+    let name = |text: &OsStr| text.to_string_lossy().into_owned();
+    let program = Path::new(command.get_program()).file_name().map(name).unwrap_or_default();
+    let arguments: Vec<String> = command.get_args().map(name).collect();
+    format!("`{program} {}`", arguments.join(" "))
+}
+
+fn status_kib(pid: u32, field: &str) -> u64 {
+    fs::read_to_string(format!("/proc/{pid}/status"))
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").trim().parse().ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,109 @@
+//! A real tracker on a free port of 127.0.0.1, with its data in a temporary folder.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{self, Running};
+
+/// A tracker that runs. Ended on drop; its folder goes with it.
+#[derive(Debug)]
+pub struct Tracker {
+    running: Option<Running>,
+    /// The join link that it printed.
+    pub link: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    arguments: Vec<String>,
+    folder: TempDir,
+}
+
+impl Tracker {
+    /// Starts one over an empty folder.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with more arguments for `serve`.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    #[must_use]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let (running, ready) = serve(folder.path(), "127.0.0.1:0", &arguments);
+        Self { running: Some(running), link: ready.link, address: ready.address, arguments, folder }
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// While it is down.
+    #[must_use]
+    pub fn process(&self) -> &Running {
+        self.running.as_ref().expect("the tracker is up")
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) {
+        drop(self.running.take());
+    }
+
+    /// Ends it with SIGTERM and returns its exit code.
+    ///
+    /// # Panics
+    /// While it is down, or when it does not end.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.running.take().expect("the tracker is up").stop().code
+    }
+
+    /// Starts it again over the same data, at the same address.
+    ///
+    /// # Panics
+    /// When it does not become ready, or has another identity than before.
+    pub fn restart(&mut self) {
+        self.kill();
+        let (running, ready) = serve(self.folder.path(), &self.address.to_string(), &self.arguments);
+        assert_eq!(ready.link, self.link, "a restarted tracker is the same tracker");
+        self.running = Some(running);
+    }
+
+    /// The fingerprint in its join link.
+    ///
+    /// # Panics
+    /// When the link has none.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        self.link.split_once('#').expect("a join link ends with the fingerprint").1
+    }
+}
+
+struct Ready {
+    link: String,
+    address: SocketAddr,
+}
+
+fn serve(folder: &Path, listen: &str, arguments: &[String]) -> (Running, Ready) {
+    let mut command = program::command("swapmeet-tracker", folder);
+    command.args(["serve", "--data"]).arg(folder.join("data")).args(["--listen", listen, "--web", "off"]);
+    command.args(arguments);
+    let mut running = Running::start(&mut command, b"");
+    let line = running.line("the word ready", |_| true);
+    let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in the ready line {line:?}"));
+    assert_eq!((ready["v"].as_u64(), ready["type"].as_str()), (Some(1), Some("ready")), "{line}");
+    let text = |field: &str| ready[field].as_str().unwrap_or_else(|| panic!("no {field} in {line}")).to_owned();
+    let address = text("listen").parse().expect("listen is an address");
+    (running, Ready { link: text("link"), address })
+}
