@@ -178,3 +178,53 @@ pub const DURABLE_EVERY_BYTES: u64 = 256 * 1024 * 1024;
 pub const NOTE_EVERY_BYTES: u64 = 1024 * 1024;
 /// Files waiting to be hashed before the scan pauses.
 pub const HASH_QUEUE_MAX: usize = 1024;
+
+// Text from other people
+
+/// Graphemes of one name or line that are shown: nobody reads a longer one, and it would push everything else away.
+pub const GRAPHEMES_SHOWN_MAX: usize = 256;
+/// Characters shown for each grapheme allowed: one grapheme may legally be of any length (joined emoji, Hangul jamo).
+pub const CHARS_PER_GRAPHEME_SHOWN_MAX: usize = 8;
+/// Combining marks on one letter. No script needs more; piles of them smear over neighbouring lines.
+pub const MARKS_PER_BASE_MAX: usize = 4;
+
+// Received files
+
+/// Bytes at the end of a name that count as its extension and survive when a long name is cut.
+pub const EXTENSION_BYTES_MAX: usize = 16;
+/// Numbers tried for `name (1).ext` before a folder is considered hopeless.
+pub const NUMBERED_MAX: u32 = 100_000;
+/// Folders whose listing a download keeps at a time: files arrive folder by folder, and each listing is read once.
+pub const LISTINGS_KEPT_MAX: usize = 16;
+
+// Tracker's database
+
+/// Connections that read the tracker's database at a time: one a core, and each holds a page cache.
+pub const DATABASE_READERS: u32 = 2;
+/// Time a statement waits for a lock on the database (another process may be looking at it).
+pub const DATABASE_WAIT: Duration = Duration::from_secs(10);
+/// Newest search hits that are put in order of quality; the ones behind come by age.
+pub const SEARCH_RANKED_MAX: usize = 1000;
+/// Words of one search query: each costs a pass.
+pub const SEARCH_WORDS_MAX: usize = 16;
+/// Words of one or two characters in one search query: they are looked for without an index.
+pub const SEARCH_SHORT_WORDS_MAX: usize = 4;
+/// Changes of the index after which a tombstone is forgotten; whoever was away longer starts anew.
+pub const TOMBSTONE_CHANGES_MAX: i64 = 2_000_000;
+/// Rows written by one statement: below SQLite's limit of 32,766 values.
+pub const INSERT_ROWS_MAX: usize = 100;
+
+// Screen
+
+/// Messages kept in the log of the screen: more than anyone scrolls back.
+pub const MESSAGES_MAX: usize = 200;
+/// Suggestions shown while a path is typed.
+pub const PATH_SUGGESTIONS_MAX: usize = 50;
+/// Files that one key press fetches without a question.
+pub const UNASKED_FILES_MAX: u64 = 1_000;
+/// Files that are matched and sorted between two frames; more go to a worker.
+pub const SORTED_INLINE_MAX: usize = 10_000;
+/// Terminal events handled before a frame is drawn, so that a flood cannot stop drawing.
+pub const EVENTS_PER_FRAME_MAX: usize = 4096;
+/// Bytes of text put on the clipboard through the terminal; many terminals drop longer sequences.
+pub const CLIPBOARD_BYTES_MAX: usize = 64 * 1024;
