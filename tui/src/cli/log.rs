@@ -1,0 +1,51 @@
+//! Where the program notes what it does: the profile's log file, and stderr with `-v`.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Arc,
+};
+
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use super::talk::Ended;
+use crate::profile::Profile;
+
+/// Begins to log; a second call changes nothing.
+pub(super) fn start(profile: &Profile, verbose: u8) -> Result<(), Ended> {
+    let path = profile.log();
+    let file = open(&path).map_err(|error| Ended::file("open the log", &path, &error))?;
+    let to_file =
+        tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Arc::new(file)).with_filter(filter(FILE_LEVELS));
+    let stderr_levels = match verbose {
+        0 => None,
+        1 => Some(FILE_LEVELS),
+        _ => Some("info,tui=debug,shared=debug,certs=debug,tracker=debug"),
+    };
+    let to_stderr = stderr_levels.map(|levels| {
+        tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr).with_filter(filter(levels))
+    });
+    // Fails only where logging has begun already.
+    let _begun_before = tracing_subscriber::registry().with(to_file).with(to_stderr).try_init();
+    Ok(())
+}
+
+/// `SWAPMEET_LOG` where it is set and understood.
+pub(super) fn filter(levels: &str) -> EnvFilter {
+    EnvFilter::try_from_env("SWAPMEET_LOG").unwrap_or_else(|_| EnvFilter::new(levels))
+}
+
+/// Opens the log for appending, private, after putting a full one aside.
+fn open(path: &Path) -> io::Result<File> {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > LOG_BYTES_MAX) {
+        // Another process may have done it at the same moment: then there is nothing to put aside.
+        let _already = fs::rename(path, path.with_extension("log.1"));
+    }
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+const FILE_LEVELS: &str = "warn,tui=info,shared=info,certs=info,tracker=info";
+/// Bytes after which the next start begins a new log; one old one is kept.
+const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
