@@ -1,1 +1,637 @@
-//! Golden bytes: every message frozen. A changed line here is a changed protocol.
+//! Golden bytes: every message frozen. A changed line in `snapshots/` is a changed protocol, which old programs no
+//! longer understand; a new line is a new variant, which they answer with `unsupported`.
+//!
+//! A variant without a sample does not compile: [`samples!`] matches each enum in full.
+
+use std::{
+    fmt::{Debug, Write},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use data_encoding::HEXLOWER;
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME,
+    codec::{self, FrameError, LENGTH_BYTES},
+    grant::{Grant, SignedGrant},
+    peer::{FetchFrame, FetchReply, Hello, HelloAnswer, Open, Want},
+    tracker::{
+        Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
+        LocatedFile, MemberEntry, NewDevice, Password, PeerSource, Presence, PublishEntry, Reference, Register,
+        Registration, Request, SignInPassword, SignedIn, SourceEntry, TrackerStatus, VersionEntry, Visibility, Welcome,
+    },
+};
+use crate::{
+    id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
+    limits::{
+        ADDRESSES_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, PEER_FRAME_BYTES_MAX, REPLY_BYTES_MAX,
+        REQUEST_BYTES_MAX, SOURCES_MAX, WANT_RANGES_MAX,
+    },
+};
+
+/// A message that is frozen.
+trait Golden: Debug + PartialEq + Serialize + DeserializeOwned {
+    /// Bytes that a reader allows a frame of it.
+    const LIMIT: usize;
+    /// The number and name of this variant.
+    fn variant(&self) -> (usize, &'static str);
+    /// How many variants there are.
+    fn variants() -> usize;
+    /// At least one message of each variant, in their order.
+    fn samples() -> Vec<Self>;
+}
+
+macro_rules! samples {
+    ($message:ident, $limit:expr, { $($variant:ident => [$($sample:expr),+ $(,)?]),+ $(,)? }) => {
+        impl Golden for $message {
+            const LIMIT: usize = $limit;
+
+            fn variant(&self) -> (usize, &'static str) {
+                let name = match self {
+                    $(Self::$variant { .. } => stringify!($variant)),+
+                };
+                let number = [$(stringify!($variant)),+].iter().position(|other| *other == name);
+                (number.unwrap(), name)
+            }
+
+            fn variants() -> usize {
+                [$(stringify!($variant)),+].len()
+            }
+
+            fn samples() -> Vec<Self> {
+                vec![$($($sample),+),+]
+            }
+        }
+    };
+}
+
+/// Runs one check over every enum of the protocol, with the name of its snapshot.
+macro_rules! for_every_message {
+    ($check:ident) => {
+        $check::<Request>("request");
+        $check::<Answer>("answer");
+        $check::<Event>("event");
+        $check::<Registration>("registration");
+        $check::<Visibility>("visibility");
+        $check::<Audience>("audience");
+        $check::<CopyState>("copy_state");
+        $check::<Item>("item");
+        $check::<Reference>("reference");
+        $check::<Change>("change");
+        $check::<SourceEntry>("source_entry");
+        $check::<LocatedFile>("located_file");
+        $check::<Presence>("presence");
+        $check::<Open>("open");
+        $check::<HelloAnswer>("hello_answer");
+        $check::<FetchFrame>("fetch_frame");
+        $check::<FetchReply>("fetch_reply");
+        $check::<Code>("code");
+    };
+}
+
+#[test]
+fn every_message_keeps_its_bytes() {
+    for_every_message!(keeps_its_bytes);
+}
+
+fn keeps_its_bytes<T: Golden>(name: &str) {
+    let mut table = String::new();
+    for sample in T::samples() {
+        let frame = frame(&sample);
+        let (length, body) = frame.split_at(LENGTH_BYTES);
+        let variant = sample.variant().1;
+        writeln!(table, "{variant}: {} {}", HEXLOWER.encode(length), HEXLOWER.encode(body)).unwrap();
+    }
+    freeze(name, &table);
+}
+
+#[test]
+fn every_variant_has_a_sample_and_the_number_of_its_place() {
+    for_every_message!(has_samples_in_order);
+}
+
+fn has_samples_in_order<T: Golden>(name: &str) {
+    let mut numbers: Vec<usize> = T::samples().iter().map(|sample| sample.variant().0).collect();
+    assert!(numbers.is_sorted(), "{name}");
+    numbers.dedup();
+    assert_eq!(numbers, (0..T::variants()).collect::<Vec<_>>(), "{name}");
+    for sample in T::samples() {
+        let (number, variant) = sample.variant();
+        assert_eq!(usize::from(frame(&sample)[LENGTH_BYTES]), number, "{name}::{variant}");
+    }
+}
+
+#[test]
+fn every_message_reads_back() {
+    for_every_message!(reads_back);
+}
+
+fn reads_back<T: Golden>(_name: &str) {
+    for sample in T::samples() {
+        assert_eq!(read::<T>(&frame(&sample), T::LIMIT), Ok(sample));
+    }
+}
+
+#[test]
+fn a_message_cut_short_anywhere_is_no_message() {
+    for_every_message!(is_whole_or_nothing);
+}
+
+fn is_whole_or_nothing<T: Golden>(name: &str) {
+    for sample in T::samples() {
+        let frame = frame(&sample);
+        for cut in 0..frame.len() {
+            assert_eq!(read::<T>(&frame[..cut], T::LIMIT), Err(Unread::Short), "{name} cut at {cut}");
+        }
+        // The same with a length that fits what is left, as a liar would send it.
+        let body = &frame[LENGTH_BYTES..];
+        for cut in 0..body.len() {
+            assert_eq!(codec::decode::<T>(&body[..cut]), Err(FrameError::Malformed), "{name} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_message_followed_by_anything_is_refused() {
+    for_every_message!(refuses_more);
+}
+
+fn refuses_more<T: Golden>(name: &str) {
+    for sample in T::samples() {
+        let body = [&frame(&sample)[LENGTH_BYTES..], &[0]].concat();
+        assert_eq!(codec::decode::<T>(&body), Err(FrameError::Trailing { extra: 1 }), "{name}");
+    }
+}
+
+#[test]
+fn a_message_above_the_reader_s_limit_is_refused_by_its_length_alone() {
+    for_every_message!(respects_limits);
+}
+
+fn respects_limits<T: Golden>(name: &str) {
+    for sample in T::samples() {
+        let frame = frame(&sample);
+        let length = frame.len() - LENGTH_BYTES;
+        let too_large = FrameError::TooLarge { length, limit: length - 1 };
+        assert_eq!(read::<T>(&frame[..LENGTH_BYTES], length - 1), Err(Unread::Frame(too_large.clone())), "{name}");
+        assert_eq!(codec::encode(&sample, length - 1), Err(too_large), "{name}");
+        assert_eq!(read::<T>(&frame, length), Ok(sample), "{name}");
+    }
+}
+
+#[test]
+fn a_damaged_message_never_panics_its_reader() {
+    for_every_message!(survives_damage);
+}
+
+fn survives_damage<T: Golden>(name: &str) {
+    for sample in T::samples() {
+        let frame = frame(&sample);
+        for position in 0..frame.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut damaged = frame.clone();
+                damaged[position] ^= flip;
+                // Most damage is noticed, some only changes a number or a letter; the same message it never is.
+                assert_ne!(read::<T>(&damaged, T::LIMIT).as_ref(), Ok(&sample), "{name} at {position}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_variant_is_refused() {
+    for_every_message!(refuses_unknown);
+}
+
+fn refuses_unknown<T: Golden>(name: &str) {
+    let next = u8::try_from(T::variants()).unwrap();
+    let body = [&[next][..], &[0; 512]].concat();
+    assert_eq!(codec::decode::<T>(&body), Err(FrameError::Malformed), "{name}");
+}
+
+#[test]
+fn a_grant_keeps_its_bytes_and_what_is_signed() {
+    let SignedGrant { body, signature } = signed_grant();
+    let key = HEXLOWER.encode(grant_key().public_key().as_ref());
+    let (body, signature) = (HEXLOWER.encode(&body), HEXLOWER.encode(&signature));
+    freeze("grant", &format!("key: {key}\nbody: {body}\nsignature: {signature}\n"));
+}
+
+#[test]
+fn the_numbers_and_names_of_codes_stay() {
+    let mut table = String::new();
+    for code in Code::samples() {
+        writeln!(table, "{} {}", code.number(), code.name()).unwrap();
+    }
+    freeze("code_numbers", &table);
+}
+
+#[test]
+fn the_constants_of_the_protocol_stay() {
+    let mut table = String::new();
+    for bytes in [TRACKER_ALPN, PEER_ALPN, EXPORTER_LABEL, ENROL_CONTEXT, SIGN_IN_CONTEXT] {
+        writeln!(table, "{}", bytes.escape_ascii()).unwrap();
+    }
+    for name in [TRACKER_NAME, PEER_NAME] {
+        writeln!(table, "{name}").unwrap();
+    }
+    freeze("constants", &table);
+}
+
+#[cfg(feature = "net")]
+#[test]
+fn certificates_carry_the_names_that_are_dialled() {
+    assert_eq!((certs::names::TRACKER_NAME, certs::names::PEER_NAME), (TRACKER_NAME, PEER_NAME));
+}
+
+#[test]
+fn the_largest_messages_that_limits_allow_fit_their_frames() {
+    let all = u8::MAX;
+    let (file, blob) = (FileId([all; 16]), BlobHash([all; 32]));
+    let signed = Grant { device: DeviceId([all; 16]), expires_ms: i64::MIN, blobs: vec![blob; GRANT_BLOBS_MAX] }
+        .sign(|_| [all; 64]);
+    let groups = vec![(u64::MAX, u64::MAX); WANT_RANGES_MAX];
+    frame(&FetchFrame::Grant(signed.clone()));
+    frame(&FetchFrame::Want(Want { blob, size: u64::MAX, groups }));
+    frame(&Request::Locate { files: vec![file; GRANT_BLOBS_MAX] });
+    frame(&Request::Announce { addresses: vec![v6(); ADDRESSES_MAX] });
+
+    let found = LocatedFile::Found { file, blob, size: u64::MAX, peers: vec![u16::MAX; SOURCES_MAX], copy: true };
+    // A peer of its own for each file, each a member with the longest name.
+    let peer = PeerSource {
+        device: DeviceId([all; 16]),
+        account: AccountId([all; 16]),
+        member: "\u{10ffff}".repeat(MEMBER_NAME_CHARS_MAX),
+        addresses: vec![v6(); ADDRESSES_MAX + 1],
+    };
+    let located = Located { peers: vec![peer; GRANT_BLOBS_MAX], files: vec![found; GRANT_BLOBS_MAX], grant: signed };
+    frame(&Answer::Located(located));
+}
+
+/// Why a stream gave no message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Unread {
+    /// It ended before its frame did.
+    Short,
+    /// Its frame is no message.
+    Frame(FrameError),
+}
+
+/// Reads one frame as the readers in `net` do: the length, its check, the body.
+fn read<T: Golden>(stream: &[u8], limit: usize) -> Result<T, Unread> {
+    let (prefix, rest) = stream.split_first_chunk::<LENGTH_BYTES>().ok_or(Unread::Short)?;
+    let length = codec::body_length(*prefix, limit).map_err(Unread::Frame)?;
+    let body = rest.get(..length).ok_or(Unread::Short)?;
+    codec::decode(body).map_err(Unread::Frame)
+}
+
+fn frame<T: Golden>(message: &T) -> Vec<u8> {
+    codec::encode(message, T::LIMIT).unwrap()
+}
+
+fn freeze(name: &str, table: &str) {
+    let mut settings = insta::Settings::new();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, table));
+}
+
+// The samples
+
+samples!(Request, REQUEST_BYTES_MAX, {
+    Hello => [Request::Hello { program: "swapmeet 0.1.0".into() }],
+    Register => [
+        Request::Register(Register {
+            name: "member 1".into(),
+            password: Password("correct horse".into()),
+            email: Some("member@example.org".into()),
+            invite: Some("k7f3".into()),
+            device: new_device(),
+        }),
+        Request::Register(Register {
+            name: "mémber 2".into(),
+            password: Password("correct horse".into()),
+            email: None,
+            invite: None,
+            device: new_device(),
+        }),
+    ],
+    SignInPassword => [Request::SignInPassword(SignInPassword {
+        name: "member 1".into(),
+        password: Password("correct horse".into()),
+        device: new_device(),
+    })],
+    SignInKey => [Request::SignInKey { device: DeviceId([0xd1; 16]), proof: vec![0x51; 64] }],
+    SignOut => [Request::SignOut],
+    Renew => [Request::Renew],
+    Announce => [Request::Announce { addresses: vec![v4(), v6()] }],
+    Subscribe => [Request::Subscribe],
+    Publish => [Request::Publish {
+        entries: vec![
+            PublishEntry {
+                path: "rushes/day 1.mov".into(),
+                blob: BlobHash([0xb1; 32]),
+                size: 5_000_000_000,
+                modified_ms: 1_700_000_000_123,
+                executable: false,
+                audience: None,
+                note: None,
+            },
+            PublishEntry {
+                path: "run.sh".into(),
+                blob: BlobHash([0xb2; 32]),
+                size: 0,
+                modified_ms: -1,
+                executable: true,
+                audience: Some(Audience::People(vec!["mémber 2".into()])),
+                note: Some("a remark".into()),
+            },
+        ],
+    }],
+    Withdraw => [Request::Withdraw { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
+    Changes => [Request::Changes { since: 300 }],
+    List => [
+        Request::List(List {
+            member: Some("member 1".into()),
+            mine: false,
+            path: "rushes".into(),
+            after: Some("rushes/a".into()),
+        }),
+        Request::List(List { member: None, mine: true, path: String::new(), after: None }),
+    ],
+    Search => [Request::Search { query: "day mov".into(), offset: 200 }],
+    Resolve => [Request::Resolve(Reference::Prefix("f1f1".into()))],
+    FolderFiles => [
+        Request::FolderFiles { folder: FolderId([0xfd; 16]), after: None },
+        Request::FolderFiles { folder: FolderId([0xfd; 16]), after: Some("rushes/a".into()) },
+    ],
+    Inspect => [Request::Inspect { file: FileId([0xf1; 16]) }],
+    Locate => [Request::Locate { files: vec![FileId([0xf1; 16])] }],
+    Members => [Request::Members { after: None }, Request::Members { after: Some("member 1".into()) }],
+    KeepCopy => [Request::KeepCopy { files: vec![FileId([0xf1; 16])] }],
+    DropCopy => [Request::DropCopy { files: vec![FileId([0xf1; 16])] }],
+    Status => [Request::Status],
+    Fetch => [Request::Fetch],
+});
+
+samples!(Answer, REPLY_BYTES_MAX, {
+    Refused => [Answer::Refused(refusal())],
+    Done => [Answer::Done],
+    Welcome => [
+        Answer::Welcome(Welcome {
+            program: "swapmeet-tracker 0.1.0".into(),
+            registration: Registration::Invite,
+            time_ms: 1_700_000_000_123,
+            observed: v4(),
+        }),
+        Answer::Welcome(Welcome {
+            program: "swapmeet-tracker 0.1.0".into(),
+            registration: Registration::Open,
+            time_ms: 1_700_000_000_123,
+            observed: v6(),
+        }),
+    ],
+    SignedIn => [Answer::SignedIn(SignedIn {
+        account: AccountId([0xa1; 16]),
+        name: "member 1".into(),
+        device: DeviceId([0xd1; 16]),
+        certificate: vec![0x30, 0x82],
+        authority: vec![0x30, 0x81, 0x01],
+        certificate_ends_ms: 1_700_086_400_000,
+        grant_key: [0x6b; 32],
+    })],
+    Published => [Answer::Published { files: vec![file_entry()] }],
+    Count => [Answer::Count(3)],
+    Changes => [Answer::Changes(Changes {
+        changes: vec![Change::Present(file_entry()), Change::Gone(FileId([0xf2; 16]))],
+        next: 301,
+        more: true,
+        restart: false,
+    })],
+    Listing => [
+        Answer::Listing { items: vec![Item::Folder(folder_entry()), Item::File(file_entry())], next: None },
+        Answer::Listing { items: vec![], next: Some("rushes/b".into()) },
+    ],
+    Hits => [Answer::Hits { files: vec![file_entry()], more: true }],
+    Detail => [Answer::Detail(FileDetail {
+        entry: file_entry(),
+        sources: vec![SourceEntry::Copy { have: 7 }],
+        versions: vec![VersionEntry {
+            version: 2,
+            blob: BlobHash([0xb1; 32]),
+            size: 5_000_000_000,
+            shared_ms: 1_700_000_000_456,
+        }],
+    })],
+    Located => [Answer::Located(Located {
+        peers: vec![PeerSource {
+            device: DeviceId([0xd1; 16]),
+            account: AccountId([0xa1; 16]),
+            member: "member 1".into(),
+            addresses: vec![v4(), v6()],
+        }],
+        files: vec![LocatedFile::Refused { file: FileId([0xf2; 16]), refusal: refusal() }],
+        grant: signed_grant(),
+    })],
+    Members => [
+        Answer::Members { members: vec![member_entry()], next: None },
+        Answer::Members { members: vec![], next: Some("mémber 2".into()) },
+    ],
+    Status => [Answer::Status(TrackerStatus {
+        program: "swapmeet-tracker 0.1.0".into(),
+        uptime_s: 1,
+        members: 2,
+        online: 3,
+        files: 4,
+        bytes: 5,
+        copies: 6,
+        copy_bytes: 7,
+    })],
+});
+
+samples!(Event, REPLY_BYTES_MAX, {
+    IndexMoved => [Event::IndexMoved { seq: 301 }],
+    Member => [Event::Member(member_entry())],
+    Revoked => [Event::Revoked { blobs: vec![BlobHash([0xb1; 32])] }],
+    CopyStored => [Event::CopyStored { file: FileId([0xf1; 16]) }],
+    CopyFailed => [Event::CopyFailed { file: FileId([0xf1; 16]), refusal: refusal() }],
+    Resync => [Event::Resync],
+    SignedOut => [Event::SignedOut { refusal: refusal() }],
+});
+
+samples!(Registration, REPLY_BYTES_MAX, {
+    Open => [Registration::Open],
+    Invite => [Registration::Invite],
+    Closed => [Registration::Closed],
+});
+
+samples!(Visibility, REPLY_BYTES_MAX, {
+    Public => [Visibility::Public],
+    Ask => [Visibility::Ask],
+    People => [Visibility::People(vec![]), Visibility::People(vec![AccountId([0xa1; 16])])],
+    Hidden => [Visibility::Hidden],
+});
+
+samples!(Audience, REQUEST_BYTES_MAX, {
+    Public => [Audience::Public],
+    Ask => [Audience::Ask],
+    People => [Audience::People(vec!["member 1".into(), "mémber 2".into()])],
+    Hidden => [Audience::Hidden],
+});
+
+samples!(CopyState, REPLY_BYTES_MAX, {
+    Absent => [CopyState::Absent],
+    Pending => [CopyState::Pending],
+    Stored => [CopyState::Stored],
+});
+
+samples!(Item, REPLY_BYTES_MAX, {
+    File => [Item::File(file_entry())],
+    Folder => [Item::Folder(folder_entry())],
+});
+
+samples!(Reference, REQUEST_BYTES_MAX, {
+    File => [Reference::File(FileId([0xf1; 16]))],
+    Folder => [Reference::Folder(FolderId([0xfd; 16]))],
+    Prefix => [Reference::Prefix("f1f1".into())],
+    Path => [Reference::Path { member: "member 1".into(), path: "rushes/day 1.mov".into() }],
+});
+
+samples!(Change, REPLY_BYTES_MAX, {
+    Present => [Change::Present(file_entry())],
+    Gone => [Change::Gone(FileId([0xf1; 16]))],
+});
+
+samples!(SourceEntry, REPLY_BYTES_MAX, {
+    Device => [SourceEntry::Device {
+        member: "member 1".into(),
+        device: DeviceId([0xd1; 16]),
+        online: true,
+        have: 5_000_000_000,
+    }],
+    Copy => [SourceEntry::Copy { have: 5_000_000_000 }],
+});
+
+samples!(LocatedFile, REPLY_BYTES_MAX, {
+    Found => [LocatedFile::Found {
+        file: FileId([0xf1; 16]),
+        blob: BlobHash([0xb1; 32]),
+        size: 5_000_000_000,
+        peers: vec![0, 300],
+        copy: true,
+    }],
+    Refused => [LocatedFile::Refused { file: FileId([0xf1; 16]), refusal: refusal() }],
+});
+
+samples!(Presence, REPLY_BYTES_MAX, {
+    Online => [Presence::Online],
+    Away => [Presence::Away],
+    Offline => [Presence::Offline],
+});
+
+samples!(Open, PEER_FRAME_BYTES_MAX, {
+    Hello => [Open::Hello(Hello { program: "swapmeet 0.1.0".into(), expects: DeviceId([0xd1; 16]) })],
+    Fetch => [Open::Fetch],
+});
+
+samples!(HelloAnswer, PEER_FRAME_BYTES_MAX, {
+    Accepted => [HelloAnswer::Accepted { program: "swapmeet 0.1.0".into() }],
+    Refused => [HelloAnswer::Refused(refusal())],
+});
+
+samples!(FetchFrame, PEER_FRAME_BYTES_MAX, {
+    Grant => [FetchFrame::Grant(signed_grant())],
+    Want => [
+        FetchFrame::Want(Want { blob: BlobHash([0xb1; 32]), size: 5_000_000_000, groups: vec![(0, 1), (200, 305_176)] }),
+        FetchFrame::Want(Want { blob: BlobHash([0xb1; 32]), size: 0, groups: vec![] }),
+    ],
+});
+
+samples!(FetchReply, PEER_FRAME_BYTES_MAX, {
+    Serving => [FetchReply::Serving],
+    Refused => [FetchReply::Refused(refusal())],
+});
+
+samples!(Code, PEER_FRAME_BYTES_MAX, {
+    BadRequest => [Code::BadRequest],
+    Unauthenticated => [Code::Unauthenticated],
+    Forbidden => [Code::Forbidden],
+    NotFound => [Code::NotFound],
+    Conflict => [Code::Conflict],
+    TooLarge => [Code::TooLarge],
+    RateLimited => [Code::RateLimited],
+    Unavailable => [Code::Unavailable],
+    Unsupported => [Code::Unsupported],
+    Internal => [Code::Internal],
+    Changed => [Code::Changed],
+    Cancelled => [Code::Cancelled],
+});
+
+fn v4() -> SocketAddr {
+    (Ipv4Addr::new(192, 0, 2, 7), 7000).into()
+}
+
+fn v6() -> SocketAddr {
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7), 65_535).into()
+}
+
+fn refusal() -> Refusal {
+    Refusal::new(Code::NotFound, "no such file")
+}
+
+fn new_device() -> NewDevice {
+    NewDevice { key: [0x7e; 32], proof: vec![0x51; 64], label: "laptop".into() }
+}
+
+fn file_entry() -> FileEntry {
+    FileEntry {
+        id: FileId([0xf1; 16]),
+        owner: AccountId([0xa1; 16]),
+        owner_name: "member 1".into(),
+        path: "rushes/day 1.mov".into(),
+        blob: BlobHash([0xb1; 32]),
+        size: 5_000_000_000,
+        modified_ms: 1_700_000_000_123,
+        executable: true,
+        visibility: Visibility::People(vec![AccountId([0xa2; 16])]),
+        protected: true,
+        version: 2,
+        note: "take two".into(),
+        shared_ms: 1_700_000_000_456,
+        copy: CopyState::Pending,
+    }
+}
+
+fn folder_entry() -> FolderEntry {
+    FolderEntry {
+        id: FolderId([0xfd; 16]),
+        owner: AccountId([0xa1; 16]),
+        owner_name: "member 1".into(),
+        path: "rushes".into(),
+        files: 3,
+        bytes: 5_000_000_000,
+    }
+}
+
+fn member_entry() -> MemberEntry {
+    MemberEntry {
+        account: AccountId([0xa1; 16]),
+        name: "member 1".into(),
+        presence: Presence::Away,
+        last_seen_ms: Some(1_700_000_000_123),
+        shares: 4,
+        devices: 2,
+    }
+}
+
+fn grant_key() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap()
+}
+
+fn signed_grant() -> SignedGrant {
+    let blobs = vec![BlobHash([0xb2; 32]), BlobHash([0xb1; 32])];
+    let grant = Grant { device: DeviceId([0xd1; 16]), expires_ms: 1_700_000_600_000, blobs };
+    grant.sign(|bytes| grant_key().sign(bytes).as_ref().try_into().unwrap())
+}
