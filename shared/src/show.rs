@@ -75,17 +75,12 @@ pub fn show(text: &str) -> String {
 #[must_use]
 pub fn show_line(text: &str, graphemes_max: usize) -> String {
     let chars_max = graphemes_max.saturating_mul(CHARS_PER_GRAPHEME_SHOWN_MAX);
+    let mut pieces = Pieces::of(text, Breaks::Marked);
     let mut shown = String::new();
-    let mut chars = 0;
-    let mut cut = false;
-    for piece in Pieces::of(text, Breaks::Marked) {
-        if chars >= chars_max {
-            cut = true;
-            break;
-        }
-        chars += 1;
+    for piece in pieces.by_ref().take(chars_max) {
         piece.write_to(&mut shown);
     }
+    let mut cut = pieces.next().is_some();
     if let Some((end, _)) = shown.grapheme_indices(true).nth(graphemes_max) {
         shown.truncate(end);
         cut = true;

@@ -52,11 +52,11 @@ fn listed(extensions: &[&str], extension: &str) -> bool {
 }
 
 /// Extensions that desktops run, install or load settings from.
-const PROGRAMS: [&str; 50] = [
+const PROGRAMS: [&str; 49] = [
     "apk", "app", "appimage", "bash", "bat", "chm", "cmd", "com", "command", "cpl", "deb", "desktop", "dll", "dmg",
-    "exe", "fish", "gadget", "hta", "inf", "iso", "jar", "js", "jse", "ksh", "lnk", "msc", "msi", "msp", "pif", "pkg",
-    "pl", "ps1", "psm1", "py", "pyw", "rb", "reg", "rpm", "run", "scf", "scr", "sh", "terminal", "url", "vb", "vbe",
-    "vbs", "workflow", "wsf", "zsh",
+    "exe", "fish", "gadget", "hta", "inf", "jar", "js", "jse", "ksh", "lnk", "msc", "msi", "msp", "pif", "pkg", "pl",
+    "ps1", "psm1", "py", "pyw", "rb", "reg", "rpm", "run", "scf", "scr", "sh", "terminal", "url", "vb", "vbe", "vbs",
+    "workflow", "wsf", "zsh",
 ];
 
 /// Extensions that people open without a thought.
@@ -76,6 +76,7 @@ mod tests {
             ("holiday.jpg", None),
             ("src/main.rs", None),
             ("exe", None),
+            ("ubuntu-26.04-desktop-amd64.iso", None),
             ("a/com/b.txt", None),
             ("photo\u{202e}gpj.exe", Some(Hazard::HiddenCharacters)),
             ("a\u{200b}b.txt", Some(Hazard::HiddenCharacters)),

@@ -210,7 +210,7 @@ mod tests {
             "דוד",
             "อรุณ",
             "प्रिया",
-            "O'Neil, no".trim_end_matches(", no"),
+            "O'Neil",
             "J. R. (lab 2)",
             "x_X-x",
             "R&D!",
@@ -319,9 +319,10 @@ mod tests {
         fn an_accepted_name_parses_to_itself(text in "\\PC{0,40}") {
             if let Ok(name) = MemberName::parse(&text) {
                 prop_assert_eq!(MemberName::parse(name.as_str()), Ok(name.clone()));
-                prop_assert_eq!(compatibility_fold(name.key().as_str()), name.key().as_str());
+                let key = name.key();
+                prop_assert_eq!(compatibility_fold(key.as_str()), key.as_str());
                 prop_assert_eq!(crate::show::show(name.as_str()), name.as_str());
-                prop_assert!(!name.key().as_str().contains(MEANT_IN_REFERENCES));
+                prop_assert!(!key.as_str().contains(MEANT_IN_REFERENCES));
             }
         }
     }
