@@ -1,12 +1,19 @@
 //! `swapmeet engine`: the background engine of this profile. `run` in the foreground is a headless seed box.
 
-use std::{env, fs::File, io, path::Path, process::Stdio, time::Duration};
+use std::{
+    env,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    process::Command as Process,
+    process::{Child, Command as Process},
 };
 
 use super::{
@@ -145,13 +152,24 @@ pub(super) async fn lasting(context: &mut Context) -> Result<Client, Ended> {
 }
 
 async fn start_in_background(context: &Context) -> Outcome {
-    let failed = |error: &dyn std::fmt::Display| {
-        Ended::unexpected("engine_start", format!("could not start the engine: {error}"))
-    };
-    let mut process = Process::new(env::current_exe().map_err(|error| failed(&error))?);
-    process.args(["--json", "--profile", &context.profile()?.name, "engine", "run", "--leave-terminal"]);
-    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut engine = process.spawn().map_err(|error| failed(&error))?;
+    let mut process = Process::new(own_program()?);
+    process.args(["--profile", &context.profile()?.name, "engine", "run", "--json", "--leave-terminal"]);
+    process.stdin(Stdio::null());
+    is_ready(&mut spawn(&mut process)?).await
+}
+
+/// The file of this program, to be run again.
+pub(super) fn own_program() -> Result<PathBuf, Ended> {
+    env::current_exe().map_err(|error| not_started(&error))
+}
+
+/// Starts a process that runs an engine.
+pub(super) fn spawn(process: &mut Process) -> Result<Child, Ended> {
+    process.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|error| not_started(&error))
+}
+
+/// Waits until a started engine says that it is there.
+pub(super) async fn is_ready(engine: &mut Child) -> Outcome {
     let (stdout, stderr) = (engine.stdout.take(), engine.stderr.take());
     let first_line = async {
         let mut line = String::new();
@@ -160,18 +178,22 @@ async fn start_in_background(context: &Context) -> Outcome {
             None => Ok(line),
         }
     };
-    let line = tokio::time::timeout(START_PATIENCE, first_line).await.map_err(|_| failed(&"it takes too long"))?;
-    if !line.map_err(|error| failed(&error))?.is_empty() {
+    let line = tokio::time::timeout(START_PATIENCE, first_line).await.map_err(|_| not_started(&"it takes too long"))?;
+    if !line.map_err(|error| not_started(&error))?.is_empty() {
         return Ok(());
     }
     let mut said = String::new();
     if let Some(stderr) = stderr {
-        stderr.take(LINE_BYTES_MAX).read_to_string(&mut said).await.map_err(|error| failed(&error))?;
+        stderr.take(LINE_BYTES_MAX).read_to_string(&mut said).await.map_err(|error| not_started(&error))?;
     }
     let why = serde_json::from_str::<serde_json::Value>(said.lines().next().unwrap_or_default())
         .ok()
         .and_then(|error| error["message"].as_str().map(str::to_owned));
-    Err(failed(&why.unwrap_or_else(|| "it ended at once; see its log".to_owned())))
+    Err(not_started(&why.unwrap_or_else(|| "it ended at once; see its log".to_owned())))
+}
+
+fn not_started(why: &dyn std::fmt::Display) -> Ended {
+    Ended::unexpected("engine_start", format!("could not start the engine: {why}"))
 }
 
 /// Ends when stdin does. Reads and drops what comes before.

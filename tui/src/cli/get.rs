@@ -54,7 +54,7 @@ enum Sources {
 impl Get {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         if self.output.as_deref() == Some(Path::new("-")) {
-            return self.to_stdout(context).await;
+            return self.into_stdout(context).await;
         }
         let target = target(self.output.as_deref(), self.items.len())?;
         if self.detach {
@@ -79,7 +79,7 @@ impl Get {
     }
 
     /// Fetches into a private folder, and hands on only bytes of complete, verified files.
-    async fn to_stdout(self, context: &mut Context) -> Outcome {
+    async fn into_stdout(self, context: &mut Context) -> Outcome {
         if self.detach {
             return Err(Ended::usage("stdout ends with this command", "leave out --detach, or name a folder"));
         }

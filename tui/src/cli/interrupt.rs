@@ -1,20 +1,24 @@
 //! Ctrl-C and its relatives: the first one ends the command in order, the second one at once.
 
-use std::process;
+use std::{
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    secret,
-    talk::{Ended, Outcome},
-};
+use super::{secret, talk::Ended};
 use crate::engine::api::FailureKind;
 
 /// Tells when the program is asked to stop, by SIGINT, SIGTERM or SIGHUP.
 #[derive(Debug, Clone)]
 pub(super) struct Interrupt {
     first: CancellationToken,
+    patient: Arc<AtomicBool>,
 }
 
 impl Interrupt {
@@ -27,7 +31,8 @@ impl Interrupt {
         let mut interrupt = listen(SignalKind::interrupt())?;
         let mut terminate = listen(SignalKind::terminate())?;
         let mut hangup = listen(SignalKind::hangup())?;
-        let told = first.clone();
+        let patient = Arc::new(AtomicBool::new(false));
+        let (told, is_patient) = (first.clone(), patient.clone());
         // Lives exactly as long as the runtime: there is nothing to put in order.
         tokio::spawn(async move {
             loop {
@@ -36,14 +41,14 @@ impl Interrupt {
                     _ = terminate.recv() => (),
                     _ = hangup.recv() => (),
                 }
-                if told.is_cancelled() {
+                if told.is_cancelled() && !is_patient.load(Ordering::Relaxed) {
                     secret::restore_terminal();
                     process::exit(i32::from(FailureKind::Interrupted.exit_code()));
                 }
                 told.cancel();
             }
         });
-        Ok(Self { first })
+        Ok(Self { first, patient })
     }
 
     /// Waits for the first one.
@@ -51,8 +56,8 @@ impl Interrupt {
         self.first.cancelled().await;
     }
 
-    /// Fails as interrupted if the first one came.
-    pub(super) fn check(&self) -> Outcome {
-        if self.first.is_cancelled() { Err(Ended::interrupted()) } else { Ok(()) }
+    /// From now on a second one is overheard: what is put in order then takes little time and must be done.
+    pub(super) fn be_patient(&self) {
+        self.patient.store(true, Ordering::Relaxed);
     }
 }

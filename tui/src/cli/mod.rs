@@ -37,7 +37,7 @@ mod usage;
 mod verify;
 mod whoami;
 
-use std::{env, ffi::OsString, io::IsTerminal, process::ExitCode, time::Duration};
+use std::{env, ffi::OsString, process::ExitCode, time::Duration};
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 

@@ -75,8 +75,6 @@ pub(super) enum Cell {
     /// An identifier: people see its first characters, programs all of it.
     Id(String),
     Bytes(u64),
-    /// Bytes per second.
-    Speed(u64),
     Count(u64),
     Flag(bool),
     Time(Moment),
@@ -142,9 +140,7 @@ impl Cell {
         match self {
             Self::Empty => String::new(),
             Self::Text(text) | Self::Id(text) => clean(text),
-            Self::Bytes(number) | Self::Speed(number) | Self::Count(number) | Self::Elapsed(number) => {
-                number.to_string()
-            }
+            Self::Bytes(number) | Self::Count(number) | Self::Elapsed(number) => number.to_string(),
             Self::Flag(flag) => flag.to_string(),
             Self::Time(moment) => moment.rfc3339().unwrap_or_default(),
         }
@@ -157,7 +153,6 @@ impl Cell {
             Self::Text(text) => clean(text),
             Self::Id(text) => clean(text).chars().take(ID_SHOWN).collect(),
             Self::Bytes(bytes) => human_bytes(*bytes),
-            Self::Speed(bytes) => format!("{}/s", human_bytes(*bytes)),
             Self::Count(number) => number.to_string(),
             Self::Flag(flag) => (if *flag { "yes" } else { "no" }).to_owned(),
             Self::Time(moment) => moment.local(),

@@ -29,7 +29,7 @@ pub(super) struct Sample {
 
 impl Sample {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
-        let Some(path) = self.output else { return self::to_stdout(self.last, context).await };
+        let Some(path) = self.output else { return to_stdout(self.last, context).await };
         let size = to_file(self.last, &path).await?;
         let path = std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned();
         context.out.card(&SampleRecord { path, size, lines: self.last })
@@ -69,12 +69,12 @@ async fn to_stdout(last: u64, context: &mut Context) -> Outcome {
 }
 
 /// Writes the file under a name of its own first: the wanted name is either complete or not there.
-async fn to_file(last: u64, path: &Path) -> Result<u64, Ended> {
+pub(super) async fn to_file(last: u64, path: &Path) -> Result<u64, Ended> {
     let failed = |error: std::io::Error| Ended::file("write", path, &error);
     if path.symlink_metadata().is_ok() {
         return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut file: NamedTempFile = tempfile::Builder::new()
         .prefix(".sample-")
         .permissions(Permissions::from_mode(0o666))
@@ -122,12 +122,6 @@ impl Lines {
 
 /// Bytes made at a time.
 const BLOCK_BYTES: usize = 256 * 1024;
-
-/// All lines at once, for small samples of the demonstration.
-#[cfg(feature = "host")]
-pub(super) fn small(last: u16) -> Vec<u8> {
-    (1..=last).flat_map(|number| format!("{number}\n").into_bytes()).collect()
-}
 
 #[cfg(test)]
 mod tests {

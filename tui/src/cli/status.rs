@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     context::Context,
     out::{Cell, Column, Moment, Record},
-    talk::{Ended, Outcome},
+    talk::Outcome,
 };
 use crate::engine::api::{Command, Connection, Failure, FailureKind, Status, Update};
 

@@ -46,13 +46,19 @@ impl Ended {
 
     /// A local file could not be read or written.
     pub(super) fn file(doing: &str, path: &std::path::Path, error: &io::Error) -> Self {
-        let (kind, code) = match error.kind() {
-            io::ErrorKind::NotFound => (FailureKind::NotFound, "no_such_file"),
-            io::ErrorKind::AlreadyExists => (FailureKind::Conflict, "file_exists"),
-            _ => (FailureKind::Unexpected, "file"),
-        };
         let path = out::clean(&path.to_string_lossy());
-        Self::Failed(Failure::new(kind, code, format!("could not {doing} {path}: {error}"), ""))
+        let failure = match error.kind() {
+            io::ErrorKind::NotFound => {
+                let message = format!("could not {doing} {path}: there is no such file");
+                Failure::new(FailureKind::NotFound, "no_such_file", message, "check the name")
+            }
+            io::ErrorKind::AlreadyExists => {
+                let message = format!("{path} is there already, and nothing is ever replaced");
+                Failure::new(FailureKind::Conflict, "file_exists", message, "choose another name")
+            }
+            _ => Failure::new(FailureKind::Unexpected, "file", format!("could not {doing} {path}: {error}"), ""),
+        };
+        Self::Failed(failure)
     }
 }
 
