@@ -5,28 +5,30 @@
 //! Publishing never replaces anything: the kernel decides, in one step, whether a name is free. Never decides which
 //! files are wanted, and never looks at their content. All calls block; they belong on worker threads.
 
+mod listing;
+mod served;
+
 use std::{
-    collections::{HashMap, VecDeque},
-    fs::{DirBuilder, File, Metadata},
-    hash::{BuildHasher as _, RandomState},
+    fs::{DirBuilder, File},
     io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::{DirBuilderExt as _, MetadataExt as _},
+        fd::{BorrowedFd, OwnedFd},
+        unix::fs::DirBuilderExt as _,
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard},
 };
 
+use listing::{Claim, Handle, Kept, Listing};
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT},
+    fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT},
     io::Errno,
 };
-use serde::{Deserialize, Serialize};
+pub use served::{Stamp, open_shared};
 
 use crate::{
-    limits::{LISTINGS_KEPT_MAX, NUMBERED_MAX, PATH_BYTES_MAX},
-    name::{FileName, FoldKey, IndexPath, NameError, numbered},
+    limits::{NUMBERED_MAX, PATH_BYTES_MAX},
+    name::{FileName, NameError, numbered},
     show::{show, show_line},
 };
 
@@ -48,8 +50,7 @@ impl Jail {
             }
             JailError::of_io("make the folder", root, source)
         })?;
-        let fd = rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| JailError::of(OPEN_FOLDER, root, errno))?;
+        let fd = open_chosen_folder(root)?;
         Ok(Self { root: Folder::of_handle(fd, root.to_owned(), Arc::default())? })
     }
 
@@ -231,12 +232,12 @@ impl Folder {
 
     fn of_handle(fd: OwnedFd, path: PathBuf, kept: Arc<Kept>) -> Result<Self, JailError> {
         let stat = rustix::fs::fstat(&fd).map_err(|errno| JailError::of(OPEN_FOLDER, &path, errno))?;
-        let handle = kept.share(Handle { identity: (stat.st_dev, stat.st_ino), fd, listing: Mutex::default() });
+        let handle = kept.share(Handle::new(fd, (stat.st_dev, stat.st_ino)));
         Ok(Self { handle, path, kept })
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        self.handle.fd.as_fd()
+        self.handle.fd()
     }
 
     /// Checks that `name` is one component, and tells where it lies for messages.
@@ -368,62 +369,6 @@ impl EntryKind {
     }
 }
 
-/// The state of a file's content as far as a file system tells it. Two equal stamps are the same content.
-///
-/// The time of the last change of the inode is part of it, since programs can set the modification time back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Stamp {
-    /// Bytes of the content.
-    pub size: u64,
-    /// Modification time, nanoseconds since 1970.
-    pub modified_ns: i64,
-    /// Inode number.
-    pub inode: u64,
-    /// Number of the device that holds the inode.
-    pub device: u64,
-    /// Time of the last change of content or attributes, nanoseconds since 1970.
-    pub changed_ns: i64,
-}
-
-impl Stamp {
-    /// The stamp of an open file.
-    ///
-    /// # Errors
-    /// When the file system does not tell.
-    pub fn of(file: &File) -> io::Result<Self> {
-        file.metadata().map(|metadata| Self::of_metadata(&metadata))
-    }
-
-    /// The stamp that a file's metadata hold.
-    #[must_use]
-    pub fn of_metadata(metadata: &Metadata) -> Self {
-        Self {
-            size: metadata.len(),
-            modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-            inode: metadata.ino(),
-            device: metadata.dev(),
-            changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-}
-
-/// Opens a shared file to read: `root` itself, or the file at `relative` below it.
-///
-/// Below the root no symbolic link is followed, and neither is a root that is a file. Never waits for a pipe or device.
-///
-/// # Errors
-/// When it is missing, not a regular file, behind a link, or cannot be opened.
-pub fn open_shared(root: &Path, relative: Option<&IndexPath>) -> Result<(File, Stamp), JailError> {
-    let (file, path) = match relative {
-        None => (open_regular(CWD, root, root, OFlags::RDONLY)?, root.to_owned()),
-        Some(relative) => open_below(root, relative)?,
-    };
-    match Stamp::of(&file) {
-        Ok(stamp) => Ok((file, stamp)),
-        Err(source) => Err(JailError::of_io("look at", &path, source)),
-    }
-}
-
 /// Gives a received file the modification time (milliseconds since 1970) and the one permission that travel with it.
 ///
 /// Who may read it may run it if the sharer's could be run; other bits are never taken over.
@@ -539,19 +484,10 @@ fn shown(path: &Path) -> String {
     show_line(&path.to_string_lossy(), PATH_BYTES_MAX)
 }
 
-fn open_below(root: &Path, relative: &IndexPath) -> Result<(File, PathBuf), JailError> {
-    let mut path = root.to_owned();
-    let mut folder = rustix::fs::open(root, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| JailError::of(OPEN_FOLDER, root, errno))?;
-    let mut components = relative.components();
-    let name = components.next_back().unwrap_or_default();
-    for component in components {
-        path.push(component);
-        folder = open_folder(folder.as_fd(), component, &path)?;
-    }
-    path.push(name);
-    let file = open_regular(folder.as_fd(), Path::new(name), &path, OFlags::RDONLY)?;
-    Ok((file, path))
+/// Opens a folder that its owner named: how it is reached is the owner's choice.
+fn open_chosen_folder(path: &Path) -> Result<OwnedFd, JailError> {
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| JailError::of(OPEN_FOLDER, path, errno))
 }
 
 fn open_folder(above: BorrowedFd<'_>, name: &str, path: &Path) -> Result<OwnedFd, JailError> {
@@ -589,117 +525,6 @@ fn require_regular(mode: u32, path: &Path) -> Result<(), JailError> {
 fn is_link(folder: BorrowedFd<'_>, name: &str) -> bool {
     rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
-}
-
-/// Saturates in the year 2262, which only a forged time reaches.
-const fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
-}
-
-/// A directory handle with what is known of the names in it.
-#[derive(Debug)]
-struct Handle {
-    /// Device and inode. Unique while the handle is open, because an inode in use is not given away.
-    identity: (u64, u64),
-    fd: OwnedFd,
-    listing: Mutex<Listing>,
-}
-
-impl Handle {
-    fn listing(&self) -> MutexGuard<'_, Listing> {
-        // Every method leaves the listing usable, so a panic elsewhere in a worker does not spoil it.
-        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Handles that stay open for a while, so that a folder opened again for every file is listed only once.
-#[derive(Debug, Default)]
-struct Kept(Mutex<VecDeque<Arc<Handle>>>);
-
-impl Kept {
-    /// The handle that is already open on the same folder, or this one. The latest stands first.
-    fn share(&self, handle: Handle) -> Arc<Handle> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.iter().position(|other| other.identity == handle.identity).and_then(|at| kept.remove(at));
-        let handle = known.unwrap_or_else(|| Arc::new(handle));
-        kept.push_front(handle.clone());
-        // One that a folder still uses must stay, or two listings of that folder would not know of each other.
-        while kept.len() > LISTINGS_KEPT_MAX
-            && let Some(unused) = kept.iter().rposition(|other| Arc::strong_count(other) == 1)
-        {
-            kept.remove(unused);
-        }
-        handle
-    }
-}
-
-/// The names in a folder by their hashes: 10,000 files cost a few hundred KiB, and the kernel has the last word anyway.
-#[derive(Debug, Default)]
-struct Listing {
-    is_read: bool,
-    /// From the folded name to the name as it is spelled.
-    taken: HashMap<u64, u64>,
-    /// From a wanted name to the number to begin with, or many files of one name would each try all numbers before.
-    next: HashMap<u64, u32>,
-    hashes: RandomState,
-}
-
-/// What a listing knows of a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Claim {
-    /// Nothing; now it is noted.
-    New,
-    /// It was there, or was about to be.
-    SameSpelling,
-    /// Another spelling of it is there.
-    OtherSpelling,
-}
-
-impl Listing {
-    fn read(&mut self, folder: BorrowedFd<'_>) -> Result<(), Errno> {
-        for entry in Dir::read_from(folder)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy();
-            if name != "." && name != ".." {
-                self.claim(&name);
-            }
-        }
-        self.is_read = true;
-        Ok(())
-    }
-
-    fn claim(&mut self, name: &str) -> Claim {
-        let (key, spelling) = (self.key(name), self.hashes.hash_one(name));
-        match self.taken.get(&key) {
-            Some(&other) if other == spelling => Claim::SameSpelling,
-            Some(_) => Claim::OtherSpelling,
-            None => {
-                self.taken.insert(key, spelling);
-                Claim::New
-            }
-        }
-    }
-
-    fn forget(&mut self, name: &str) {
-        let key = self.key(name);
-        if self.taken.get(&key) == Some(&self.hashes.hash_one(name)) {
-            self.taken.remove(&key);
-        }
-    }
-
-    fn next_number(&self, wanted: &str) -> u32 {
-        self.next.get(&self.key(wanted)).copied().unwrap_or(1)
-    }
-
-    fn numbers_used(&mut self, wanted: &str, number: u32) {
-        if number > 0 {
-            self.next.insert(self.key(wanted), number + 1);
-        }
-    }
-
-    fn key(&self, name: &str) -> u64 {
-        self.hashes.hash_one(FoldKey::of(name))
-    }
 }
 
 const OPEN_FOLDER: &str = "open the folder";

@@ -4,9 +4,14 @@ use std::{
     thread,
 };
 
+use rustix::fs::CWD;
 use tempfile::TempDir;
 
 use super::*;
+use crate::{
+    limits::LISTINGS_KEPT_MAX,
+    name::{FoldKey, IndexPath},
+};
 
 /// A jail in `downloads`, beside an `outside` folder with a file that must stay as it is.
 struct Place {

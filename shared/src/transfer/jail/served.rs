@@ -1,0 +1,89 @@
+//! Shared files, opened where they lie. Never follows a link below a share's root, never waits for a pipe or device.
+
+use std::{
+    fs::{File, Metadata},
+    io,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{CWD, OFlags};
+use serde::{Deserialize, Serialize};
+
+use super::{JailError, open_chosen_folder, open_folder, open_regular};
+use crate::name::IndexPath;
+
+/// The state of a file's content as far as a file system tells it. Two equal stamps are the same content.
+///
+/// The time of the last change of the inode is part of it, since programs can set the modification time back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Bytes of the content.
+    pub size: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// Inode number.
+    pub inode: u64,
+    /// Number of the device that holds the inode.
+    pub device: u64,
+    /// Time of the last change of content or attributes, nanoseconds since 1970.
+    pub changed_ns: i64,
+}
+
+impl Stamp {
+    /// The stamp of an open file.
+    ///
+    /// # Errors
+    /// When the file system does not tell.
+    pub fn of(file: &File) -> io::Result<Self> {
+        file.metadata().map(|metadata| Self::of_metadata(&metadata))
+    }
+
+    /// The stamp that a file's metadata hold.
+    #[must_use]
+    pub fn of_metadata(metadata: &Metadata) -> Self {
+        Self {
+            size: metadata.len(),
+            modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            inode: metadata.ino(),
+            device: metadata.dev(),
+            changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// Opens a shared file to read: `root` itself, or the file at `relative` below it.
+///
+/// Below the root no symbolic link is followed, and neither is a root that is a file. Never waits for a pipe or device.
+///
+/// # Errors
+/// When it is missing, not a regular file, behind a link, or cannot be opened.
+pub fn open_shared(root: &Path, relative: Option<&IndexPath>) -> Result<(File, Stamp), JailError> {
+    let (file, path) = match relative {
+        None => (open_regular(CWD, root, root, OFlags::RDONLY)?, root.to_owned()),
+        Some(relative) => open_below(root, relative)?,
+    };
+    match Stamp::of(&file) {
+        Ok(stamp) => Ok((file, stamp)),
+        Err(source) => Err(JailError::of_io("look at", &path, source)),
+    }
+}
+
+fn open_below(root: &Path, relative: &IndexPath) -> Result<(File, PathBuf), JailError> {
+    let mut path = root.to_owned();
+    let mut folder = open_chosen_folder(root)?;
+    let mut components = relative.components();
+    let name = components.next_back().unwrap_or_default();
+    for component in components {
+        path.push(component);
+        folder = open_folder(folder.as_fd(), component, &path)?;
+    }
+    path.push(name);
+    let file = open_regular(folder.as_fd(), Path::new(name), &path, OFlags::RDONLY)?;
+    Ok((file, path))
+}
+
+/// Saturates in the year 2262, which only a forged time reaches.
+const fn nanoseconds(seconds: i64, nanoseconds: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+}
