@@ -228,3 +228,51 @@ pub const SORTED_INLINE_MAX: usize = 10_000;
 pub const EVENTS_PER_FRAME_MAX: usize = 4096;
 /// Bytes of text put on the clipboard through the terminal; many terminals drop longer sequences.
 pub const CLIPBOARD_BYTES_MAX: usize = 64 * 1024;
+/// Copies looked at in one step by the tracker's queue of copies.
+pub const COPY_PAGE_MAX: i64 = 256;
+
+// Tracker's door
+
+/// Wrong passwords for one account from one address before a delay begins: people mistype.
+pub const SIGN_IN_FREE_TRIES: u32 = 5;
+/// First delay; it doubles with each further wrong password.
+pub const SIGN_IN_DELAY_MIN: Duration = Duration::from_secs(10);
+/// Longest delay.
+pub const SIGN_IN_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
+/// Time after which wrong passwords are forgotten.
+pub const SIGN_IN_FORGET: Duration = Duration::from_secs(60 * 60);
+/// Pairs of account and address whose wrong passwords are remembered.
+pub const SIGN_IN_SOURCES_MAX: usize = 10_000;
+/// Time in which changes of presence and index gather before the members are told, so that a storm of them is one
+/// message.
+pub const EVENTS_GATHER: Duration = Duration::from_millis(50);
+/// Time for a handshake with a client.
+pub const TRACKER_HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time a reply may take to be read by the client.
+pub const REPLY_WRITE: Duration = Duration::from_secs(30);
+/// Bytes of the program's name in a greeting.
+pub const PROGRAM_BYTES_MAX: usize = 128;
+/// Packets of connections not yet accepted that are buffered, in bytes, over all of them.
+pub const INCOMING_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Packets of one connection not yet accepted that are buffered, in bytes.
+pub const INCOMING_BYTES_EACH_MAX: u64 = 64 * 1024;
+/// Registrations that one invitation code may allow.
+pub const INVITE_USES_MAX: u32 = 1000;
+/// Bytes of a part in which a blob travels into the blob store: what S3 demands at least is 5 MiB.
+pub const BLOB_PART_BYTES: usize = 8 * 1024 * 1024;
+/// Wait before a copy that broke off is tried again from the same devices.
+pub const COPY_RETRY: Duration = Duration::from_secs(30);
+/// Tries of one copy, all its devices being connected, before its owner is told that it failed.
+pub const COPY_TRIES_MAX: u32 = 5;
+/// Threads on which the tracker waits for disk and computes passwords: more would only queue at the disk.
+pub const TRACKER_BLOCKING_THREADS_MAX: usize = 16;
+/// Grants that a source remembers for one fetch stream: those of the batches being fetched now.
+pub const GRANTS_HELD_MAX: usize = 16;
+/// Wants that a source prepares ahead on one fetch stream. Each small one may hold [`SMALL_FILE_BYTES_MAX`] bytes.
+pub const SERVE_LOOKAHEAD_MAX: usize = 8;
+/// Batches of received packets that wait for verification on one fetch stream: about 1.5 MiB.
+pub const FETCH_BATCHES_WAITING_MAX: usize = 16;
+/// Received pieces in one such batch.
+pub const FETCH_PIECES_MAX: usize = 64;
+/// Devices named in one answer to a question for sources: with eight addresses each they stay far below a reply's limit.
+pub const LOCATED_PEERS_MAX: usize = 256;

@@ -1,1 +1,9 @@
-//! placeholder
+//! Serving and fetching over any pair of streams, and the files on disk around it. The one way in which bytes move.
+
+pub mod content;
+pub mod fetch;
+pub mod hash;
+pub mod jail;
+pub mod lane;
+pub mod partial;
+pub mod serve;

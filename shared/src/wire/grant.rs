@@ -58,6 +58,13 @@ impl Grant {
         SignedGrant { body, signature }
     }
 
+    /// Whether its time is not over, give or take the clocks' difference.
+    #[must_use]
+    pub fn holds_at(&self, now_ms: i64) -> bool {
+        let skew_ms = i64::try_from(CLOCK_SKEW.as_millis()).unwrap_or(0);
+        now_ms <= self.expires_ms.saturating_add(skew_ms)
+    }
+
     /// Whether this grant allows that blob.
     #[must_use]
     pub fn allows(&self, blob: &BlobHash) -> bool {
@@ -81,8 +88,7 @@ impl SignedGrant {
         if grant.device != device {
             return Err(GrantError::OtherDevice);
         }
-        let skew_ms = i64::try_from(CLOCK_SKEW.as_millis()).unwrap_or(0);
-        if now_ms > grant.expires_ms.saturating_add(skew_ms) {
+        if !grant.holds_at(now_ms) {
             return Err(GrantError::Expired);
         }
         Ok(grant)

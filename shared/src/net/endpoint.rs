@@ -1,0 +1,134 @@
+//! UDP sockets, QUIC endpoints and transport settings, with the reasons for each number in `limits`.
+
+use std::{io, net::SocketAddr, net::UdpSocket, sync::Arc};
+
+use quinn::{
+    ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig},
+};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::limits::{
+    CONNECTION_WINDOW_BYTES, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS_MAX, SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES,
+    STREAM_WINDOW_BYTES, TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX, TRACKER_IDLE, TRACKER_KEEP_ALIVE,
+    TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX,
+};
+
+/// A UDP socket for an endpoint: large buffers, IPv6 sockets for IPv6 alone.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // The kernel grants what its own limit allows; less costs speed, not correctness.
+    for result in [socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES), socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)] {
+        if let Err(error) = result {
+            tracing::debug!(%error, "socket buffers stay at the system's size");
+        }
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// An endpoint on this socket, with or without a server side.
+///
+/// # Errors
+/// When the runtime refuses the socket.
+pub fn endpoint(socket: UdpSocket, server: Option<ServerConfig>) -> io::Result<Endpoint> {
+    Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))
+}
+
+/// Settings of the tracker's side: small windows and few streams, because the limit is the memory of an idle member.
+#[must_use]
+pub fn tracker_transport() -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(TRACKER_IDLE.try_into().ok())
+        .max_concurrent_bidi_streams(TRACKER_BIDI_STREAMS_MAX.into())
+        .max_concurrent_uni_streams(TRACKER_UNI_STREAMS_MAX.into())
+        .stream_receive_window(VarInt::from_u32(TRACKER_STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
+        .send_window(SEND_WINDOW_BYTES)
+        .datagram_receive_buffer_size(None);
+    Arc::new(transport)
+}
+
+/// Settings of a device's connection to its tracker.
+#[must_use]
+pub fn device_transport() -> Arc<TransportConfig> {
+    let mut transport = bulk_transport();
+    transport.max_idle_timeout(TRACKER_IDLE.try_into().ok()).keep_alive_interval(Some(TRACKER_KEEP_ALIVE));
+    Arc::new(transport)
+}
+
+/// Settings between two devices.
+#[must_use]
+pub fn peer_transport() -> Arc<TransportConfig> {
+    let mut transport = bulk_transport();
+    transport.max_idle_timeout(PEER_IDLE.try_into().ok()).keep_alive_interval(Some(PEER_KEEP_ALIVE));
+    Arc::new(transport)
+}
+
+fn bulk_transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(PEER_STREAMS_MAX.into())
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
+        .send_window(SEND_WINDOW_BYTES)
+        .datagram_receive_buffer_size(None);
+    transport
+}
+
+/// The server side of the tracker's endpoint: bounded in handshakes that have not begun.
+///
+/// # Errors
+/// When the TLS configuration has no cipher for QUIC.
+pub fn tracker_server(tls: rustls::ServerConfig) -> Result<ServerConfig, NoInitialCipherSuite> {
+    let mut server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    server
+        .transport_config(tracker_transport())
+        .max_incoming(TRACKER_HANDSHAKES_MAX)
+        .incoming_buffer_size(64 * 1024)
+        .incoming_buffer_size_total(8 * 1024 * 1024);
+    Ok(server)
+}
+
+/// The server side of a device's endpoint.
+///
+/// # Errors
+/// When the TLS configuration has no cipher for QUIC.
+pub fn peer_server(tls: rustls::ServerConfig) -> Result<ServerConfig, NoInitialCipherSuite> {
+    let mut server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    server
+        .transport_config(peer_transport())
+        .max_incoming(64)
+        .incoming_buffer_size(64 * 1024)
+        .incoming_buffer_size_total(1024 * 1024);
+    Ok(server)
+}
+
+/// The client side towards a tracker.
+///
+/// # Errors
+/// When the TLS configuration has no cipher for QUIC.
+pub fn tracker_client(tls: rustls::ClientConfig) -> Result<ClientConfig, NoInitialCipherSuite> {
+    let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    client.transport_config(device_transport());
+    Ok(client)
+}
+
+/// The client side towards a member.
+///
+/// # Errors
+/// When the TLS configuration has no cipher for QUIC.
+pub fn peer_client(tls: rustls::ClientConfig) -> Result<ClientConfig, NoInitialCipherSuite> {
+    let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    client.transport_config(peer_transport());
+    Ok(client)
+}

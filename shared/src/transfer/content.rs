@@ -1,0 +1,156 @@
+//! What can be served: blobs with ranged reads of their data and of their hash tree.
+
+use std::{fmt::Debug, fs::File, ops::Range, os::unix::fs::FileExt, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use super::jail::Stamp;
+use crate::{
+    content::{Layout, tree_of},
+    id::{BlobHash, DeviceId},
+    limits::SMALL_FILE_BYTES_MAX,
+    wire::{Code, Refusal, peer::Want},
+};
+
+/// One blob that can be served, in whole or in part.
+#[async_trait]
+pub trait Content: Send + Sync + Debug {
+    /// Bytes of the blob.
+    fn size(&self) -> u64;
+
+    /// Bytes of the data. The range is inside the blob and at most a read block long.
+    ///
+    /// # Errors
+    /// When they cannot be served (any more); the fetcher is told.
+    async fn data(&self, range: Range<u64>) -> Result<Bytes, Refusal>;
+
+    /// Bytes of the hash tree (parents in pre-order).
+    ///
+    /// # Errors
+    /// When they cannot be served (any more); the fetcher is told.
+    async fn tree(&self, range: Range<u64>) -> Result<Bytes, Refusal>;
+}
+
+/// Who can open blobs for a fetcher.
+#[async_trait]
+pub trait Catalog: Send + Sync + Debug {
+    /// Opens what is wanted. That the asker may have it by its grant is checked before; anything else is checked here.
+    ///
+    /// # Errors
+    /// Why it is not served.
+    async fn open(&self, want: &Want, asker: Option<DeviceId>) -> Result<Arc<dyn Content>, Refusal>;
+
+    /// Bytes of a blob went out to an asker.
+    fn sent(&self, _blob: BlobHash, _asker: Option<DeviceId>, _bytes: u64) {}
+}
+
+/// A small blob, whole in memory. Its tree is made from the bytes, so that what is served was just verified.
+#[derive(Debug)]
+pub struct SmallContent {
+    data: Bytes,
+    tree: Bytes,
+}
+
+impl SmallContent {
+    /// A blob of at most [`SMALL_FILE_BYTES_MAX`] bytes, if the bytes are those of `blob`.
+    #[must_use]
+    pub fn verified(data: Bytes, blob: BlobHash) -> Option<Self> {
+        if data.len() as u64 > SMALL_FILE_BYTES_MAX {
+            return None;
+        }
+        let tree = tree_of(&data, 0, true);
+        (tree.blob() == blob).then(|| Self { data, tree: tree.parents.into() })
+    }
+}
+
+#[async_trait]
+impl Content for SmallContent {
+    fn size(&self) -> u64 {
+        self.data.len() as u64
+    }
+
+    async fn data(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
+        slice(&self.data, range)
+    }
+
+    async fn tree(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
+        slice(&self.tree, range)
+    }
+}
+
+fn slice(bytes: &Bytes, range: Range<u64>) -> Result<Bytes, Refusal> {
+    let inside = range.start <= range.end && range.end <= bytes.len() as u64;
+    if !inside {
+        return Err(Refusal::new(Code::Internal, "a range outside the content"));
+    }
+    Ok(bytes.slice(range.start as usize..range.end as usize))
+}
+
+/// A blob in a local file with its tree in another. The file must stay as it was: that is checked at every read.
+#[derive(Debug)]
+pub struct FileContent {
+    layout: Layout,
+    data: Arc<File>,
+    stamp: Stamp,
+    tree: Arc<File>,
+}
+
+impl FileContent {
+    /// A file that had this stamp when its tree was made.
+    #[must_use]
+    pub fn new(layout: Layout, data: File, stamp: Stamp, tree: File) -> Self {
+        Self { layout, data: Arc::new(data), stamp, tree: Arc::new(tree) }
+    }
+}
+
+#[async_trait]
+impl Content for FileContent {
+    fn size(&self) -> u64 {
+        self.layout.size()
+    }
+
+    async fn data(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
+        let (file, stamp) = (self.data.clone(), self.stamp);
+        on_disk(move || {
+            let bytes = read_range(&file, &range)?;
+            // A change while the bytes were read shows in the stamp afterwards.
+            if Stamp::of(&file)? != stamp {
+                return Ok(None);
+            }
+            Ok(Some(bytes))
+        })
+        .await?
+        .ok_or_else(|| Refusal::new(Code::Changed, "the file changed since it was shared"))
+    }
+
+    async fn tree(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
+        let file = self.tree.clone();
+        on_disk(move || read_range(&file, &range)).await
+    }
+}
+
+/// Reads a range of a file.
+///
+/// # Errors
+/// When the file ends before the range does, or cannot be read.
+pub fn read_range(file: &File, range: &Range<u64>) -> std::io::Result<Bytes> {
+    let mut buffer = BytesMut::zeroed((range.end - range.start) as usize);
+    file.read_exact_at(&mut buffer, range.start)?;
+    Ok(buffer.freeze())
+}
+
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Refusal> {
+    let result = tokio::task::spawn_blocking(work).await;
+    match result {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a served file cannot be read");
+            Err(Refusal::new(Code::Changed, "the file can no longer be read"))
+        }
+        Err(error) => {
+            tracing::error!(%error, "a read ended abnormally");
+            Err(Refusal::new(Code::Internal, "the file could not be read"))
+        }
+    }
+}

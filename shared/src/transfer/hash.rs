@@ -1,0 +1,167 @@
+//! Hashing a local file on all cores: its BLAKE3 hash and the tree of its groups, in bounded memory.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use rayon::prelude::*;
+
+use crate::{
+    content::{Layout, Tree, tree_above, tree_of},
+    id::BlobHash,
+    limits::GROUP_BYTES,
+};
+
+/// Groups of one piece of work: 2 MiB, a full subtree.
+const SEGMENT_GROUPS: u64 = 128;
+
+/// Why a file has no hash.
+#[derive(Debug, thiserror::Error)]
+pub enum HashError {
+    /// It could not be read, or ended early because it shrank.
+    #[error("the file could not be read: {0}")]
+    Read(#[source] io::Error),
+    /// The tree could not be written.
+    #[error("the hash tree could not be written: {0}")]
+    Write(#[source] io::Error),
+    /// It is too large.
+    #[error(transparent)]
+    Size(#[from] crate::content::LayoutError),
+    /// Hashing was stopped.
+    #[error("hashing was stopped")]
+    Stopped,
+}
+
+/// Hashes the first `size` bytes of a file and writes its tree to `tree`, where one is given. `done` counts bytes;
+/// `stop` ends the work early. Blocks the calling thread and uses the global thread pool.
+///
+/// # Errors
+/// See [`HashError`].
+pub fn hash_file(
+    file: &File,
+    size: u64,
+    tree: Option<&File>,
+    done: &AtomicU64,
+    stop: &AtomicBool,
+) -> Result<BlobHash, HashError> {
+    let layout = Layout::new(size)?;
+    if layout.groups() <= SEGMENT_GROUPS {
+        let part = segment(file, layout, 0, layout.groups(), true, done, stop)?;
+        if let Some(out) = tree {
+            out.write_all_at(&part.parents, 0).map_err(HashError::Write)?;
+        }
+        return Ok(part.blob());
+    }
+    let segments = layout.groups().div_ceil(SEGMENT_GROUPS);
+    let roots: Vec<[u8; 32]> = (0..segments)
+        .into_par_iter()
+        .map(|index| {
+            let start = index * SEGMENT_GROUPS;
+            let end = (start + SEGMENT_GROUPS).min(layout.groups());
+            let part = segment(file, layout, start, end, false, done, stop)?;
+            if let (Some(out), false) = (tree, part.parents.is_empty()) {
+                out.write_all_at(&part.parents, layout.subtree_offset(&(start..end))).map_err(HashError::Write)?;
+            }
+            Ok(part.root)
+        })
+        .collect::<Result<_, HashError>>()?;
+    if let Some(out) = tree {
+        write_above(out, layout, &roots)?;
+    }
+    Ok(tree_above(&roots, true).blob())
+}
+
+fn segment(
+    file: &File,
+    layout: Layout,
+    start: u64,
+    end: u64,
+    is_root: bool,
+    done: &AtomicU64,
+    stop: &AtomicBool,
+) -> Result<Tree, HashError> {
+    if stop.load(Ordering::Relaxed) {
+        return Err(HashError::Stopped);
+    }
+    let bytes = layout.bytes_of(&(start..end));
+    let mut data = vec![0; (bytes.end - bytes.start) as usize];
+    file.read_exact_at(&mut data, bytes.start).map_err(HashError::Read)?;
+    let tree = tree_of(&data, start, is_root);
+    done.fetch_add(data.len() as u64, Ordering::Relaxed);
+    Ok(tree)
+}
+
+/// Writes the parents above the segments, each at its place between those of the segments.
+fn write_above(out: &File, layout: Layout, roots: &[[u8; 32]]) -> Result<(), HashError> {
+    let mut pending = Vec::from([0..roots.len() as u64]);
+    while let Some(span) = pending.pop() {
+        let count = span.end - span.start;
+        if count == 1 {
+            continue;
+        }
+        let middle = span.start + count.next_power_of_two() / 2;
+        let (left, right) = (span.start..middle, middle..span.end);
+        let hash = |part: &std::ops::Range<u64>| tree_above(&roots[part.start as usize..part.end as usize], false).root;
+        let mut node = [0; 64];
+        node[..32].copy_from_slice(&hash(&left));
+        node[32..].copy_from_slice(&hash(&right));
+        let groups = span.start * SEGMENT_GROUPS..(span.end * SEGMENT_GROUPS).min(layout.groups());
+        out.write_all_at(&node, layout.subtree_offset(&groups)).map_err(HashError::Write)?;
+        pending.extend([left, right]);
+    }
+    Ok(())
+}
+
+/// Bytes that hashing works on at a time on one thread.
+pub const SEGMENT_BYTES: u64 = SEGMENT_GROUPS * GROUP_BYTES;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(length: usize) {
+        let data: Vec<u8> = (0..length).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&data).unwrap();
+        let out = tempfile::tempfile().unwrap();
+        let done = AtomicU64::new(0);
+        let hash = hash_file(&file, length as u64, Some(&out), &done, &AtomicBool::new(false)).unwrap();
+        let expected = tree_of(&data, 0, true);
+        assert_eq!(hash, expected.blob());
+        let mut parents = vec![0; expected.parents.len()];
+        out.read_exact_at(&mut parents, 0).unwrap();
+        assert!(parents == expected.parents, "{length}");
+        assert_eq!(out.metadata().unwrap().len(), expected.parents.len() as u64);
+        assert_eq!(done.into_inner(), length as u64);
+    }
+
+    #[test]
+    fn a_file_has_the_hash_and_the_tree_of_its_bytes() {
+        let segment = SEGMENT_BYTES as usize;
+        for length in [0, 1, 20_000, segment, segment + 1, 2 * segment, 3 * segment + 17, 7 * segment - 1] {
+            check(length);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn any_length_hashes_right(length in 0usize..20_000_000) {
+            check(length);
+        }
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_an_error() {
+        let file = tempfile::tempfile().unwrap();
+        let result = hash_file(&file, 10, None, &AtomicU64::new(0), &AtomicBool::new(false));
+        assert!(matches!(result, Err(HashError::Read(_))));
+    }
+}

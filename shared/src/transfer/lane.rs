@@ -1,0 +1,467 @@
+//! The fetching side of one fetch stream: jobs go in, verified groups go to their sinks, events come out.
+//!
+//! Three parts share a lane: one sends wants, one takes packets off the stream, and a thread of its own verifies and
+//! writes, so that neither hashing nor the disk ever holds up the network. Everything between them is bounded.
+
+use std::{collections::VecDeque, io, ops::Range};
+
+use bytes::{Buf, Bytes};
+use quinn::RecvStream;
+use tokio::{
+    sync::mpsc::{self, error::TryRecvError},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    content::{CheckError, Checker, GroupSet, Layout, ParentNode, Step},
+    id::BlobHash,
+    limits::{
+        BATCH_WANTS_IN_FLIGHT_MAX, FETCH_BATCHES_WAITING_MAX, FETCH_PIECES_MAX, GROUP_BYTES, PEER_FRAME_BYTES_MAX,
+        READ_BLOCK_BYTES,
+    },
+    net::{
+        Outgoing,
+        frame::{self, ReceiveError, SendError},
+    },
+    wire::{
+        Code, Refusal,
+        codec::{self, FrameError, LENGTH_BYTES},
+        grant::SignedGrant,
+        peer::{FetchFrame, FetchReply, Want},
+    },
+};
+
+/// Where verified groups go. Called on the lane's own thread; may block on the disk.
+pub trait Sink: Send {
+    /// Takes consecutive groups with the tree nodes that proved them (offset in the tree file and bytes).
+    ///
+    /// # Errors
+    /// When they cannot be written; that ends the lane.
+    fn write(&mut self, groups: Range<u64>, data: &[u8], parents: &[(u64, ParentNode)]) -> io::Result<()>;
+}
+
+/// One want with the place its bytes go to.
+pub struct Job {
+    /// The caller's number for it.
+    pub id: u64,
+    /// The content.
+    pub blob: BlobHash,
+    /// Its arithmetic.
+    pub layout: Layout,
+    /// What is wanted of it. Not empty.
+    pub groups: GroupSet,
+    /// Where it goes.
+    pub sink: Box<dyn Sink>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("id", &self.id).field("blob", &self.blob).finish_non_exhaustive()
+    }
+}
+
+/// What to send next.
+#[derive(Debug)]
+pub enum Order {
+    /// Allows the jobs that follow.
+    Grant(SignedGrant),
+    /// One more job.
+    Job(Job),
+}
+
+/// What happened on a lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaneEvent {
+    /// Groups of a job are verified and written.
+    Verified {
+        /// The job.
+        job: u64,
+        /// The groups.
+        groups: Range<u64>,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// All of a job is verified and written.
+    Done {
+        /// The job.
+        job: u64,
+    },
+    /// The source does not serve it.
+    Refused {
+        /// The job.
+        job: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// Why a lane ended before its jobs.
+#[derive(Debug, thiserror::Error)]
+pub enum LaneError {
+    /// The source sent something that an honest source never sends.
+    #[error("the source misbehaved: {0}")]
+    Misbehaved(#[from] PeerMisbehaved),
+    /// The source gave up.
+    #[error("the source stopped ({})", .0.map_or("unknown code", Code::name))]
+    Reset(Option<Code>),
+    /// The connection is lost.
+    #[error("the connection is lost")]
+    Lost,
+    /// This side cannot write.
+    #[error("could not write: {0}")]
+    Disk(#[source] io::Error),
+    /// This side stopped the lane.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// What a source did wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeerMisbehaved {
+    /// Bytes that are not those of the blob.
+    #[error("wrong bytes: {0}")]
+    WrongBytes(#[from] CheckError),
+    /// The stream ended, as if complete, before everything wanted had come.
+    #[error("it ended the stream too early")]
+    ShortStream,
+    /// A frame that is too large or cannot be decoded.
+    #[error("a frame that cannot be read: {0}")]
+    BadFrame(#[from] FrameError),
+}
+
+/// A running lane. Dropping it stops it.
+#[derive(Debug)]
+pub struct Lane {
+    orders: Option<mpsc::Sender<Order>>,
+    events: mpsc::Receiver<LaneEvent>,
+    stop: CancellationToken,
+    task: Option<JoinHandle<Result<(), LaneError>>>,
+}
+
+impl Lane {
+    /// Runs a lane on a stream whose opening frame has been sent.
+    #[must_use]
+    pub fn start(send: Outgoing, recv: RecvStream) -> Self {
+        let (orders, orders_in) = mpsc::channel(BATCH_WANTS_IN_FLIGHT_MAX);
+        let (events_out, events) = mpsc::channel(BATCH_WANTS_IN_FLIGHT_MAX);
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(send, recv, orders_in, events_out, stop.clone()));
+        Self { orders: Some(orders), events, stop, task: Some(task) }
+    }
+
+    /// Hands in one more order; waits while too many are under way. `false`: the lane has ended. Safe to cancel
+    /// before it returns; the order is lost then.
+    pub async fn order(&self, order: Order) -> bool {
+        match &self.orders {
+            Some(orders) => orders.send(order).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// Hands in one more order if there is room; gives it back otherwise.
+    ///
+    /// # Errors
+    /// The order, when there is no room or the lane has ended.
+    pub fn try_order(&self, order: Order) -> Result<(), Order> {
+        match &self.orders {
+            Some(orders) => orders.try_send(order).map_err(mpsc::error::TrySendError::into_inner),
+            None => Err(order),
+        }
+    }
+
+    /// Stops the lane; what was verified before stays.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// No more orders: the lane ends by itself after the last one.
+    pub fn finish(&mut self) {
+        self.orders = None;
+    }
+
+    /// The next event; `None` when the lane has ended. Safe to cancel.
+    pub async fn event(&mut self) -> Option<LaneEvent> {
+        self.events.recv().await
+    }
+
+    /// How the lane ended, once its events are over.
+    ///
+    /// # Errors
+    /// Why it ended before its jobs.
+    pub async fn outcome(&mut self) -> Result<(), LaneError> {
+        self.orders = None;
+        match self.task.take() {
+            Some(task) => task.await.unwrap_or(Err(LaneError::Stopped)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn run(
+    mut send: Outgoing,
+    mut recv: RecvStream,
+    orders: mpsc::Receiver<Order>,
+    events: mpsc::Sender<LaneEvent>,
+    stop: CancellationToken,
+) -> Result<(), LaneError> {
+    let (jobs_out, jobs) = mpsc::channel(BATCH_WANTS_IN_FLIGHT_MAX);
+    let (pieces_out, pieces) = mpsc::channel(FETCH_BATCHES_WAITING_MAX);
+    let mut verifying = tokio::task::spawn_blocking(move || verify(jobs, Pieces::new(pieces), events));
+    let mut network_end = None;
+    let mut verified = None;
+    {
+        let network = async {
+            tokio::try_join!(send_orders(&mut send, orders, jobs_out), pump(&mut recv, pieces_out)).map(|_| ())
+        };
+        tokio::pin!(network);
+        // The verifier is through when all jobs are done; the network may then still wait for the source's goodbye.
+        while verified.is_none() {
+            tokio::select! {
+                biased;
+                result = &mut network, if network_end.is_none() => network_end = Some(result),
+                result = &mut verifying => verified = Some(result.unwrap_or(Err(LaneError::Stopped))),
+                () = stop.cancelled() => break,
+            }
+        }
+    }
+    // The channels are closed now, so the thread ends after what it has.
+    let verified = match verified {
+        Some(verified) => verified,
+        None => verifying.await.unwrap_or(Err(LaneError::Stopped)).and(Err(LaneError::Stopped)),
+    };
+    let Err(error) = verified else {
+        send.finish();
+        return Ok(());
+    };
+    send.reset(Code::Cancelled);
+    // The source may have ended the stream already; then there is nothing left to stop.
+    drop(recv.stop(Code::Cancelled.number().into()));
+    Err(match (network_end, error) {
+        // A verifier that only starved knows less than the network that starved it.
+        (Some(Err(cause)), LaneError::Misbehaved(PeerMisbehaved::ShortStream) | LaneError::Stopped) => cause,
+        (None, LaneError::Misbehaved(PeerMisbehaved::ShortStream)) if stop.is_cancelled() => LaneError::Stopped,
+        (_, error) => error,
+    })
+}
+
+/// Sends grants and wants, and tells the verifier what will come. Finishes the sending half after the last.
+async fn send_orders(
+    send: &mut Outgoing,
+    mut orders: mpsc::Receiver<Order>,
+    jobs: mpsc::Sender<Job>,
+) -> Result<(), LaneError> {
+    while let Some(order) = orders.recv().await {
+        let (frame, job) = match order {
+            Order::Grant(grant) => (FetchFrame::Grant(grant), None),
+            Order::Job(job) => {
+                let whole = job.groups.count() == job.layout.groups();
+                let groups = if whole { Vec::new() } else { job.groups.to_wire() };
+                (FetchFrame::Want(Want { blob: job.blob, size: job.layout.size(), groups }), Some(job))
+            }
+        };
+        if let Some(job) = job
+            && jobs.send(job).await.is_err()
+        {
+            // The verifier has ended and will say why.
+            return Ok(());
+        }
+        frame::send(send, &frame, PEER_FRAME_BYTES_MAX).await.map_err(LaneError::from)?;
+    }
+    // The source finishes its side when it sees that nothing more is wanted.
+    drop(quinn::SendStream::finish(send));
+    Ok(())
+}
+
+/// Takes packets off the stream as they come.
+async fn pump(recv: &mut RecvStream, pieces: mpsc::Sender<Vec<Bytes>>) -> Result<(), LaneError> {
+    loop {
+        let mut batch = vec![Bytes::new(); FETCH_PIECES_MAX];
+        match recv.read_chunks(&mut batch).await {
+            Ok(Some(count)) => batch.truncate(count),
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(ReceiveError::from(error).into()),
+        }
+        if pieces.send(batch).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+impl From<ReceiveError> for LaneError {
+    fn from(error: ReceiveError) -> Self {
+        match error {
+            ReceiveError::Reset(code) => Self::Reset(code),
+            ReceiveError::Frame(error) => PeerMisbehaved::from(error).into(),
+            ReceiveError::Ended | ReceiveError::Short => PeerMisbehaved::ShortStream.into(),
+            ReceiveError::Timeout | ReceiveError::Lost(_) => Self::Lost,
+        }
+    }
+}
+
+impl From<SendError> for LaneError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Stopped(code) => Self::Reset(code),
+            SendError::Frame(_) | SendError::Lost(_) => Self::Lost,
+        }
+    }
+}
+
+/// Received bytes in order, read as a stream by the verifying thread.
+struct Pieces {
+    receiver: mpsc::Receiver<Vec<Bytes>>,
+    waiting: VecDeque<Bytes>,
+}
+
+/// No more bytes came.
+struct Starved;
+
+impl Pieces {
+    const fn new(receiver: mpsc::Receiver<Vec<Bytes>>) -> Self {
+        Self { receiver, waiting: VecDeque::new() }
+    }
+
+    /// Whether the next read would wait.
+    fn would_wait(&mut self) -> bool {
+        if !self.waiting.is_empty() {
+            return false;
+        }
+        match self.receiver.try_recv() {
+            Ok(batch) => {
+                self.waiting.extend(batch);
+                self.waiting.is_empty()
+            }
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => true,
+        }
+    }
+
+    fn fill(&mut self, mut buffer: &mut [u8]) -> Result<(), Starved> {
+        while !buffer.is_empty() {
+            let Some(piece) = self.waiting.front_mut() else {
+                self.waiting.extend(self.receiver.blocking_recv().ok_or(Starved)?);
+                continue;
+            };
+            let count = piece.len().min(buffer.len());
+            let (filled, rest) = buffer.split_at_mut(count);
+            piece.copy_to_slice(filled);
+            buffer = rest;
+            if piece.is_empty() {
+                self.waiting.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self) -> Result<FetchReply, LaneError> {
+        let mut prefix = [0; LENGTH_BYTES];
+        self.fill(&mut prefix)?;
+        let length = codec::body_length(prefix, PEER_FRAME_BYTES_MAX).map_err(PeerMisbehaved::from)?;
+        let mut body = vec![0; length];
+        self.fill(&mut body)?;
+        Ok(codec::decode(&body).map_err(PeerMisbehaved::from)?)
+    }
+}
+
+impl From<Starved> for LaneError {
+    fn from(_: Starved) -> Self {
+        // Where the network has a better reason, that one is told.
+        PeerMisbehaved::ShortStream.into()
+    }
+}
+
+/// The lane's thread: reads replies, verifies, writes.
+fn verify(mut jobs: mpsc::Receiver<Job>, mut pieces: Pieces, events: mpsc::Sender<LaneEvent>) -> Result<(), LaneError> {
+    let mut block = Block::default();
+    while let Some(mut job) = jobs.blocking_recv() {
+        match pieces.reply()? {
+            FetchReply::Refused(refusal) => {
+                tell(&events, LaneEvent::Refused { job: job.id, refusal })?;
+            }
+            FetchReply::Serving => {
+                let result = verify_job(&mut job, &mut pieces, &mut block, &events);
+                // What was right before the fault is kept.
+                let kept = block.write(&mut job, &events);
+                result.and(kept)?;
+                tell(&events, LaneEvent::Done { job: job.id })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn verify_job(
+    job: &mut Job,
+    pieces: &mut Pieces,
+    block: &mut Block,
+    events: &mpsc::Sender<LaneEvent>,
+) -> Result<(), LaneError> {
+    let chunks = job.layout.chunks(&job.groups);
+    let layout = job.layout;
+    let mut checker = Checker::new(job.blob);
+    for step in layout.steps(&chunks) {
+        match step {
+            Step::Parent { offset, is_root, left, right } => {
+                let mut node = [0; 64];
+                pieces.fill(&mut node)?;
+                checker.parent(&node, is_root, left, right).map_err(PeerMisbehaved::from)?;
+                block.parents.push((offset, node));
+            }
+            Step::Group { group, bytes, is_root } => {
+                let follows = block.groups.end == group && block.data.len() as u64 + bytes as u64 <= READ_BLOCK_BYTES;
+                if !follows || (pieces.would_wait() && block.data.len() as u64 >= READ_BLOCK_BYTES / 4) {
+                    block.write(job, events)?;
+                    block.groups = group..group;
+                }
+                let start = block.data.len();
+                block.data.resize(start + bytes, 0);
+                let group_data = &mut block.data[start..];
+                let checked = match pieces.fill(group_data) {
+                    Ok(()) => checker.group(group, group_data, is_root).map_err(PeerMisbehaved::from),
+                    Err(Starved) => Err(PeerMisbehaved::ShortStream),
+                };
+                if let Err(error) = checked {
+                    block.data.truncate(start);
+                    return Err(error.into());
+                }
+                block.groups.end = group + 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Verified groups that are written together.
+#[derive(Default)]
+struct Block {
+    groups: Range<u64>,
+    data: Vec<u8>,
+    parents: Vec<(u64, ParentNode)>,
+}
+
+impl Block {
+    fn write(&mut self, job: &mut Job, events: &mpsc::Sender<LaneEvent>) -> Result<(), LaneError> {
+        let groups = std::mem::take(&mut self.groups);
+        if groups.is_empty() {
+            // Parents alone wait for the group that they lead to.
+            return Ok(());
+        }
+        debug_assert!(self.data.len() as u64 <= READ_BLOCK_BYTES.max(GROUP_BYTES));
+        let written = job.sink.write(groups.clone(), &self.data, &self.parents);
+        let bytes = self.data.len() as u64;
+        self.data.clear();
+        self.parents.clear();
+        written.map_err(LaneError::Disk)?;
+        tell(events, LaneEvent::Verified { job: job.id, groups, bytes })
+    }
+}
+
+fn tell(events: &mpsc::Sender<LaneEvent>, event: LaneEvent) -> Result<(), LaneError> {
+    events.blocking_send(event).map_err(|_| LaneError::Stopped)
+}

@@ -1,0 +1,337 @@
+//! The source side of a fetch stream: wants in, verified encodings out.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesOrdered};
+use quinn::RecvStream;
+use tokio::{sync::mpsc, time::timeout};
+
+use super::content::{Catalog, Content};
+use crate::{
+    content::{GroupSet, Layout, Step},
+    id::{BlobHash, DeviceId},
+    limits::{
+        GRANTS_HELD_MAX, PEER_FRAME_BYTES_MAX, READ_BLOCK_BYTES, SERVE_LOOKAHEAD_MAX, SERVE_STALL,
+        SMALL_FILE_BYTES_MAX, WANT_RANGES_MAX,
+    },
+    net::{
+        Outgoing,
+        frame::{self, ReceiveError, SendError},
+    },
+    wire::{
+        Code, Refusal, codec,
+        grant::Grant,
+        peer::{FetchFrame, FetchReply, Want},
+    },
+};
+
+/// What a source asks for before it serves.
+#[derive(Debug, Clone)]
+pub enum Gate {
+    /// The other end is the tracker, which needs no grant.
+    Tracker,
+    /// The other end is this device; each blob needs a grant signed with this key.
+    Grants {
+        /// Who asks, by its certificate or its session.
+        device: DeviceId,
+        /// The tracker's grant key.
+        key: [u8; 32],
+        /// The clock, milliseconds since 1970.
+        now_ms: fn() -> i64,
+    },
+}
+
+/// Why a fetch stream ended before its fetcher was through.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// What came from the fetcher was wrong.
+    #[error("could not read what is wanted: {0}")]
+    Receive(#[from] ReceiveError),
+    /// The fetcher left, or the connection did.
+    #[error("could not send: {0}")]
+    Send(#[from] SendError),
+    /// The content stopped being servable in the middle.
+    #[error("stopped serving: {0}")]
+    Refused(Refusal),
+    /// The fetcher took nothing for too long.
+    #[error("the fetcher takes nothing")]
+    Stalled,
+}
+
+/// Serves one fetch stream to its end. Dropping the future resets the stream.
+///
+/// # Errors
+/// See [`ServeError`]; the stream is reset with a fitting code.
+pub async fn serve(
+    mut send: Outgoing,
+    mut recv: RecvStream,
+    gate: Gate,
+    catalog: Arc<dyn Catalog>,
+) -> Result<(), ServeError> {
+    let (wants, wanted) = mpsc::channel(SERVE_LOOKAHEAD_MAX);
+    let asker = gate.asker();
+    let result = tokio::try_join!(read_wants(&mut recv, gate, wants), answer(&mut send, catalog, asker, wanted));
+    match result {
+        Ok(_) => {
+            send.finish();
+            Ok(())
+        }
+        Err(error) => {
+            let code = error.code();
+            send.reset(code);
+            // The fetcher may have finished already; then there is nothing left to stop.
+            drop(recv.stop(code.number().into()));
+            Err(error)
+        }
+    }
+}
+
+impl Gate {
+    const fn asker(&self) -> Option<DeviceId> {
+        match self {
+            Self::Tracker => None,
+            Self::Grants { device, .. } => Some(*device),
+        }
+    }
+}
+
+impl ServeError {
+    const fn code(&self) -> Code {
+        match self {
+            Self::Receive(ReceiveError::Frame(_)) => Code::BadRequest,
+            Self::Refused(refusal) => refusal.code,
+            Self::Receive(_) | Self::Send(_) | Self::Stalled => Code::Cancelled,
+        }
+    }
+}
+
+/// A want that may be answered, or why not.
+type Wanted = Result<(Want, Layout, GroupSet), Refusal>;
+
+async fn read_wants(recv: &mut RecvStream, gate: Gate, wants: mpsc::Sender<Wanted>) -> Result<(), ServeError> {
+    let mut grants: Vec<Grant> = Vec::new();
+    loop {
+        let frame = match frame::receive(recv, PEER_FRAME_BYTES_MAX).await {
+            Ok(frame) => frame,
+            Err(ReceiveError::Ended) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let wanted = match frame {
+            FetchFrame::Grant(signed) => {
+                let Gate::Grants { device, key, now_ms } = gate else { continue };
+                match signed.check(&key, device, now_ms()) {
+                    Ok(grant) => {
+                        if grants.len() == GRANTS_HELD_MAX {
+                            grants.remove(0);
+                        }
+                        grants.push(grant);
+                    }
+                    Err(error) => tracing::debug!(%device, %error, "a grant was refused"),
+                }
+                continue;
+            }
+            FetchFrame::Want(want) => {
+                let open = match &gate {
+                    Gate::Tracker => true,
+                    Gate::Grants { now_ms, .. } => {
+                        let now_ms = now_ms();
+                        grants.iter().any(|grant| grant.holds_at(now_ms) && grant.allows(&want.blob))
+                    }
+                };
+                if open { check_want(want) } else { Err(Refusal::new(Code::Forbidden, "no grant for this file")) }
+            }
+        };
+        if wants.send(wanted).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn check_want(want: Want) -> Wanted {
+    let layout = Layout::new(want.size).map_err(|error| Refusal::new(Code::TooLarge, error.to_string()))?;
+    if want.groups.len() > WANT_RANGES_MAX {
+        return Err(Refusal::new(Code::TooLarge, "too many ranges in one want"));
+    }
+    let groups = if want.groups.is_empty() {
+        layout.all()
+    } else {
+        GroupSet::from_wire(&want.groups, layout.groups())
+            .ok_or_else(|| Refusal::new(Code::BadRequest, "the ranges are not ascending ranges inside the file"))?
+    };
+    Ok((want, layout, groups))
+}
+
+/// An answer that is ready to be sent, or one whose data is read while it is sent.
+enum Prepared {
+    Refused(Refusal),
+    Whole { blob: BlobHash, pieces: Vec<Bytes>, bytes: u64 },
+    Large { blob: BlobHash, content: Arc<dyn Content>, layout: Layout, groups: GroupSet },
+}
+
+async fn answer(
+    send: &mut Outgoing,
+    catalog: Arc<dyn Catalog>,
+    asker: Option<DeviceId>,
+    mut wanted: mpsc::Receiver<Wanted>,
+) -> Result<(), ServeError> {
+    let serving = Bytes::from(codec::encode(&FetchReply::Serving, PEER_FRAME_BYTES_MAX).map_err(SendError::from)?);
+    // Small files are opened and read while earlier ones are sent.
+    let mut preparing = FuturesOrdered::new();
+    let mut open = true;
+    loop {
+        tokio::select! {
+            biased;
+            next = wanted.recv(), if open && preparing.len() < SERVE_LOOKAHEAD_MAX => match next {
+                Some(wanted) => preparing.push_back(prepare(catalog.clone(), asker, wanted)),
+                None => open = false,
+            },
+            Some(prepared) = preparing.next(), if !preparing.is_empty() => match prepared? {
+                Prepared::Refused(refusal) => {
+                    frame::send(send, &FetchReply::Refused(refusal), PEER_FRAME_BYTES_MAX).await?;
+                }
+                Prepared::Whole { blob, mut pieces, bytes } => {
+                    pieces.insert(0, serving.clone());
+                    send_pieces(send, &mut pieces).await?;
+                    catalog.sent(blob, asker, bytes);
+                }
+                Prepared::Large { blob, content, layout, groups } => {
+                    send_pieces(send, &mut [serving.clone()]).await?;
+                    let chunks = layout.chunks(&groups);
+                    let mut blocks = Blocks { steps: layout.steps(&chunks).peekable() };
+                    // The next block is read while this one is sent.
+                    let mut next = blocks.next().map(|block| tokio::spawn(read_block(content.clone(), layout, block)));
+                    while let Some(reading) = next.take() {
+                        let read = reading.await.map_err(|_| internal())?;
+                        let (mut pieces, bytes) = read.map_err(ServeError::Refused)?;
+                        next = blocks.next().map(|block| tokio::spawn(read_block(content.clone(), layout, block)));
+                        send_pieces(send, &mut pieces).await?;
+                        catalog.sent(blob, asker, bytes);
+                    }
+                }
+            },
+            else => return Ok(()),
+        }
+    }
+}
+
+fn internal() -> ServeError {
+    ServeError::Refused(Refusal::new(Code::Internal, "a read ended abnormally"))
+}
+
+async fn prepare(catalog: Arc<dyn Catalog>, asker: Option<DeviceId>, wanted: Wanted) -> Result<Prepared, ServeError> {
+    let (want, layout, groups) = match wanted {
+        Ok(wanted) => wanted,
+        Err(refusal) => return Ok(Prepared::Refused(refusal)),
+    };
+    let content = match catalog.open(&want, asker).await {
+        Ok(content) if content.size() == want.size => content,
+        Ok(_) => return Ok(Prepared::Refused(Refusal::new(Code::NotFound, "no file of this size and hash"))),
+        Err(refusal) => return Ok(Prepared::Refused(refusal)),
+    };
+    if want.size > SMALL_FILE_BYTES_MAX {
+        return Ok(Prepared::Large { blob: want.blob, content, layout, groups });
+    }
+    let chunks = layout.chunks(&groups);
+    let blocks = Blocks { steps: layout.steps(&chunks).peekable() };
+    let (mut pieces, mut bytes) = (Vec::new(), 0);
+    for block in blocks {
+        match read_block(content.clone(), layout, block).await {
+            Ok((block_pieces, block_bytes)) => {
+                pieces.extend(block_pieces);
+                bytes += block_bytes;
+            }
+            Err(refusal) => return Ok(Prepared::Refused(refusal)),
+        }
+    }
+    Ok(Prepared::Whole { blob: want.blob, pieces, bytes })
+}
+
+async fn send_pieces(send: &mut Outgoing, pieces: &mut [Bytes]) -> Result<(), ServeError> {
+    match timeout(SERVE_STALL, send.write_all_chunks(pieces)).await {
+        Ok(sent) => sent.map_err(|error| SendError::from(error).into()),
+        Err(_) => Err(ServeError::Stalled),
+    }
+}
+
+/// Cuts the steps of an encoding into blocks of about a megabyte of data.
+struct Blocks<I: Iterator<Item = Step>> {
+    steps: std::iter::Peekable<I>,
+}
+
+impl<I: Iterator<Item = Step>> Iterator for Blocks<I> {
+    type Item = Vec<Step>;
+
+    fn next(&mut self) -> Option<Vec<Step>> {
+        let (mut block, mut data_bytes) = (Vec::new(), 0);
+        while let Some(step) = self.steps.peek() {
+            if let Step::Group { bytes, .. } = step {
+                if data_bytes + *bytes as u64 > READ_BLOCK_BYTES {
+                    break;
+                }
+                data_bytes += *bytes as u64;
+            }
+            block.extend(self.steps.next());
+        }
+        (!block.is_empty()).then_some(block)
+    }
+}
+
+/// Reads what a block of steps needs in as few reads as possible and cuts it into pieces in sending order.
+async fn read_block(content: Arc<dyn Content>, layout: Layout, block: Vec<Step>) -> Result<(Vec<Bytes>, u64), Refusal> {
+    let mut data = Runs::default();
+    let mut tree = Runs::default();
+    for step in &block {
+        match *step {
+            Step::Parent { offset, .. } => tree.add(offset..offset + 64),
+            Step::Group { group, .. } => data.add(layout.bytes_of(&(group..group + 1))),
+        }
+    }
+    let mut data_bytes = Vec::with_capacity(data.ranges.len());
+    for range in &data.ranges {
+        data_bytes.push(content.data(range.clone()).await?);
+    }
+    let mut tree_bytes = Vec::with_capacity(tree.ranges.len());
+    for range in &tree.ranges {
+        tree_bytes.push(content.tree(range.clone()).await?);
+    }
+    let mut pieces: Vec<Bytes> = Vec::with_capacity(block.len());
+    let mut sent = 0;
+    for step in &block {
+        let (runs, read, range) = match *step {
+            Step::Parent { offset, .. } => (&tree, &tree_bytes, offset..offset + 64),
+            Step::Group { group, .. } => (&data, &data_bytes, layout.bytes_of(&(group..group + 1))),
+        };
+        let piece = runs.cut(read, &range).ok_or_else(|| Refusal::new(Code::Internal, "a block is incomplete"))?;
+        if matches!(step, Step::Group { .. }) {
+            sent += piece.len() as u64;
+        }
+        if !piece.is_empty() {
+            pieces.push(piece);
+        }
+    }
+    Ok((pieces, sent))
+}
+
+/// Ranges in ascending order of first need, merged where one follows the other.
+#[derive(Default)]
+struct Runs {
+    ranges: Vec<Range<u64>>,
+}
+
+impl Runs {
+    fn add(&mut self, range: Range<u64>) {
+        match self.ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.ranges.push(range),
+        }
+    }
+
+    fn cut(&self, read: &[Bytes], range: &Range<u64>) -> Option<Bytes> {
+        let at = self.ranges.iter().position(|run| run.start <= range.start && range.end <= run.end)?;
+        let start = (range.start - self.ranges[at].start) as usize;
+        let length = (range.end - range.start) as usize;
+        let bytes = read.get(at)?;
+        (start + length <= bytes.len()).then(|| bytes.slice(start..start + length))
+    }
+}
