@@ -1,6 +1,7 @@
 //! Where the program notes what it does: the profile's log file, and stderr with `-v`.
 
 use std::{
+    env,
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
@@ -18,23 +19,31 @@ pub(super) fn start(profile: &Profile, verbose: u8) -> Result<(), Ended> {
     let path = profile.log();
     let file = open(&path).map_err(|error| Ended::file("open the log", &path, &error))?;
     let to_file =
-        tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Arc::new(file)).with_filter(filter(FILE_LEVELS));
+        tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Arc::new(file)).with_filter(filter(FILE_LEVELS)?);
     let stderr_levels = match verbose {
         0 => None,
         1 => Some(FILE_LEVELS),
         _ => Some("info,tui=debug,shared=debug,certs=debug,tracker=debug"),
     };
-    let to_stderr = stderr_levels.map(|levels| {
-        tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr).with_filter(filter(levels))
-    });
+    let to_stderr = match stderr_levels {
+        Some(levels) => {
+            Some(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr).with_filter(filter(levels)?))
+        }
+        None => None,
+    };
     // Fails only where logging has begun already.
     let _begun_before = tracing_subscriber::registry().with(to_file).with(to_stderr).try_init();
     Ok(())
 }
 
-/// `SWAPMEET_LOG` where it is set and understood.
-pub(super) fn filter(levels: &str) -> EnvFilter {
-    EnvFilter::try_from_env("SWAPMEET_LOG").unwrap_or_else(|_| EnvFilter::new(levels))
+/// `SWAPMEET_LOG` where it is set, else these levels.
+fn filter(levels: &str) -> Result<EnvFilter, Ended> {
+    match env::var("SWAPMEET_LOG") {
+        Ok(chosen) if !chosen.is_empty() => EnvFilter::try_new(&chosen).map_err(|error| {
+            Ended::usage(format!("SWAPMEET_LOG is not understood: {error}"), "write it like info,tui=debug")
+        }),
+        _ => Ok(EnvFilter::new(levels)),
+    }
 }
 
 /// Opens the log for appending, private, after putting a full one aside.

@@ -7,11 +7,16 @@ mod completions;
 mod config;
 mod context;
 mod copy;
+#[cfg(feature = "host")]
+mod demo;
 mod engine;
 mod events;
 mod get;
+#[cfg(feature = "host")]
+mod host;
 mod info;
 mod interrupt;
+mod keys;
 mod log;
 mod login;
 mod logout;
@@ -24,6 +29,7 @@ mod record;
 mod register;
 mod rescan;
 mod sample;
+mod screen;
 mod search;
 mod secret;
 mod share;
@@ -37,7 +43,13 @@ mod usage;
 mod verify;
 mod whoami;
 
-use std::{env, ffi::OsString, process::ExitCode, time::Duration};
+use std::{
+    env,
+    ffi::OsString,
+    io::{self, IsTerminal},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -148,6 +160,15 @@ enum When {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// The full-screen client, which has no name of its own.
+    #[command(skip)]
+    Screen,
+    /// Try everything: a tracker and two lively members in a temporary place
+    #[cfg(feature = "host")]
+    Demo(demo::Demo),
+    /// Run a tracker from this program
+    #[cfg(feature = "host")]
+    Host(host::Host),
     /// Make an account on a tracker, with this device
     Register(register::Register),
     /// Sign this device in to an account
@@ -190,6 +211,8 @@ enum Verb {
     Sample(sample::Sample),
     /// Settings and places in effect
     Config,
+    /// The keys of the screen
+    Keys,
     /// Completions for a shell
     Completions(completions::Completions),
     /// The manual page
@@ -199,12 +222,14 @@ enum Verb {
 impl Verb {
     /// The screen, if there is a terminal on both sides for it.
     fn screen_on_terminals() -> Option<Self> {
-        None
+        (io::stdin().is_terminal() && io::stdout().is_terminal()).then_some(Self::Screen)
     }
 
     /// Whether the command watches for the interruption itself, because it has things to put in order.
     fn stops_by_itself(&self) -> bool {
         match self {
+            #[cfg(feature = "host")]
+            Self::Demo(_) | Self::Host(_) => true,
             Self::Engine(engine) => engine.is_run(),
             _ => false,
         }
@@ -212,6 +237,11 @@ impl Verb {
 
     async fn run(self, context: &mut Context) -> Outcome {
         match self {
+            Self::Screen => screen::run(context).await,
+            #[cfg(feature = "host")]
+            Self::Demo(demo) => demo.run(context).await,
+            #[cfg(feature = "host")]
+            Self::Host(host) => host.run(context).await,
             Self::Register(register) => register.run(context).await,
             Self::Login(login) => login.run(context).await,
             Self::Logout => logout::run(context).await,
@@ -233,6 +263,7 @@ impl Verb {
             Self::Engine(engine) => engine.run(context).await,
             Self::Sample(sample) => sample.run(context).await,
             Self::Config => config::run(context),
+            Self::Keys => keys::run(context),
             Self::Completions(completions) => completions.run(context),
             Self::Man(man) => man.run(context),
         }
@@ -292,6 +323,9 @@ mod tests {
     #[test]
     fn every_command_of_the_contract_exists() {
         for line in [
+            "demo --headless --json",
+            "host",
+            "keys --json",
             "register alice --tracker L",
             "login alice --tracker L",
             "logout",
