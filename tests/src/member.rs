@@ -4,7 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::process::Signal;
@@ -185,20 +185,20 @@ impl Member {
     #[must_use]
     pub fn engine(&self) -> Engine {
         let engine = self.engine_offline();
-        engine.wait_until(self, "online", |status| status["connection"]["state"] == "online");
+        let status = self.run(&["status"]).ok().one("status");
+        assert_eq!((text(&status, "connection"), number(&status, "pid")), ("online".to_owned(), engine.pid().into()));
         engine
     }
 
-    /// Runs the engine of this device and waits until it answers on its socket.
+    /// Runs the engine of this device and waits until it serves its socket.
     ///
     /// # Panics
     /// When it does not.
     #[must_use]
     pub fn engine_offline(&self) -> Engine {
-        let engine = Engine { running: self.start(&["engine", "run"]) };
-        let pid = u64::from(engine.pid());
-        engine.wait_until(self, "answering", |status| status["pid"].as_u64() == Some(pid));
-        engine
+        let mut running = self.start(&["engine", "run"]);
+        running.line("the engine's record", |line| record(line).is_some_and(|record| record["type"] == "engine"));
+        Engine { running }
     }
 }
 
@@ -208,17 +208,7 @@ impl Output {
         Self { code: ended.code.unwrap_or(-1), stdout: ended.stdout, stderr: ended.stderr, command }
     }
 
-    /// This output, after a look at its exit code.
-    ///
-    /// # Panics
-    /// When it is not 0.
-    #[must_use = "use .ok(); as a statement through `let _ =` only where nothing is read"]
-    pub fn ok_ref(&self) -> &Self {
-        assert_eq!(self.code, 0, "{self}");
-        self
-    }
-
-    /// The same by value.
+    /// This output, of a command that had to end well.
     ///
     /// # Panics
     /// When the exit code is not 0.
@@ -242,7 +232,6 @@ impl Output {
     ///
     /// # Panics
     /// When a line is not an object with `v` and `type`.
-    #[must_use]
     pub fn records(&self) -> Vec<Value> {
         self.stdout
             .lines()
@@ -254,7 +243,6 @@ impl Output {
     ///
     /// # Panics
     /// When there is none, or more than one.
-    #[must_use]
     pub fn one(&self, kind: &str) -> Value {
         let mut records: Vec<Value> = self.records().into_iter().filter(|record| record["type"] == kind).collect();
         assert_eq!(records.len(), 1, "one {kind} record was expected\n{self}");
@@ -265,7 +253,6 @@ impl Output {
     ///
     /// # Panics
     /// When there is none, or it lacks a field.
-    #[must_use]
     pub fn error(&self) -> Value {
         let error = self.stderr.lines().filter_map(record).rfind(|record| record["type"] == "error");
         let error = error.unwrap_or_else(|| panic!("no error record\n{self}"));
@@ -308,30 +295,6 @@ impl Engine {
         self.running.signal(Signal::TERM);
         let ended = self.running.finish();
         assert_eq!(ended.code, Some(0), "a stopped engine ends well\n{}", ended.stderr);
-    }
-
-    /// Asks for the engine's status until it is as wanted.
-    ///
-    /// # Panics
-    /// When the engine ends, or patience does.
-    pub fn wait_until(&self, member: &Member, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        let mut last = String::new();
-        // Each question costs a process, so the loop is slow by itself; an engine that dies ends it at once.
-        while Instant::now() < deadline && !self.running.ended_within(Duration::from_millis(20)) {
-            let output = member.run(&["engine", "status"]);
-            if let Some(status) = output.stdout.lines().find_map(record).filter(|_| output.code == 0) {
-                if wanted(&status) {
-                    return status;
-                }
-            }
-            last = output.to_string();
-        }
-        panic!("the engine of {} is not {what} (it {}); last: {last}", member.name, self.fate());
-    }
-
-    fn fate(&self) -> &'static str {
-        if self.running.alive() { "still runs" } else { "has ended" }
     }
 }
 

@@ -130,6 +130,13 @@ impl Running {
         }
     }
 
+    /// Waits at most `patience` for the next line on stdout; `None` when none comes or the program ended.
+    pub fn next_line(&mut self, patience: Duration) -> Option<String> {
+        let line = self.stdout.recv_timeout(patience).ok()?;
+        self.seen.push_str(&line);
+        Some(line.trim_end_matches('\n').to_owned())
+    }
+
     /// Waits at most `patience` for the end; `false` while it still runs.
     #[must_use]
     pub fn ended_within(&self, patience: Duration) -> bool {

@@ -1,0 +1,16 @@
+//! Scenarios over the real programs: a tracker, members with their engines, the command line, and the screen in a
+//! terminal. Each stands by itself, on free ports and in temporary folders.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be set up has failed")]
+
+mod command_line;
+mod engines;
+mod fallback;
+mod get;
+mod hostile_peers;
+mod hostile_sources;
+mod identity;
+mod interrupted;
+mod names;
+mod screens;
+mod sharing;
