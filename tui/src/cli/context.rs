@@ -190,3 +190,79 @@ fn profile_failure(error: ProfileError) -> Ended {
 const OWN_ENGINE_GRACE: Duration = Duration::from_secs(2);
 /// Time to learn why nothing moved.
 const ASK_WHY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::client::{Answer, Call};
+
+    /// An engine that answers nothing but how it stands.
+    fn silent_engine(connection: Connection) -> Client {
+        let (client, mut calls) = Client::channel();
+        tokio::spawn(async move {
+            let mut unanswered = Vec::new();
+            while let Some(Call { command, updates }) = calls.recv().await {
+                if command == Command::Status {
+                    let status = Update::Status(Box::new(status(connection.clone())));
+                    updates.send(Answer::Update(status)).await.unwrap();
+                    updates.send(Answer::Done(Ok(()))).await.unwrap();
+                } else {
+                    unanswered.push(updates);
+                }
+            }
+        });
+        client
+    }
+
+    fn status(connection: Connection) -> Status {
+        Status {
+            version: String::new(),
+            pid: 1,
+            account: None,
+            connection,
+            port: 1,
+            shares: 0,
+            active: 0,
+            tracker: None,
+            downloads: PathBuf::new(),
+        }
+    }
+
+    async fn exit_code_of_silence(connection: Connection) -> u8 {
+        let client = silent_engine(connection);
+        let mut reply = Reply::begin(client, Command::Members, Some(Duration::ZERO)).await;
+        match reply.next().await {
+            Err(Ended::Failed(failure)) => failure.kind.exit_code(),
+            _ => panic!("it did not give up"),
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_is_blamed_on_the_tracker_where_there_is_no_connection() {
+        let offline = Connection::Offline { cause: "no route".to_owned(), retry_ms: None, tries: 3 };
+        assert_eq!(exit_code_of_silence(offline).await, 7);
+        assert_eq!(exit_code_of_silence(Connection::Connecting).await, 7);
+        assert_eq!(exit_code_of_silence(Connection::Online { rtt_ms: 1 }).await, 5);
+    }
+
+    #[tokio::test]
+    async fn without_a_time_limit_an_answer_is_waited_for() {
+        let (client, mut calls) = Client::channel();
+        tokio::spawn(async move {
+            let Call { updates, .. } = calls.recv().await.unwrap();
+            updates.send(Answer::Update(Update::Count(3))).await.unwrap();
+            updates.send(Answer::Done(Ok(()))).await.unwrap();
+        });
+        let mut reply = Reply::begin(client, Command::Rescan, None).await;
+        assert!(matches!(reply.next().await, Ok(Some(Update::Count(3)))));
+        assert!(matches!(reply.next().await, Ok(None)));
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_goes_away_is_an_error_and_no_end() {
+        let (client, calls) = Client::channel();
+        drop(calls);
+        let mut reply = Reply::begin(client, Command::Rescan, None).await;
+        assert!(matches!(reply.next().await, Err(Ended::Failed(_))));
+    }
+}
