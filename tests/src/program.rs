@@ -284,3 +284,43 @@ fn status_kib(pid: u32, field: &str) -> u64 {
         .and_then(|rest| rest.trim().trim_end_matches(" kB").trim().parse().ok())
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, input: &[u8]) -> Running {
+        Running::start(Command::new("sh").args(["-c", script]), input)
+    }
+
+    #[test]
+    fn lines_are_waited_for_and_kept() {
+        let mut running = shell("echo one; echo two; echo three; echo oops >&2; exit 4", b"");
+        assert_eq!(running.line("two", |line| line == "two"), "two");
+        let ended = running.finish();
+        assert_eq!(
+            (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
+            (Some(4), "one\ntwo\nthree\n", "oops\n")
+        );
+    }
+
+    #[test]
+    fn input_arrives_and_ends() {
+        assert_eq!(shell("cat", b"some input").finish().stdout, "some input");
+    }
+
+    #[test]
+    fn a_killed_program_is_gone() {
+        let mut running = shell("exec tail -f /dev/null", b"");
+        assert!(running.alive());
+        running.kill();
+        assert!(!running.alive());
+        assert_eq!(running.finish().code, None);
+    }
+
+    #[test]
+    #[should_panic(expected = "before a line with hope")]
+    fn a_program_that_ends_without_the_line_is_a_failure() {
+        shell("echo despair", b"").line("hope", |line| line == "hope");
+    }
+}

@@ -252,3 +252,29 @@ fn chunks(want: &Want) -> ChunkRanges {
 
 /// Groups of 16 KiB, as the specification says.
 const GROUPS: BlockSize = BlockSize::from_chunk_log(4);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_is_named_by_its_hash() {
+        for size in [0, 1, 16_384, 16_385, 100_000] {
+            let data = crate::corpus::bytes(3, size);
+            let hash = blake3::hash(&data);
+            assert_eq!(Blob::new(data).hash().as_bytes(), hash.as_bytes(), "{size}");
+        }
+    }
+
+    #[test]
+    fn wanted_groups_are_encoded_and_no_others() {
+        let blob = Blob::new(crate::corpus::bytes(4, 64 * 16_384));
+        let encoded = |groups| {
+            let want = Want { blob: blob.hash(), size: 64 * 16_384, groups };
+            blob.encode(&want, Manner::Honest).unwrap().len()
+        };
+        // One group and the six parents above it.
+        assert_eq!(encoded(vec![(5, 6)]), 16_384 + 6 * 64);
+        assert_eq!(encoded(vec![]), 64 * 16_384 + 63 * 64);
+    }
+}

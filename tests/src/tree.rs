@@ -112,3 +112,47 @@ fn same_bytes(left: &Path, right: &Path) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::corpus;
+
+    fn pair() -> (tempfile::TempDir, PathBuf, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let (left, right) = (folder.path().join("left"), folder.path().join("right"));
+        for root in [&left, &right] {
+            corpus::small_files(root, 1, 30, 1000);
+        }
+        (folder, left, right)
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_tree() {
+        let (_folder, left, right) = pair();
+        assert_eq!(differences(&left, &right), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_kind_of_difference_is_found() {
+        let (_folder, left, right) = pair();
+        let file = |index: usize| right.join(format!("folder 000/file {index:05}.dat"));
+        fs::remove_file(file(1)).unwrap();
+        fs::write(right.join("extra"), "").unwrap();
+        corpus::set_modified(&file(2), SystemTime::UNIX_EPOCH);
+        let modified = fs::metadata(file(3)).unwrap().modified().unwrap();
+        let mut bytes = fs::read(file(3)).unwrap();
+        bytes[0] ^= 1;
+        fs::write(file(3), bytes).unwrap();
+        corpus::set_modified(&file(3), modified);
+        let found = differences(&left, &right).join("\n");
+        for word in
+            ["00001.dat is missing", "extra was not there", "00002.dat: modified", "00003.dat: its bytes differ"]
+        {
+            assert!(found.contains(word), "{word} is not in\n{found}");
+        }
+        assert_eq!(found.lines().count(), 4, "{found}");
+    }
+}
