@@ -1,6 +1,6 @@
 //! The screen as a person has it: in a terminal, with keys, at any size, and gone without a trace.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tests::{Member, PATIENCE, Screen, Tracker, corpus, member::PASSWORD, tree};
@@ -158,16 +158,21 @@ enum End {
     Signal(Signal),
 }
 
-/// Fills in the registration form: the tracker's link is pasted, then name, password and password again.
+/// Fills in the registration form as a person does: the tracker's link, then name, password and password again.
 fn register(screen: &Screen, tracker: &Tracker, name: &str) {
     screen.type_text(&tracker.link);
-    screen.keys(&["Enter"]);
-    screen.wait_until("the form", |shown| shown.to_lowercase().contains("password"));
+    if !screen.capture().contains("Create account") {
+        // The button below the other fields leads there.
+        screen.keys(&["Tab"; 5]);
+        screen.keys(&["Enter"]);
+        screen.wait_for("Create account");
+    } else {
+        screen.keys(&["Tab"]);
+    }
     screen.type_text(name);
-    screen.keys(&["Tab"]);
+    screen.keys(&["Tab", "Tab"]);
     screen.type_text(PASSWORD);
     screen.keys(&["Tab"]);
     screen.type_text(PASSWORD);
-    screen.keys(&["Enter"]);
-    let _ = Duration::ZERO;
+    screen.keys(&["Tab", "Tab", "Enter"]);
 }
