@@ -276,3 +276,5 @@ pub const FETCH_BATCHES_WAITING_MAX: usize = 16;
 pub const FETCH_PIECES_MAX: usize = 64;
 /// Devices named in one answer to a question for sources: with eight addresses each they stay far below a reply's limit.
 pub const LOCATED_PEERS_MAX: usize = 256;
+/// Interval at which a running tracker replaces its server certificate, which lives for a year.
+pub const TRACKER_CERTIFICATE_RENEW: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -1,1 +1,269 @@
-//! placeholder
+//! The tracker: it knows who the members are, what they share, who is online and what is waiting. Never in the way of
+//! bytes that can go direct.
+//!
+//! [`run`] is the whole program; the binary, `swapmeet host`, `swapmeet demo` and the tests call it. Below it
+//! [`server`] speaks QUIC and knows no SQL, [`handler`] knows neither, and [`store`] knows no connection.
+//! [`presence`] and [`attempts`] are pure: time and numbers come in, decisions go out.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    net::SocketAddr,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant, SystemTime},
+};
+
+use certs::{Authority, CertsError};
+use quinn::Endpoint;
+use shared::{limits::TRACKER_CERTIFICATE_RENEW, net, wire::TRACKER_ALPN};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub mod attempts;
+pub mod blobs;
+pub mod cli;
+pub mod config;
+pub mod copies;
+pub mod events;
+pub mod handler;
+pub mod invite;
+pub mod passwords;
+pub mod presence;
+pub mod refuse;
+pub mod roster;
+pub mod server;
+pub mod store;
+
+pub use config::{Config, ConfigError, ServeArgs};
+
+use blobs::{BlobError, BlobStore};
+use config::Listen;
+use copies::Copies;
+use handler::Ctx;
+use roster::Roster;
+use server::{Server, Sessions};
+use store::{SqliteStore, Store, StoreError};
+
+/// What there is to know of a tracker that accepts connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What members join with.
+    pub link: String,
+}
+
+/// Why a tracker does not run (any more).
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings make no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Another tracker works in the folder.
+    #[error("another tracker already runs in {0}")]
+    AlreadyRunning(PathBuf),
+    /// The data folder cannot be used.
+    #[error("could not use {path}")]
+    Data {
+        /// Which path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("could not listen on {address}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The authority cannot be used.
+    #[error("could not open the tracker's keys")]
+    Certs(#[from] CertsError),
+    /// The database cannot be used.
+    #[error("could not open the database")]
+    Store(#[from] StoreError),
+    /// The blob folder cannot be used.
+    #[error("could not open the folder of stored copies")]
+    Blobs(#[from] BlobError),
+    /// The socket failed while the tracker ran.
+    #[error("the tracker stopped serving")]
+    Serve(#[source] io::Error),
+}
+
+impl StartError {
+    /// The exit code of a program that ends so: settings and places that cannot be used are the caller's to mend.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::AlreadyRunning(_) | Self::Data { .. } | Self::Listen { .. } => 2,
+            Self::Certs(_) | Self::Store(_) | Self::Blobs(_) | Self::Serve(_) => 1,
+        }
+    }
+}
+
+/// Runs a tracker until `shutdown` ends, then lets it end in order. `ready` is called once, when it accepts connections.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn run(
+    config: Config,
+    ready: impl FnOnce(Ready),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let _lock = lock(&config.data)?;
+    let authority = Authority::open(&config.data.join(AUTHORITY), SystemTime::now())?;
+    let endpoints = listen(&config, &authority)?;
+    let store = Arc::new(SqliteStore::open(&config.database).await?);
+    let blobs = BlobStore::in_folder(&config.blobs)?;
+    let copies = Copies::new(store.clone(), blobs, config.data.join("incoming"))
+        .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
+
+    let fingerprint = authority.fingerprint();
+    let sessions = Arc::new(Sessions::default());
+    let ctx = Arc::new(Ctx {
+        store: store.clone(),
+        authority,
+        roster: Arc::new(Roster::default()),
+        events: Arc::default(),
+        live: sessions.clone(),
+        copies: Arc::new(copies),
+        passwords: passwords::Passwords::default(),
+        attempts: Mutex::default(),
+        registration: config.registration,
+        started: Instant::now(),
+    });
+    // The order of stopping: connections first, then what they work with, then the database.
+    let (stop_serving, stop_working) = (CancellationToken::new(), CancellationToken::new());
+    let mut workers = JoinSet::new();
+    workers.spawn({
+        let (ctx, stop) = (ctx.clone(), stop_working.clone());
+        async move { ctx.roster.run(ctx.store.clone(), ctx.events.clone(), stop).await }
+    });
+    workers.spawn({
+        let (ctx, stop) = (ctx.clone(), stop_working.clone());
+        ctx.copies.clone().run(ctx.roster.clone(), ctx.events.clone(), sessions.clone(), stop)
+    });
+    workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), stop_working.clone()));
+
+    let serving = Server::new(ctx, sessions, stop_serving.clone()).run(endpoints.clone());
+    let mut serving = std::pin::pin!(serving);
+    let told = tell(&config, &endpoints, &fingerprint.to_string());
+    let served = match told {
+        Ok(told) => {
+            tracing::info!(listen = %told.listen, "the tracker is ready");
+            ready(told);
+            tokio::select! {
+                served = &mut serving => served,
+                () = shutdown => {
+                    tracing::info!("the tracker stops");
+                    stop_serving.cancel();
+                    serving.await
+                }
+            }
+            .map_err(StartError::Serve)
+        }
+        Err(error) => Err(error),
+    };
+    stop_working.cancel();
+    while let Some(ended) = workers.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a task ended abnormally");
+        }
+    }
+    store.close().await;
+    served
+}
+
+/// Folder of the authority within the data folder.
+const AUTHORITY: &str = "authority";
+/// File that names the link of the tracker that ran last.
+const LINK: &str = "link";
+/// File that is locked while a tracker runs.
+const LOCK: &str = "tracker.lock";
+
+/// Locks the data folder, making it where there is none.
+fn lock(data: &Path) -> Result<File, StartError> {
+    let trouble = |source| StartError::Data { path: data.into(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(trouble)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(data.join(LOCK))
+        .map_err(trouble)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::AlreadyRunning(data.into())),
+        Err(TryLockError::Error(source)) => Err(trouble(source)),
+    }
+}
+
+fn listen(config: &Config, authority: &Authority) -> Result<Vec<Endpoint>, StartError> {
+    let open = |address: SocketAddr| {
+        let tls = authority.tracker_server_config(&[TRACKER_ALPN], SystemTime::now())?;
+        server::endpoint(address, tls).map_err(|source| StartError::Listen { address, source })
+    };
+    match config.listen {
+        Listen::At(address) => Ok(vec![open(address)?]),
+        Listen::Everywhere(port) => {
+            let mut endpoints = vec![open(SocketAddr::from(([0, 0, 0, 0], port)))?];
+            match open(SocketAddr::from(([0; 8], port))) {
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(error) => tracing::info!(%error, "the tracker has no IPv6"),
+            }
+            Ok(endpoints)
+        }
+    }
+}
+
+/// Finds out what to tell, and leaves the link where `link` and `status` find it.
+fn tell(config: &Config, endpoints: &[Endpoint], fingerprint: &str) -> Result<Ready, StartError> {
+    let trouble = |source| StartError::Data { path: config.data.clone(), source };
+    let Some(first) = endpoints.first() else {
+        return Err(trouble(io::Error::other("nothing to listen on")));
+    };
+    let listen = first.local_addr().map_err(trouble)?;
+    let link = link(config, listen, fingerprint);
+    fs::write(config.data.join(LINK), &link).map_err(trouble)?;
+    Ok(Ready { listen, link })
+}
+
+fn link(config: &Config, listen: SocketAddr, fingerprint: &str) -> String {
+    let host = config.public.clone().unwrap_or_else(|| config::reachable(listen).to_string());
+    format!("swapmeet://{host}/#{fingerprint}")
+}
+
+/// Puts a fresh server certificate in place long before the old one ends.
+async fn renew_certificate(ctx: Arc<Ctx>, endpoints: Vec<Endpoint>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(TRACKER_CERTIFICATE_RENEW);
+    every.tick().await;
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        for endpoint in &endpoints {
+            match ctx.authority.tracker_server_config(&[TRACKER_ALPN], SystemTime::now()) {
+                Ok(tls) => match net::endpoint::tracker_server(tls) {
+                    Ok(server) => endpoint.set_server_config(Some(server)),
+                    Err(error) => tracing::error!(%error, "the server's certificate could not be renewed"),
+                },
+                Err(error) => tracing::error!(%error, "the server's certificate could not be renewed"),
+            }
+        }
+    }
+}
+
+/// A runtime as the tracker likes it: the network on one thread, blocking work on a bounded number of others.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(shared::limits::TRACKER_BLOCKING_THREADS_MAX)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
+}

@@ -1,0 +1,115 @@
+//! How long someone who keeps giving wrong passwords has to wait. Pure: time comes in.
+//!
+//! Counted for each account **and** address, so that nobody can lock out a member from elsewhere. Signing in by a
+//! device's key is not counted at all.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use shared::limits::{SIGN_IN_DELAY_MAX, SIGN_IN_DELAY_MIN, SIGN_IN_FORGET, SIGN_IN_FREE_TRIES, SIGN_IN_SOURCES_MAX};
+
+/// Wrong passwords by account key and address.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    failures: BTreeMap<(String, IpAddr), Failures>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    last: Instant,
+}
+
+impl Attempts {
+    /// Time to wait before the next try is looked at. `None`: now.
+    #[must_use]
+    pub fn wait(&self, name_key: &str, address: IpAddr, now: Instant) -> Option<Duration> {
+        let failures = self.failures.get(&(name_key.to_owned(), address))?;
+        let doublings = failures.count.checked_sub(SIGN_IN_FREE_TRIES)?;
+        let delay = SIGN_IN_DELAY_MIN.saturating_mul(1 << doublings.min(16)).min(SIGN_IN_DELAY_MAX);
+        delay.checked_sub(now.duration_since(failures.last)).filter(|rest| !rest.is_zero())
+    }
+
+    /// A try begins: it counts as a failure until [`Self::succeeded`], so that many at once count too.
+    pub fn begin(&mut self, name_key: &str, address: IpAddr, now: Instant) {
+        if self.failures.len() >= SIGN_IN_SOURCES_MAX {
+            self.forget_old(now);
+        }
+        let failures = self.failures.entry((name_key.to_owned(), address)).or_insert(Failures { count: 0, last: now });
+        failures.count = failures.count.saturating_add(1);
+        failures.last = now;
+    }
+
+    /// The password was right.
+    pub fn succeeded(&mut self, name_key: &str, address: IpAddr) {
+        self.failures.remove(&(name_key.to_owned(), address));
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        self.failures.retain(|_, failures| now.duration_since(failures.last) < SIGN_IN_FORGET);
+        if self.failures.len() >= SIGN_IN_SOURCES_MAX {
+            // A flood from everywhere: forgetting is better than growing, and the hashing limit still holds.
+            self.failures.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    fn after(failures: u32) -> (Attempts, Instant) {
+        let now = Instant::now();
+        let mut attempts = Attempts::default();
+        for _ in 0..failures {
+            attempts.begin("anna", HERE, now);
+        }
+        (attempts, now)
+    }
+
+    #[test]
+    fn the_first_tries_are_free_and_the_next_wait_longer_each_time() {
+        let (attempts, now) = after(SIGN_IN_FREE_TRIES - 1);
+        assert_eq!(attempts.wait("anna", HERE, now), None);
+        let waits: Vec<_> =
+            (0..3).map(|more| after(SIGN_IN_FREE_TRIES + more)).map(|(a, now)| a.wait("anna", HERE, now)).collect();
+        assert_eq!(waits, [Some(SIGN_IN_DELAY_MIN), Some(SIGN_IN_DELAY_MIN * 2), Some(SIGN_IN_DELAY_MIN * 4)]);
+        let (attempts, now) = after(1000);
+        assert_eq!(attempts.wait("anna", HERE, now), Some(SIGN_IN_DELAY_MAX));
+    }
+
+    #[test]
+    fn the_wait_ends_by_itself() {
+        let (attempts, now) = after(SIGN_IN_FREE_TRIES);
+        assert_eq!(attempts.wait("anna", HERE, now + SIGN_IN_DELAY_MIN), None);
+    }
+
+    #[test]
+    fn a_stranger_elsewhere_does_not_lock_the_member_out() {
+        let (attempts, now) = after(100);
+        assert_eq!(attempts.wait("anna", THERE, now), None);
+        assert_eq!(attempts.wait("ben", HERE, now), None);
+    }
+
+    #[test]
+    fn the_right_password_forgets_the_wrong_ones() {
+        let (mut attempts, now) = after(100);
+        attempts.succeeded("anna", HERE);
+        assert_eq!(attempts.wait("anna", HERE, now), None);
+    }
+
+    #[test]
+    fn a_flood_of_names_does_not_grow_without_bound() {
+        let (mut attempts, now) = after(0);
+        for name in 0..SIGN_IN_SOURCES_MAX * 2 {
+            attempts.begin(&name.to_string(), HERE, now);
+            assert!(attempts.failures.len() <= SIGN_IN_SOURCES_MAX);
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! Settings: what was written (file, environment, flags) becomes what is meant, checked once. The environment is read
+//! only here.
+
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use shared::wire::tracker::Registration;
+
+/// The port unless told otherwise.
+pub const DEFAULT_PORT: u16 = 7443;
+
+/// Flags of `serve`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct ServeArgs {
+    /// Folder that holds everything of this tracker [default: the state folder of this user]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// UDP address to listen on; port 0 picks a free one [default: port 7443 of every address]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Address of the web page, or `off` [default: off]
+    #[arg(long, value_name = "ADDR:PORT|off")]
+    pub web: Option<String>,
+    /// Address that the join link names, as members reach it [default: an address of this machine]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub public: Option<String>,
+    /// Who may make an account: open, invite or closed [default: open]
+    #[arg(long, value_name = "WHO")]
+    pub registration: Option<String>,
+    /// Database [default: sqlite:tracker.db in the data folder]
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+    /// Where stored copies go [default: file:blobs in the data folder]
+    #[arg(long, value_name = "URL")]
+    pub blobs: Option<String>,
+    /// File with settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Settings as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    data: Option<PathBuf>,
+    listen: Option<String>,
+    web: Option<String>,
+    public: Option<String>,
+    registration: Option<String>,
+    database: Option<String>,
+    blobs: Option<String>,
+}
+
+/// Settings as meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Folder that holds everything.
+    pub data: PathBuf,
+    /// Where to listen.
+    pub listen: Listen,
+    /// What the join link names; `None`: found out when listening.
+    pub public: Option<String>,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// The database file.
+    pub database: PathBuf,
+    /// The folder of stored copies.
+    pub blobs: PathBuf,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// On this port of every address, IPv4 and, where there is one, IPv6.
+    Everywhere(u16),
+    /// On this address alone.
+    At(SocketAddr),
+}
+
+/// Why the settings make no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("could not read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no settings file.
+    #[error("{path}: {message}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        message: String,
+    },
+    /// A value has no meaning.
+    #[error("{name} = {value:?}: {reason}")]
+    Value {
+        /// Which setting.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be right.
+        reason: &'static str,
+    },
+    /// Neither `--data` nor a home.
+    #[error("there is no home directory to keep the tracker in; name a folder with --data")]
+    NoHome,
+    /// A path has no meaning.
+    #[error("could not find out where {path} is")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Config {
+    /// The settings: defaults, then the file, then `SWAPMEET_TRACKER_…`, then flags.
+    ///
+    /// # Errors
+    /// When one makes no sense.
+    pub fn load(flags: &ServeArgs) -> Result<Self, ConfigError> {
+        Self::load_from(flags, |name| std::env::var(name).ok())
+    }
+
+    fn load_from(flags: &ServeArgs, env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let set = |name: &str| env(&format!("SWAPMEET_TRACKER_{name}")).filter(|value| !value.is_empty());
+        let file = match flags.config.clone().or_else(|| set("CONFIG").map(PathBuf::from)) {
+            Some(path) => read(&path)?,
+            None => RawConfig::default(),
+        };
+        let raw = RawConfig {
+            data: flags.data.clone().or_else(|| set("DATA").map(PathBuf::from)).or(file.data),
+            listen: flags.listen.clone().or_else(|| set("LISTEN")).or(file.listen),
+            web: flags.web.clone().or_else(|| set("WEB")).or(file.web),
+            public: flags.public.clone().or_else(|| set("PUBLIC")).or(file.public),
+            registration: flags.registration.clone().or_else(|| set("REGISTRATION")).or(file.registration),
+            database: flags.database.clone().or_else(|| set("DATABASE")).or(file.database),
+            blobs: flags.blobs.clone().or_else(|| set("BLOBS")).or(file.blobs),
+        };
+        raw.check(&env)
+    }
+}
+
+impl RawConfig {
+    fn check(self, env: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        check_web(self.web.as_deref())?;
+        let data = absolute(&match self.data {
+            Some(data) => data,
+            None => default_data(env)?,
+        })?;
+        Ok(Config {
+            listen: self.listen.as_deref().map(parse_listen).transpose()?.unwrap_or(Listen::Everywhere(DEFAULT_PORT)),
+            public: self.public.map(parse_public).transpose()?,
+            registration: self.registration.as_deref().map_or(Ok(Registration::Open), parse_registration)?,
+            database: local("database", "sqlite:", self.database, data.join("tracker.db"))?,
+            blobs: local("blobs", "file:", self.blobs, data.join("blobs"))?,
+            data,
+        })
+    }
+}
+
+/// What to log: `SWAPMEET_LOG` (as `RUST_LOG` is written elsewhere), else by the number of `-v`.
+#[must_use]
+pub fn log_filter(verbose: u8) -> String {
+    std::env::var("SWAPMEET_LOG").ok().filter(|filter| !filter.is_empty()).unwrap_or_else(|| {
+        match verbose {
+            0 => "warn,tracker=info",
+            1 => "info,tracker=debug",
+            _ => "debug,tracker=trace,shared=trace",
+        }
+        .to_owned()
+    })
+}
+
+fn read(path: &Path) -> Result<RawConfig, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Parse { path: path.into(), message: error.to_string() })
+}
+
+fn default_data(env: impl Fn(&str) -> Option<String>) -> Result<PathBuf, ConfigError> {
+    let state = env("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || env("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(".local/state"));
+    Ok(state.or_else(home).ok_or(ConfigError::NoHome)?.join("swapmeet-tracker"))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(path).map_err(|source| ConfigError::Path { path: path.into(), source })
+}
+
+fn bad(name: &'static str, value: &str, reason: &'static str) -> ConfigError {
+    ConfigError::Value { name, value: value.to_owned(), reason }
+}
+
+fn check_web(web: Option<&str>) -> Result<(), ConfigError> {
+    match web {
+        None | Some("off") => Ok(()),
+        Some(other) => Err(bad("web", other, "this version has no web page; only `off` is possible")),
+    }
+}
+
+fn parse_listen(text: &str) -> Result<Listen, ConfigError> {
+    let address =
+        text.parse().map_err(|_| bad("listen", text, "an address and a port, like 0.0.0.0:7443 or [::]:7443"))?;
+    Ok(Listen::At(address))
+}
+
+/// `HOST:PORT`, or `HOST` for the port that is listened on; an IPv6 address stands in brackets.
+fn parse_public(text: String) -> Result<String, ConfigError> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || (host.starts_with('[') && host.ends_with(']')) => (host, port),
+        Some(_) | None => return Err(bad("public", &text, "a host and a port, like tracker.example.org:7443")),
+    };
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']' | ':');
+    if host.is_empty() || !host.chars().all(plain) || port.parse::<u16>().is_err() {
+        return Err(bad("public", &text, "a host and a port, like tracker.example.org:7443"));
+    }
+    Ok(text)
+}
+
+fn parse_registration(text: &str) -> Result<Registration, ConfigError> {
+    match text {
+        "open" => Ok(Registration::Open),
+        "invite" => Ok(Registration::Invite),
+        "closed" => Ok(Registration::Closed),
+        other => Err(bad("registration", other, "open, invite or closed")),
+    }
+}
+
+fn local(
+    name: &'static str,
+    scheme: &'static str,
+    url: Option<String>,
+    default: PathBuf,
+) -> Result<PathBuf, ConfigError> {
+    let Some(url) = url else { return Ok(default) };
+    match url.strip_prefix(scheme).map(|path| path.strip_prefix("//").unwrap_or(path)) {
+        Some(path) if !path.is_empty() => absolute(Path::new(path)),
+        Some(_) | None if name == "database" => Err(bad(name, &url, "this version knows sqlite:PATH")),
+        Some(_) | None => Err(bad(name, &url, "this version knows file:DIR")),
+    }
+}
+
+/// What members can dial when told nothing else: the address itself, or, where it stands for all, one of this machine's.
+#[must_use]
+pub fn reachable(listening: SocketAddr) -> SocketAddr {
+    let ip = listening.ip();
+    if !ip.is_unspecified() {
+        return listening;
+    }
+    let own = match ip {
+        IpAddr::V4(_) => own_address(Ipv4Addr::UNSPECIFIED.into(), "192.0.2.1:9"),
+        IpAddr::V6(_) => own_address(Ipv6Addr::UNSPECIFIED.into(), "[2001:db8::1]:9"),
+    };
+    SocketAddr::new(own.unwrap_or(Ipv4Addr::LOCALHOST.into()), listening.port())
+}
+
+/// The address that packets to the outside leave from. Nothing is sent.
+fn own_address(any: IpAddr, outside: &str) -> Option<IpAddr> {
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+    socket.connect(outside).ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback())
+}
+
+/// Every setting with its default, commented: a settings file to begin with.
+pub const COMMENTED_DEFAULTS: &str = r#"# Settings of swapmeet-tracker. Give this file with --config FILE or SWAPMEET_TRACKER_CONFIG.
+# Flags and SWAPMEET_TRACKER_... variables (such as SWAPMEET_TRACKER_LISTEN) win over it.
+
+# Folder that holds everything of this tracker. Default: swapmeet-tracker in the state folder of the user.
+# data = "/var/lib/swapmeet-tracker"
+
+# UDP address to listen on; port 0 picks a free one. Default: port 7443 of every address.
+# listen = "0.0.0.0:7443"
+
+# Address that the join link names, as members reach it. Default: an address of this machine.
+# public = "tracker.example.org:7443"
+
+# Who may make an account: "open" (whoever has the link), "invite" (with a code) or "closed".
+registration = "open"
+
+# Address of the web page. This version has none.
+web = "off"
+
+# Database. Default: tracker.db in the data folder.
+# database = "sqlite:/var/lib/swapmeet-tracker/tracker.db"
+
+# Where stored copies go. Default: the folder blobs in the data folder.
+# blobs = "file:/var/lib/swapmeet-tracker/blobs"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags(listen: Option<&str>) -> ServeArgs {
+        ServeArgs { data: Some("/d".into()), listen: listen.map(str::to_owned), ..ServeArgs::default() }
+    }
+
+    fn refused(change: impl FnOnce(&mut ServeArgs)) -> String {
+        let mut flags = flags(None);
+        change(&mut flags);
+        Config::load_from(&flags, |_| None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn flags_win_over_environment_and_environment_over_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "listen = \"127.0.0.1:1\"\npublic = \"a:1\"\nregistration = \"closed\"").unwrap();
+        let mut flags = flags(Some("127.0.0.1:3"));
+        flags.config = Some(file.path().into());
+        let env = |name: &str| match name {
+            "SWAPMEET_TRACKER_LISTEN" => Some("127.0.0.1:2".to_owned()),
+            "SWAPMEET_TRACKER_PUBLIC" => Some("b:2".to_owned()),
+            _ => None,
+        };
+        let config = Config::load_from(&flags, env).unwrap();
+        assert_eq!(config.listen, Listen::At("127.0.0.1:3".parse().unwrap()));
+        assert_eq!(config.public.as_deref(), Some("b:2"));
+        assert_eq!(config.registration, Registration::Closed);
+    }
+
+    #[test]
+    fn nothing_but_a_home_is_needed() {
+        let env = |name: &str| (name == "HOME").then(|| "/home/anna".to_owned());
+        let config = Config::load_from(&ServeArgs::default(), env).unwrap();
+        assert_eq!(config.data, Path::new("/home/anna/.local/state/swapmeet-tracker"));
+        assert_eq!(config.database, config.data.join("tracker.db"));
+        assert_eq!(config.listen, Listen::Everywhere(DEFAULT_PORT));
+    }
+
+    #[test]
+    fn the_commented_defaults_load_back_as_the_defaults() {
+        let raw: RawConfig = toml::from_str(COMMENTED_DEFAULTS).unwrap();
+        let env = |name: &str| (name == "HOME").then(|| "/home/anna".to_owned());
+        assert_eq!(raw.check(env).unwrap(), Config::load_from(&ServeArgs::default(), env).unwrap());
+        let all = COMMENTED_DEFAULTS
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|l| l.contains(" = ")).unwrap_or(line));
+        let all: RawConfig = toml::from_str(&all.collect::<Vec<_>>().join("\n")).unwrap();
+        assert!(all.data.is_some() && all.listen.is_some() && all.public.is_some() && all.blobs.is_some());
+        all.check(env).unwrap();
+    }
+
+    #[test]
+    fn unknown_settings_and_impossible_values_are_refused_with_a_reason() {
+        assert!(toml::from_str::<RawConfig>("listten = \"x\"").is_err());
+        assert!(refused(|flags| flags.web = Some("0.0.0.0:80".into())).contains("no web page"));
+        assert!(refused(|flags| flags.listen = Some("7443".into())).contains("an address and a port"));
+        assert!(refused(|flags| flags.registration = Some("maybe".into())).contains("open, invite or closed"));
+        assert!(refused(|flags| flags.database = Some("postgres://x".into())).contains("sqlite:PATH"));
+        assert!(refused(|flags| flags.blobs = Some("s3://x".into())).contains("file:DIR"));
+        for public in ["host", ":1", "a b:1", "::1:7", "host:99999"] {
+            assert!(refused(|flags| flags.public = Some(public.into())).contains("a host and a port"), "{public}");
+        }
+    }
+
+    #[test]
+    fn an_address_for_all_becomes_one_that_can_be_dialled() {
+        let some = reachable("0.0.0.0:5".parse().unwrap());
+        assert!(!some.ip().is_unspecified() && some.port() == 5);
+        let one = "127.0.0.1:5".parse().unwrap();
+        assert_eq!(reachable(one), one);
+    }
+}

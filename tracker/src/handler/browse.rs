@@ -1,0 +1,168 @@
+//! Looking at the index.
+
+use data_encoding::BASE64URL_NOPAD;
+use shared::{
+    id::{FileId, FolderId},
+    limits::{PATH_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_SHORT_WORDS_MAX, SEARCH_WORDS_MAX},
+    name::{FoldKey, MemberName},
+    wire::tracker::{Answer, Changes, FileDetail, Item, List, Reference, SourceEntry},
+};
+
+use super::{Ctx, Error, at_most};
+use crate::store::{Caller, Cursor, Place, Whose, Words};
+
+/// Digits that a prefix of an id must have.
+const PREFIX_DIGITS_MIN: usize = 4;
+
+/// What happened in the index after `since`.
+///
+/// # Errors
+/// When the store fails.
+pub async fn changes(ctx: &Ctx, caller: &Caller, since: u64) -> Result<Changes, Error> {
+    Ok(ctx.store.changes(caller, since).await?)
+}
+
+/// One page of one place.
+///
+/// # Errors
+/// When the place does not exist for the caller.
+pub async fn list(ctx: &Ctx, caller: &Caller, request: List) -> Result<Answer, Error> {
+    at_most("bytes of a path", request.path.len(), PATH_BYTES_MAX)?;
+    let after = request.after.as_deref().map(parse_cursor).transpose()?;
+    let path = request.path.trim_matches('/');
+    let fold = FoldKey::of(path).as_str().to_owned();
+    let whose = match &request.member {
+        _ if request.mine => Whose::Mine,
+        Some(member) => Whose::Member(key_of(member).ok_or(Error::NotFound("member"))?),
+        None => Whose::Everyones,
+    };
+    let mut page = ctx.store.list(caller, &Place { whose: whose.clone(), fold: fold.clone() }, after.as_ref()).await?;
+    if !page.found && whose == Whose::Everyones {
+        // `MEMBER/folder` as a person types it.
+        let (member, rest) = path.split_once('/').unwrap_or((path, ""));
+        if let Some(key) = key_of(member) {
+            let place = Place { whose: Whose::Member(key), fold: FoldKey::of(rest).as_str().to_owned() };
+            page = ctx.store.list(caller, &place, after.as_ref()).await?;
+        }
+    }
+    if !page.found {
+        return Err(Error::NotFound(if fold.is_empty() { "member" } else { "folder" }));
+    }
+    Ok(Answer::Listing { items: page.items, next: page.next.as_ref().map(cursor_text) })
+}
+
+/// One page of matching files.
+///
+/// # Errors
+/// When the query is too long.
+pub async fn search(ctx: &Ctx, caller: &Caller, query: &str, offset: u32) -> Result<Answer, Error> {
+    at_most("bytes of a query", query.len(), QUERY_BYTES_MAX)?;
+    let words = Words::of(FoldKey::of(query).as_str());
+    at_most("words of a query", words.long.len() + words.short.len(), SEARCH_WORDS_MAX)?;
+    at_most("words of one or two characters in a query", words.short.len(), SEARCH_SHORT_WORDS_MAX)?;
+    let (files, more) = ctx.store.search(caller, &words, offset).await?;
+    Ok(Answer::Hits { files, more })
+}
+
+/// The one thing that a reference means.
+///
+/// # Errors
+/// When there is none, or more than one.
+pub async fn resolve(ctx: &Ctx, caller: &Caller, reference: Reference) -> Result<Answer, Error> {
+    let item = match reference {
+        Reference::File(id) => ctx.store.file(caller, id).await?.map(Item::File),
+        Reference::Folder(id) => ctx.store.folder(caller, id).await?,
+        Reference::Prefix(prefix) => by_prefix(ctx, caller, &prefix).await?,
+        Reference::Path { member, path } => {
+            at_most("bytes of a path", path.len(), PATH_BYTES_MAX)?;
+            match key_of(&member) {
+                Some(key) => ctx.store.by_path(caller, &key, FoldKey::of(path.trim_matches('/')).as_str()).await?,
+                None => None,
+            }
+        }
+    };
+    let item = item.ok_or(Error::NotFound("file or folder"))?;
+    Ok(Answer::Listing { items: vec![item], next: None })
+}
+
+async fn by_prefix(ctx: &Ctx, caller: &Caller, prefix: &str) -> Result<Option<Item>, Error> {
+    let prefix = prefix.to_ascii_lowercase();
+    if prefix.len() < PREFIX_DIGITS_MIN || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Error::Bad(format!("an id is given by at least {PREFIX_DIGITS_MIN} hexadecimal digits")));
+    }
+    // A whole id is the only way to a hidden file.
+    if let Ok(id) = prefix.parse::<FileId>()
+        && let Some(file) = ctx.store.file(caller, id).await?
+    {
+        return Ok(Some(Item::File(file)));
+    }
+    let (mut items, count) = ctx.store.by_prefix(caller, &prefix).await?;
+    if count > 1 {
+        return Err(Error::Bad(format!("{count} ids begin with {prefix}; give more digits")));
+    }
+    Ok(items.pop())
+}
+
+/// One page of the files below a folder.
+///
+/// # Errors
+/// When the folder does not exist for the caller.
+pub async fn folder_files(ctx: &Ctx, caller: &Caller, folder: FolderId, after: Option<&str>) -> Result<Answer, Error> {
+    let after = after.map(|after| FoldKey::of(after).as_str().to_owned());
+    let page = ctx.store.folder_files(caller, folder, after.as_deref()).await?;
+    let (files, next) = page.ok_or(Error::NotFound("folder"))?;
+    Ok(Answer::Listing { items: files.into_iter().map(Item::File).collect(), next })
+}
+
+/// Everything about one file.
+///
+/// # Errors
+/// When it does not exist for the caller.
+pub async fn inspect(ctx: &Ctx, caller: &Caller, file: FileId) -> Result<FileDetail, Error> {
+    let mut detail = ctx.store.inspect(caller, file).await?.ok_or(Error::NotFound("file"))?;
+    for source in &mut detail.sources {
+        if let SourceEntry::Device { device, online, .. } = source {
+            *online = ctx.roster.is_online(*device);
+        }
+    }
+    // Who can serve now comes first.
+    detail.sources.sort_by_key(|source| match source {
+        SourceEntry::Device { online, .. } => !online,
+        SourceEntry::Copy { .. } => false,
+    });
+    detail.sources.truncate(shared::limits::SOURCES_MAX);
+    Ok(detail)
+}
+
+/// The key of a member's name; none for what cannot be one.
+fn key_of(member: &str) -> Option<String> {
+    MemberName::parse(member).ok().map(|name| name.key().as_str().to_owned())
+}
+
+fn cursor_text(cursor: &Cursor) -> String {
+    let text = format!("{} {} {}", u8::from(cursor.in_files), cursor.no, cursor.fold);
+    BASE64URL_NOPAD.encode(text.as_bytes())
+}
+
+fn parse_cursor(text: &str) -> Result<Cursor, Error> {
+    let bad = || Error::Bad("a listing cannot go on there".to_owned());
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| bad())?;
+    let text = String::from_utf8(bytes).map_err(|_| bad())?;
+    let (kind, rest) = text.split_once(' ').ok_or_else(bad)?;
+    let (no, fold) = rest.split_once(' ').ok_or_else(bad)?;
+    Ok(Cursor { in_files: kind == "1", fold: fold.to_owned(), no: no.parse().map_err(|_| bad())? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nonsense_is_refused() {
+        let cursor = Cursor { in_files: true, fold: "a b/ü".to_owned(), no: 7 };
+        assert_eq!(parse_cursor(&cursor_text(&cursor)).unwrap(), cursor);
+        for text in ["", "x", "!", &BASE64URL_NOPAD.encode(b"1 x y"), &BASE64URL_NOPAD.encode(b"\xff")] {
+            assert!(parse_cursor(text).is_err(), "{text}");
+        }
+    }
+}

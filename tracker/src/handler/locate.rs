@@ -1,0 +1,153 @@
+//! Who has a file now, and the grant to fetch it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+};
+
+use shared::{
+    id::{AccountId, DeviceId, FileId},
+    limits::{ADDRESSES_MAX, GRANT_BLOBS_MAX, GRANT_LIFE, LOCATED_PEERS_MAX, SOURCES_MAX},
+    wire::{
+        grant::Grant,
+        tracker::{Located, LocatedFile, PeerSource},
+    },
+};
+
+use super::{Ctx, Error, Moment, at_most};
+use crate::{
+    refuse,
+    store::{Caller, Whereabouts},
+};
+
+/// Where files can be fetched, with a grant for all that may be.
+///
+/// # Errors
+/// When there are too many files.
+pub async fn locate(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -> Result<Located, Error> {
+    at_most("files in one request", files.len(), GRANT_BLOBS_MAX)?;
+    let found = ctx.store.locate(caller, files).await?;
+    let mut peers = Peers::new(ctx, caller.device);
+    let mut blobs = BTreeSet::new();
+    let mut located = Vec::with_capacity(found.len());
+    for whereabouts in found {
+        located.push(match whereabouts {
+            Whereabouts::Allowed { file, blob, size, devices, copy } => {
+                blobs.insert(blob);
+                LocatedFile::Found { file, blob, size, peers: peers.of(&devices), copy }
+            }
+            Whereabouts::MustAsk(file) => LocatedFile::Refused { file, refusal: refuse::must_ask() },
+            Whereabouts::Unknown(file) => LocatedFile::Refused { file, refusal: refuse::no_such_file() },
+        });
+    }
+    let life_ms = i64::try_from(GRANT_LIFE.as_millis()).unwrap_or(0);
+    let grant = Grant { device: caller.device, expires_ms: now.ms() + life_ms, blobs: blobs.into_iter().collect() };
+    let grant = grant.sign(|bytes| ctx.authority.grant_key().sign(bytes));
+    Ok(Located { peers: peers.named().await?, files: located, grant })
+}
+
+/// The online devices of an answer, each once.
+struct Peers<'a> {
+    ctx: &'a Ctx,
+    asker: DeviceId,
+    places: HashMap<DeviceId, Option<u16>>,
+    found: Vec<(DeviceId, AccountId, Vec<SocketAddr>)>,
+}
+
+impl<'a> Peers<'a> {
+    fn new(ctx: &'a Ctx, asker: DeviceId) -> Self {
+        Self { ctx, asker, places: HashMap::new(), found: Vec::new() }
+    }
+
+    /// Places of those that are online and not the asker.
+    fn of(&mut self, devices: &[(DeviceId, AccountId)]) -> Vec<u16> {
+        let asker = self.asker;
+        let others = devices.iter().filter(|(device, _)| *device != asker);
+        others.filter_map(|(device, account)| self.place(*device, *account)).take(SOURCES_MAX).collect()
+    }
+
+    fn place(&mut self, device: DeviceId, account: AccountId) -> Option<u16> {
+        if let Some(place) = self.places.get(&device) {
+            return *place;
+        }
+        let place = (self.found.len() < LOCATED_PEERS_MAX).then(|| addresses(self.ctx, device)).flatten().and_then(
+            |addresses| {
+                let place = u16::try_from(self.found.len()).ok()?;
+                self.found.push((device, account, addresses));
+                Some(place)
+            },
+        );
+        self.places.insert(device, place);
+        place
+    }
+
+    async fn named(self) -> Result<Vec<PeerSource>, Error> {
+        let accounts: Vec<AccountId> =
+            self.found.iter().map(|(_, account, _)| *account).collect::<BTreeSet<_>>().into_iter().collect();
+        let names: HashMap<AccountId, String> = if accounts.is_empty() {
+            HashMap::new()
+        } else {
+            self.ctx.store.names(&accounts).await?.into_iter().collect()
+        };
+        let source = |(device, account, addresses)| PeerSource {
+            device,
+            account,
+            member: names.get(&account).cloned().unwrap_or_default(),
+            addresses,
+        };
+        Ok(self.found.into_iter().map(source).collect())
+    }
+}
+
+/// Where a connected device can be dialled: where it is seen, then where it says it is.
+fn addresses(ctx: &Ctx, device: DeviceId) -> Option<Vec<SocketAddr>> {
+    let announced = ctx.roster.announced(device)?;
+    let observed = canonical(ctx.live.observed(device)?);
+    let mut addresses = vec![observed];
+    for address in announced {
+        if addresses.len() < ADDRESSES_MAX && !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Some(addresses)
+}
+
+/// Takes down where a device says it can be reached, as far as that makes sense.
+///
+/// # Errors
+/// When there are too many addresses.
+pub fn sensible(addresses: Vec<SocketAddr>, observed: SocketAddr) -> Result<Vec<SocketAddr>, Error> {
+    at_most("addresses", addresses.len(), ADDRESSES_MAX)?;
+    let local = canonical(observed).ip().is_loopback();
+    let mut sensible: Vec<SocketAddr> = addresses.into_iter().map(canonical).collect();
+    sensible.retain(|address| {
+        let ip = address.ip();
+        // Nobody else's loopback leads to this device, unless all of this happens on one machine.
+        address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && (local || !ip.is_loopback())
+    });
+    Ok(sensible)
+}
+
+/// `::ffff:192.0.2.1` is the IPv4 address that it means.
+#[must_use]
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_that_lead_nowhere_are_dropped() {
+        let claimed = ["192.0.2.1:7", "[::ffff:192.0.2.2]:7", "0.0.0.0:7", "127.0.0.1:7", "224.0.0.1:7", "192.0.2.3:0"];
+        let claimed: Vec<SocketAddr> = claimed.into_iter().map(at).collect();
+        assert_eq!(sensible(claimed.clone(), at("203.0.113.1:1")).unwrap(), [at("192.0.2.1:7"), at("192.0.2.2:7")]);
+        assert!(sensible(claimed, at("127.0.0.1:1")).unwrap().contains(&at("127.0.0.1:7")));
+        assert!(sensible(vec![at("192.0.2.1:7"); ADDRESSES_MAX + 1], at("192.0.2.1:1")).is_err());
+    }
+}

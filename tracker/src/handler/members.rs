@@ -1,0 +1,29 @@
+//! The members and the tracker's numbers.
+
+use shared::wire::tracker::{Answer, TrackerStatus};
+
+use super::{Ctx, Error, PROGRAM};
+
+/// One page of members, by name.
+///
+/// # Errors
+/// When the store fails.
+pub async fn members(ctx: &Ctx, after: Option<&str>) -> Result<Answer, Error> {
+    let (mut members, next) = ctx.store.members(after).await?;
+    ctx.roster.complete(&mut members);
+    Ok(Answer::Members { members, next })
+}
+
+/// Numbers for `status`.
+///
+/// # Errors
+/// When the store fails.
+pub async fn status(ctx: &Ctx) -> Result<TrackerStatus, Error> {
+    let counts = ctx.store.status().await?;
+    Ok(TrackerStatus {
+        program: PROGRAM.to_owned(),
+        uptime_s: ctx.started.elapsed().as_secs(),
+        online: ctx.roster.members_online() as u64,
+        ..counts
+    })
+}

@@ -1,0 +1,203 @@
+//! What happens for each request: one async function each, that knows neither quinn nor SQL.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use certs::Authority;
+use shared::{
+    id::{BlobHash, DeviceId},
+    limits::GRANT_BLOBS_MAX,
+    name::NameError,
+    wire::tracker::{Event, Registration},
+};
+
+use crate::{
+    attempts::Attempts,
+    copies::Copies,
+    events::{Events, Target},
+    passwords::{PasswordError, Passwords},
+    roster::Roster,
+    store::{Caller, Effects, Store, StoreError},
+};
+
+pub mod account;
+pub mod browse;
+pub mod copy;
+pub mod locate;
+pub mod members;
+pub mod publish;
+
+/// What handlers work with.
+#[derive(Debug)]
+pub struct Ctx {
+    /// The tracker's memory.
+    pub store: Arc<dyn Store>,
+    /// Certificates and grants.
+    pub authority: Authority,
+    /// Who is connected.
+    pub roster: Arc<Roster>,
+    /// Who listens.
+    pub events: Arc<Events>,
+    /// The addresses that connections come from.
+    pub live: Arc<dyn Live>,
+    /// Stored copies.
+    pub copies: Arc<Copies>,
+    /// Password hashing.
+    pub passwords: Passwords,
+    /// Wrong passwords.
+    pub attempts: Mutex<Attempts>,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// When the tracker started.
+    pub started: Instant,
+}
+
+/// The connections, as far as handlers need them.
+pub trait Live: fmt::Debug + Send + Sync {
+    /// The address that a connected device is seen at now.
+    fn observed(&self, device: DeviceId) -> Option<SocketAddr>;
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// What proofs on this connection cover.
+    pub exported: [u8; 32],
+}
+
+/// The time of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// For waiting times.
+    pub instant: Instant,
+    /// For certificates and rows.
+    pub wall: SystemTime,
+}
+
+impl Moment {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { instant: Instant::now(), wall: SystemTime::now() }
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub fn ms(&self) -> i64 {
+        millis(self.wall)
+    }
+}
+
+/// Milliseconds since 1970, now.
+#[must_use]
+pub fn now_ms() -> i64 {
+    millis(SystemTime::now())
+}
+
+fn millis(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Name and version of this program.
+pub const PROGRAM: &str = concat!("swapmeet-tracker/", env!("CARGO_PKG_VERSION"));
+
+/// Why a request was not carried out. What the asker learns of it is decided in [`crate::refuse`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// See [`StoreError`].
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// See [`PasswordError`].
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// A certificate could not be made.
+    #[error("a certificate could not be made")]
+    Certs(#[from] certs::CertsError),
+    /// A name or path breaks a rule.
+    #[error("{what}: {error}")]
+    Name {
+        /// Which one.
+        what: String,
+        /// Which rule.
+        error: NameError,
+    },
+    /// The request makes no sense.
+    #[error("{0}")]
+    Bad(String),
+    /// More than a limit allows.
+    #[error("{what}: at most {most}")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// How much there may be.
+        most: u64,
+    },
+    /// Nobody is signed in on this connection.
+    #[error("sign in first")]
+    NotSignedIn,
+    /// Somebody is signed in on this connection.
+    #[error("this connection is signed in already; sign out first")]
+    SignedInAlready,
+    /// The name or the password is wrong, or the device is not enrolled. It is not said which.
+    #[error("{0}")]
+    WrongSignIn(&'static str),
+    /// An administrator locked the account.
+    #[error("the account is locked")]
+    Locked,
+    /// Too many wrong passwords.
+    #[error("too many wrong passwords; try again in {seconds} s")]
+    Wait {
+        /// Until a try is looked at.
+        seconds: u64,
+    },
+    /// Nobody may register.
+    #[error("this tracker takes no new members")]
+    RegistrationClosed,
+    /// Registering needs an invitation.
+    #[error("registration needs an invitation code")]
+    InviteNeeded,
+    /// There is no such thing, or none for this asker.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The tracker does not know how.
+    #[error("{0}")]
+    Unsupported(&'static str),
+}
+
+/// Carries out what follows from a change of the index.
+fn apply(ctx: &Ctx, caller: &Caller, effects: Effects) {
+    if let Some(seq) = effects.seq {
+        ctx.roster.index_moved(seq);
+    }
+    if effects.shares_changed {
+        ctx.roster.member_changed(caller.account);
+    }
+    tell_revoked(&ctx.events, effects.revoked);
+    ctx.copies.revoke(effects.narrowed);
+    if !effects.released.is_empty() || effects.copies_wanted {
+        ctx.copies.revoke(effects.released);
+        ctx.copies.look();
+    }
+}
+
+fn tell_revoked(events: &Events, mut revoked: Vec<(DeviceId, BlobHash)>) {
+    revoked.sort_unstable();
+    revoked.dedup();
+    for of_device in revoked.chunk_by(|one, other| one.0 == other.0) {
+        for part in of_device.chunks(GRANT_BLOBS_MAX) {
+            let blobs = part.iter().map(|(_, blob)| *blob).collect();
+            events.send(Target::Device(part[0].0), Event::Revoked { blobs });
+        }
+    }
+}
+
+/// Refuses a list that is longer than its limit.
+fn at_most(what: &'static str, length: usize, most: usize) -> Result<(), Error> {
+    if length > most { Err(Error::TooMuch { what, most: most as u64 }) } else { Ok(()) }
+}

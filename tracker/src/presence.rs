@@ -1,0 +1,171 @@
+//! Who is connected. Pure: connections are numbers, and nothing here reads a clock or a socket.
+//!
+//! Invariant: a device has at most one session, and an account is listed exactly while a device of it has one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use shared::id::{AccountId, DeviceId};
+
+/// Number of a connection since the tracker started. Never reused.
+pub type ConnectionNo = u64;
+
+/// Sessions by device.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Presence {
+    sessions: BTreeMap<DeviceId, Session>,
+    members: BTreeMap<AccountId, BTreeSet<DeviceId>>,
+}
+
+/// A signed-in device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its member.
+    pub account: AccountId,
+    /// The connection that it is signed in on.
+    pub connection: ConnectionNo,
+    /// Addresses that it says it can be reached at.
+    pub announced: Vec<SocketAddr>,
+}
+
+impl Presence {
+    /// A device signed in. Returns the older connection that it takes the place of: the device is never refused as
+    /// "already there" by a connection that died without a word.
+    pub fn arrive(&mut self, device: DeviceId, account: AccountId, connection: ConnectionNo) -> Option<ConnectionNo> {
+        let session = Session { account, connection, announced: Vec::new() };
+        let replaced = self.sessions.insert(device, session);
+        if let Some(before) = &replaced {
+            self.forget_member(before.account, device);
+        }
+        self.members.entry(account).or_default().insert(device);
+        replaced.map(|before| before.connection)
+    }
+
+    /// A connection of a device ended. Says whether it was the device's session: the end of a replaced one means
+    /// nothing.
+    pub fn leave(&mut self, device: DeviceId, connection: ConnectionNo) -> bool {
+        let Some(session) = self.sessions.get(&device).filter(|session| session.connection == connection) else {
+            return false;
+        };
+        let account = session.account;
+        self.sessions.remove(&device);
+        self.forget_member(account, device);
+        true
+    }
+
+    /// A device says where it can be reached.
+    pub fn announce(&mut self, device: DeviceId, connection: ConnectionNo, addresses: Vec<SocketAddr>) {
+        if let Some(session) = self.sessions.get_mut(&device).filter(|session| session.connection == connection) {
+            session.announced = addresses;
+        }
+    }
+
+    /// The session of a device.
+    #[must_use]
+    pub fn session(&self, device: DeviceId) -> Option<&Session> {
+        self.sessions.get(&device)
+    }
+
+    /// Devices of an account that are connected.
+    #[must_use]
+    pub fn devices_of(&self, account: AccountId) -> usize {
+        self.members.get(&account).map_or(0, BTreeSet::len)
+    }
+
+    /// Accounts with a device connected.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    /// All connected devices.
+    pub fn devices(&self) -> impl Iterator<Item = DeviceId> {
+        self.sessions.keys().copied()
+    }
+
+    fn forget_member(&mut self, account: AccountId, device: DeviceId) {
+        if let Some(devices) = self.members.get_mut(&account) {
+            devices.remove(&device);
+            if devices.is_empty() {
+                self.members.remove(&account);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ANNA: AccountId = AccountId([1; 16]);
+    const BEN: AccountId = AccountId([2; 16]);
+    const LAPTOP: DeviceId = DeviceId([1; 16]);
+    const PHONE: DeviceId = DeviceId([2; 16]);
+
+    #[test]
+    fn a_member_is_online_while_one_device_is() {
+        let mut presence = Presence::default();
+        presence.arrive(LAPTOP, ANNA, 1);
+        presence.arrive(PHONE, ANNA, 2);
+        assert_eq!(presence.devices_of(ANNA), 2);
+        assert!(presence.leave(LAPTOP, 1));
+        assert_eq!((presence.devices_of(ANNA), presence.members()), (1, 1));
+        assert!(presence.leave(PHONE, 2));
+        assert_eq!((presence.devices_of(ANNA), presence.members()), (0, 0));
+    }
+
+    #[test]
+    fn a_newer_connection_of_a_device_takes_over_and_the_end_of_the_older_means_nothing() {
+        let mut presence = Presence::default();
+        assert_eq!(presence.arrive(LAPTOP, ANNA, 1), None);
+        assert_eq!(presence.arrive(LAPTOP, ANNA, 2), Some(1));
+        assert!(!presence.leave(LAPTOP, 1));
+        assert_eq!(presence.devices_of(ANNA), 1);
+    }
+
+    #[test]
+    fn a_device_that_moves_to_another_account_leaves_the_first() {
+        let mut presence = Presence::default();
+        presence.arrive(LAPTOP, ANNA, 1);
+        presence.arrive(LAPTOP, BEN, 2);
+        assert_eq!((presence.devices_of(ANNA), presence.devices_of(BEN)), (0, 1));
+    }
+
+    #[test]
+    fn only_the_current_connection_announces_addresses() {
+        let mut presence = Presence::default();
+        presence.arrive(LAPTOP, ANNA, 1);
+        presence.arrive(LAPTOP, ANNA, 2);
+        let address = "192.0.2.1:9".parse().unwrap();
+        presence.announce(LAPTOP, 1, vec![address]);
+        assert!(presence.session(LAPTOP).unwrap().announced.is_empty());
+        presence.announce(LAPTOP, 2, vec![address]);
+        assert_eq!(presence.session(LAPTOP).unwrap().announced, [address]);
+    }
+
+    proptest! {
+        #[test]
+        fn members_and_sessions_always_agree(
+            steps in proptest::collection::vec((any::<bool>(), 0u8..4, 0u8..3, 0u64..6), 0..60)
+        ) {
+            let mut presence = Presence::default();
+            for (arrives, device, account, connection) in steps {
+                let (device, account) = (DeviceId([device; 16]), AccountId([account; 16]));
+                if arrives {
+                    presence.arrive(device, account, connection);
+                } else {
+                    presence.leave(device, connection);
+                }
+                let mut by_account: BTreeMap<AccountId, BTreeSet<DeviceId>> = BTreeMap::new();
+                for (device, session) in &presence.sessions {
+                    by_account.entry(session.account).or_default().insert(*device);
+                }
+                prop_assert_eq!(&by_account, &presence.members);
+            }
+        }
+    }
+}

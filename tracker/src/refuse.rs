@@ -1,0 +1,78 @@
+//! The one door from inner errors to the wire: what a stranger may learn is decided here.
+
+use shared::{
+    net::frame::ReceiveError,
+    wire::{Code, Refusal, codec::FrameError},
+};
+
+use crate::{handler::Error, passwords::PasswordError, store::StoreError};
+
+/// What the asker is told. `request` is in the log beside whatever is not told.
+#[must_use]
+pub fn refuse(error: &Error, request: u64) -> Refusal {
+    let code = match error {
+        Error::Store(error) => return refuse_store(error, request),
+        Error::Password(PasswordError::Busy) => Code::RateLimited,
+        Error::Password(PasswordError::Hash(_)) | Error::Certs(_) => return internal(error, request),
+        Error::Name { .. } | Error::Bad(_) => Code::BadRequest,
+        Error::TooMuch { .. } => Code::TooLarge,
+        Error::NotSignedIn | Error::WrongSignIn(_) => Code::Unauthenticated,
+        Error::SignedInAlready => Code::Conflict,
+        Error::Locked | Error::RegistrationClosed | Error::InviteNeeded => Code::Forbidden,
+        Error::Wait { .. } => Code::RateLimited,
+        Error::NotFound(_) => Code::NotFound,
+        Error::Unsupported(_) => Code::Unsupported,
+    };
+    Refusal::new(code, error.to_string())
+}
+
+fn refuse_store(error: &StoreError, request: u64) -> Refusal {
+    let code = match error {
+        StoreError::NameTaken | StoreError::LooksLike(_) | StoreError::OtherDevice(_) => Code::Conflict,
+        StoreError::BadInvite => Code::Forbidden,
+        StoreError::SignedOut => Code::Unauthenticated,
+        StoreError::UnknownMember(_) => Code::NotFound,
+        StoreError::TooManyDevices(_) | StoreError::TooManyFiles(_) => Code::TooLarge,
+        StoreError::TooManyCopies(_) => Code::RateLimited,
+        StoreError::Database(_) | StoreError::Migrate(_) | StoreError::Corrupt(_) => return internal(error, request),
+    };
+    Refusal::new(code, error.to_string())
+}
+
+fn internal(error: &(dyn std::error::Error + 'static), request: u64) -> Refusal {
+    tracing::error!(request, error, "a request failed");
+    fault(request)
+}
+
+/// A fault of the tracker, without what it was.
+#[must_use]
+pub fn fault(request: u64) -> Refusal {
+    Refusal::new(Code::Internal, format!("the tracker failed at request {request}; its log says why"))
+}
+
+/// A request that did not arrive as one.
+#[must_use]
+pub fn unreadable(error: &ReceiveError) -> Option<Refusal> {
+    let code = match error {
+        ReceiveError::Frame(FrameError::TooLarge { .. }) => Code::TooLarge,
+        // An unknown variant of a newer protocol looks like nonsense.
+        ReceiveError::Frame(FrameError::Malformed | FrameError::Trailing { .. } | FrameError::Encode) => {
+            Code::Unsupported
+        }
+        ReceiveError::Short | ReceiveError::Timeout => Code::BadRequest,
+        ReceiveError::Ended | ReceiveError::Reset(_) | ReceiveError::Lost(_) => return None,
+    };
+    Some(Refusal::new(code, error.to_string()))
+}
+
+/// A file that the asker may not know of.
+#[must_use]
+pub fn no_such_file() -> Refusal {
+    Refusal::new(Code::NotFound, "there is no such file")
+}
+
+/// A file whose owner approves each fetch.
+#[must_use]
+pub fn must_ask() -> Refusal {
+    Refusal::new(Code::Forbidden, "its owner must approve who fetches it")
+}

@@ -1,0 +1,162 @@
+//! Presence with its effects: when someone comes or goes, the others are told and the time is written down.
+//!
+//! Changes gather for a moment, so that a thousand members who reconnect at once are one query and one round of
+//! messages.
+
+use std::{
+    collections::BTreeSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use shared::{
+    id::{AccountId, DeviceId},
+    limits::{EVENTS_GATHER, PAGE_ENTRIES_MAX},
+    wire::tracker::{Event, MemberEntry, Presence as Shown},
+};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    events::{Events, Target},
+    handler::now_ms,
+    presence::{ConnectionNo, Presence},
+    store::{Store, StoreError},
+};
+
+/// Presence, and what has changed since the members were told.
+#[derive(Debug, Default)]
+pub struct Roster {
+    presence: Mutex<Presence>,
+    news: Mutex<News>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct News {
+    members: BTreeSet<AccountId>,
+    left: BTreeSet<DeviceId>,
+    index: Option<u64>,
+}
+
+impl News {
+    fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.left.is_empty() && self.index.is_none()
+    }
+}
+
+impl Roster {
+    /// A device signed in. Returns the older connection that it replaces.
+    pub fn arrive(&self, device: DeviceId, account: AccountId, connection: ConnectionNo) -> Option<ConnectionNo> {
+        let replaced = self.presence().arrive(device, account, connection);
+        self.member_changed(account);
+        replaced
+    }
+
+    /// A signed-in connection ended.
+    pub fn leave(&self, device: DeviceId, account: AccountId, connection: ConnectionNo) {
+        if self.presence().leave(device, connection) {
+            self.news().left.insert(device);
+            self.member_changed(account);
+        }
+    }
+
+    /// A device says where it can be reached.
+    pub fn announce(&self, device: DeviceId, connection: ConnectionNo, addresses: Vec<SocketAddr>) {
+        self.presence().announce(device, connection, addresses);
+    }
+
+    /// Others see this member differently now.
+    pub fn member_changed(&self, account: AccountId) {
+        self.news().members.insert(account);
+        self.changed.notify_one();
+    }
+
+    /// The index moved to this sequence number.
+    pub fn index_moved(&self, seq: u64) {
+        let mut news = self.news();
+        news.index = news.index.max(Some(seq));
+        drop(news);
+        self.changed.notify_one();
+    }
+
+    /// Whether a device is connected.
+    #[must_use]
+    pub fn is_online(&self, device: DeviceId) -> bool {
+        self.presence().session(device).is_some()
+    }
+
+    /// Addresses that a connected device announced.
+    #[must_use]
+    pub fn announced(&self, device: DeviceId) -> Option<Vec<SocketAddr>> {
+        self.presence().session(device).map(|session| session.announced.clone())
+    }
+
+    /// Members with a device connected.
+    #[must_use]
+    pub fn members_online(&self) -> usize {
+        self.presence().members()
+    }
+
+    /// Completes entries of the store by who is connected.
+    pub fn complete(&self, members: &mut [MemberEntry]) {
+        let presence = self.presence();
+        for member in members {
+            let devices = presence.devices_of(member.account);
+            member.devices = u32::try_from(devices).unwrap_or(u32::MAX);
+            member.presence = if devices > 0 { Shown::Online } else { Shown::Offline };
+        }
+    }
+
+    /// Tells the members what changed, until stopped. What is left is written down before it returns.
+    pub async fn run(&self, store: Arc<dyn Store>, events: Arc<Events>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.changed.notified() => {}
+            }
+            tokio::time::sleep(EVENTS_GATHER).await;
+            self.tell(&*store, &events).await;
+        }
+        let online: Vec<DeviceId> = self.presence().devices().collect();
+        self.news().left.extend(online);
+        self.tell(&*store, &events).await;
+    }
+
+    async fn tell(&self, store: &dyn Store, events: &Events) {
+        let news = std::mem::take(&mut *self.news());
+        if news.is_empty() {
+            return;
+        }
+        if let Err(error) = self.tell_of(store, events, &news).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "changes of presence could not be written down");
+        }
+    }
+
+    async fn tell_of(&self, store: &dyn Store, events: &Events, news: &News) -> Result<(), StoreError> {
+        if let Some(seq) = news.index {
+            events.send(Target::Everyone, Event::IndexMoved { seq });
+        }
+        if !news.left.is_empty() {
+            let left: Vec<DeviceId> = news.left.iter().copied().collect();
+            store.note_seen(&left, now_ms()).await?;
+        }
+        let accounts: Vec<AccountId> = news.members.iter().copied().collect();
+        for page in accounts.chunks(PAGE_ENTRIES_MAX) {
+            let mut members = store.members_by_id(page).await?;
+            self.complete(&mut members);
+            for member in members {
+                events.send(Target::Everyone, Event::Member(member));
+            }
+        }
+        Ok(())
+    }
+
+    fn presence(&self) -> MutexGuard<'_, Presence> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,237 @@
+//! One stream: read a request, find who answers it, answer.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use futures_util::FutureExt as _;
+use quinn::{RecvStream, SendStream};
+use shared::{
+    limits::{REPLY_BYTES_MAX, REPLY_WRITE, REQUEST_BYTES_MAX, REQUEST_READ},
+    net::{
+        Outgoing,
+        frame::{self, ReceiveError, SendError},
+    },
+    wire::{
+        Code,
+        tracker::{Answer, Event, Request, SignedIn},
+    },
+};
+use tracing::Instrument as _;
+
+use super::connection::{Session, panic_text};
+use crate::{
+    events::Subscription,
+    handler::{Ctx, Error, Moment, Peer, account, browse, copy, locate, members, publish},
+    refuse,
+    store::Caller,
+};
+
+/// Serves one stream to its end.
+pub(super) async fn stream(session: Arc<Session>, send: SendStream, mut recv: RecvStream) {
+    let mut send = Outgoing::new(send);
+    let request = match frame::receive_within::<Request>(&mut recv, REQUEST_BYTES_MAX, REQUEST_READ).await {
+        Ok(request) => request,
+        Err(error) => return turn_away(send, &error).await,
+    };
+    let number = session.server.next_request();
+    let kind = kind(&request);
+    async move {
+        match request {
+            Request::Fetch => fetch(&session, send, recv).await,
+            Request::Subscribe => subscribe(&session, send, number).await,
+            request => {
+                let begun = Instant::now();
+                let answer = answer(&session, request, number).await;
+                let outcome = match &answer {
+                    Answer::Refused(refusal) => refusal.code.name(),
+                    _ => "ok",
+                };
+                let sent = reply(&mut send, &answer, number).await;
+                tracing::debug!(outcome, sent, elapsed_ms = begun.elapsed().as_millis(), "request");
+                if sent {
+                    send.finish();
+                }
+            }
+        }
+    }
+    .instrument(tracing::debug_span!("request", number, kind))
+    .await;
+}
+
+/// Tells the sender of something unreadable so, if there is anyone to tell.
+async fn turn_away(mut send: Outgoing, error: &ReceiveError) {
+    tracing::debug!(%error, "no request came");
+    let Some(refusal) = refuse::unreadable(error) else { return send.reset(Code::BadRequest) };
+    if reply(&mut send, &Answer::Refused(refusal), 0).await {
+        send.finish();
+    }
+}
+
+/// Sends an answer; whether it went out.
+async fn reply(send: &mut Outgoing, answer: &Answer, number: u64) -> bool {
+    let sent = within(frame::send(send, answer, REPLY_BYTES_MAX)).await;
+    let Err(SendError::Frame(error)) = sent else { return sent.is_ok() };
+    tracing::error!(number, %error, "an answer does not fit");
+    within(frame::send(send, &Answer::Refused(refuse::fault(number)), REPLY_BYTES_MAX)).await.is_ok()
+}
+
+/// Whoever does not read is not waited for.
+async fn within(sending: impl Future<Output = Result<(), SendError>>) -> Result<(), SendError> {
+    tokio::time::timeout(REPLY_WRITE, sending).await.unwrap_or(Err(SendError::Stopped(Some(Code::Cancelled))))
+}
+
+/// The answer to a request, whatever happens: a panic is the tracker's fault and ends this request only.
+async fn answer(session: &Arc<Session>, request: Request, number: u64) -> Answer {
+    let handled = AssertUnwindSafe(handle(session, request, Moment::now())).catch_unwind().await;
+    match handled {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => {
+            let refusal = refuse::refuse(&error, number);
+            if refusal.code == Code::Unauthenticated && matches!(error, Error::Store(_)) {
+                // The device was signed out elsewhere while this connection was open.
+                session.end();
+            }
+            Answer::Refused(refusal)
+        }
+        Err(panic) => {
+            tracing::error!(number, fault = panic_text(&*panic), "a request panicked");
+            Answer::Refused(refuse::fault(number))
+        }
+    }
+}
+
+async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result<Answer, Error> {
+    let ctx: &Ctx = &session.server.ctx;
+    match request {
+        Request::Hello { program } => {
+            let program: String = program.chars().take(shared::limits::PROGRAM_BYTES_MAX).collect();
+            tracing::debug!(program = ?program, "hello");
+            return Ok(Answer::Welcome(account::hello(ctx, &session.peer(), now)));
+        }
+        Request::Register(request) => {
+            return sign_in(session, async |peer| account::register(ctx, &peer, request, now).await).await;
+        }
+        Request::SignInPassword(request) => {
+            return sign_in(session, async |peer| account::sign_in_password(ctx, &peer, request, now).await).await;
+        }
+        Request::SignInKey { device, proof } => {
+            return sign_in(session, async |peer| account::sign_in_key(ctx, &peer, device, &proof, now).await).await;
+        }
+        _ => {}
+    }
+    let caller = session.caller().ok_or(Error::NotSignedIn)?;
+    let caller = &caller;
+    Ok(match request {
+        Request::SignOut => {
+            account::sign_out(ctx, caller).await?;
+            session.end();
+            Answer::Done
+        }
+        Request::Renew => Answer::SignedIn(account::renew(ctx, caller, now).await?),
+        Request::Announce { addresses } => {
+            let addresses = locate::sensible(addresses, session.address())?;
+            ctx.roster.announce(caller.device, session.number, addresses);
+            Answer::Done
+        }
+        Request::Publish { entries } => Answer::Published { files: publish::publish(ctx, caller, entries, now).await? },
+        Request::Withdraw { files } => Answer::Count(publish::withdraw(ctx, caller, &files).await?),
+        Request::Changes { since } => Answer::Changes(browse::changes(ctx, caller, since).await?),
+        Request::List(list) => browse::list(ctx, caller, list).await?,
+        Request::Search { query, offset } => browse::search(ctx, caller, &query, offset).await?,
+        Request::Resolve(reference) => browse::resolve(ctx, caller, reference).await?,
+        Request::FolderFiles { folder, after } => browse::folder_files(ctx, caller, folder, after.as_deref()).await?,
+        Request::Inspect { file } => Answer::Detail(browse::inspect(ctx, caller, file).await?),
+        Request::Locate { files } => Answer::Located(locate::locate(ctx, caller, &files, now).await?),
+        Request::Members { after } => members::members(ctx, after.as_deref()).await?,
+        Request::KeepCopy { files } => Answer::Count(copy::keep(ctx, caller, &files, now).await?),
+        Request::DropCopy { files } => Answer::Count(copy::forget(ctx, caller, &files).await?),
+        Request::Status => Answer::Status(members::status(ctx).await?),
+        Request::Hello { .. }
+        | Request::Register(_)
+        | Request::SignInPassword(_)
+        | Request::SignInKey { .. }
+        | Request::Subscribe
+        | Request::Fetch => return Err(Error::Unsupported("this request is answered elsewhere")),
+    })
+}
+
+/// Runs one of the ways of signing in, and begins the session.
+async fn sign_in(
+    session: &Session,
+    way: impl AsyncFnOnce(Peer) -> Result<(Caller, SignedIn), Error>,
+) -> Result<Answer, Error> {
+    let _one_at_a_time = session.signing_in.lock().await;
+    if session.caller().is_some() {
+        return Err(Error::SignedInAlready);
+    }
+    let (caller, signed_in) = way(session.peer()).await?;
+    session.begin(caller);
+    Ok(Answer::SignedIn(signed_in))
+}
+
+/// Sends events until either side ends.
+async fn subscribe(session: &Arc<Session>, mut send: Outgoing, number: u64) {
+    let Some(caller) = session.caller() else {
+        let refusal = refuse::refuse(&Error::NotSignedIn, number);
+        if reply(&mut send, &Answer::Refused(refusal), number).await {
+            send.finish();
+        }
+        return;
+    };
+    // Listening begins before the answer: nothing is missed in between.
+    let subscription = session.server.ctx.events.subscribe(caller.account, caller.device);
+    if reply(&mut send, &Answer::Done, number).await {
+        let end = forward(&mut send, &subscription).await;
+        tracing::debug!(%end, "a listener left");
+    }
+}
+
+async fn forward(send: &mut Outgoing, subscription: &Subscription) -> SendError {
+    loop {
+        let event = tokio::select! {
+            event = subscription.next() => event,
+            stopped = send.stopped() => {
+                let code = stopped.ok().flatten().and_then(|number| Code::from_number(number.into_inner()));
+                return SendError::Stopped(code);
+            }
+        };
+        let sent = within(frame::send::<Event>(send, &event, REPLY_BYTES_MAX)).await;
+        if let Err(error) = sent {
+            return error;
+        }
+    }
+}
+
+/// Serves stored copies on this stream.
+async fn fetch(session: &Arc<Session>, send: Outgoing, recv: RecvStream) {
+    let Some(caller) = session.caller() else { return send.reset(Code::Unauthenticated) };
+    let ctx = &session.server.ctx;
+    ctx.copies.serve(send, recv, caller.device, ctx.authority.grant_key().public()).await;
+}
+
+/// The request's name for logs.
+const fn kind(request: &Request) -> &'static str {
+    match request {
+        Request::Hello { .. } => "hello",
+        Request::Register(_) => "register",
+        Request::SignInPassword(_) => "sign_in_password",
+        Request::SignInKey { .. } => "sign_in_key",
+        Request::SignOut => "sign_out",
+        Request::Renew => "renew",
+        Request::Announce { .. } => "announce",
+        Request::Subscribe => "subscribe",
+        Request::Publish { .. } => "publish",
+        Request::Withdraw { .. } => "withdraw",
+        Request::Changes { .. } => "changes",
+        Request::List(_) => "list",
+        Request::Search { .. } => "search",
+        Request::Resolve(_) => "resolve",
+        Request::FolderFiles { .. } => "folder_files",
+        Request::Inspect { .. } => "inspect",
+        Request::Locate { .. } => "locate",
+        Request::Members { .. } => "members",
+        Request::KeepCopy { .. } => "keep_copy",
+        Request::DropCopy { .. } => "drop_copy",
+        Request::Status => "status",
+        Request::Fetch => "fetch",
+    }
+}

@@ -1,0 +1,74 @@
+//! The connections of signed-in devices.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use quinn::Connection;
+use shared::{
+    id::DeviceId,
+    limits::{PEER_FRAME_BYTES_MAX, REQUEST_READ},
+    net::{Outgoing, frame},
+    transfer::lane::Lane,
+    wire::peer::Open,
+};
+
+use crate::{copies::Reach, handler::Live, presence::ConnectionNo};
+
+/// Connections by device: the newest of each.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    connections: Mutex<HashMap<DeviceId, (ConnectionNo, Connection)>>,
+}
+
+impl Sessions {
+    /// A device signed in on a connection. Returns the older connection of the device.
+    pub fn insert(&self, device: DeviceId, number: ConnectionNo, connection: Connection) -> Option<Connection> {
+        self.lock().insert(device, (number, connection)).map(|(_, older)| older)
+    }
+
+    /// A connection ended or signed out.
+    pub fn remove(&self, device: DeviceId, number: ConnectionNo) {
+        let mut connections = self.lock();
+        if connections.get(&device).is_some_and(|(current, _)| *current == number) {
+            connections.remove(&device);
+        }
+    }
+
+    /// The connection of a device.
+    #[must_use]
+    pub fn connection(&self, device: DeviceId) -> Option<Connection> {
+        self.lock().get(&device).map(|(_, connection)| connection.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, (ConnectionNo, Connection)>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live for Sessions {
+    fn observed(&self, device: DeviceId) -> Option<SocketAddr> {
+        self.connection(device).map(|connection| connection.remote_address())
+    }
+}
+
+impl Reach for Sessions {
+    fn fetch_from(&self, device: DeviceId) -> BoxFuture<'_, Option<Lane>> {
+        async move {
+            let connection = self.connection(device)?;
+            // A device that allows no more streams now is as good as gone.
+            let (send, recv) = tokio::time::timeout(REQUEST_READ, connection.open_bi()).await.ok()?.ok()?;
+            let mut send = Outgoing::new(send);
+            frame::send(&mut send, &Open::Fetch, PEER_FRAME_BYTES_MAX).await.ok()?;
+            Some(Lane::start(send, recv))
+        }
+        .boxed()
+    }
+
+    fn is_here(&self, device: DeviceId) -> bool {
+        self.connection(device).is_some_and(|connection| connection.close_reason().is_none())
+    }
+}

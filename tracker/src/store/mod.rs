@@ -1,0 +1,430 @@
+//! What the tracker remembers, as use cases in domain words: each method is one transaction.
+//!
+//! Handlers see only [`Store`]; rows and SQL stay below it. A caller is checked against the database in every use case,
+//! so a device that was signed out a moment ago can do nothing more.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use shared::{
+    id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
+    wire::tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
+};
+
+mod sqlite;
+
+pub use sqlite::SqliteStore;
+
+/// The tracker's memory.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Makes an account with its first device; consumes an invitation where one is needed.
+    async fn create_account(&self, account: NewAccount, now_ms: i64) -> Result<Caller, StoreError>;
+    /// What signing in by password needs.
+    async fn find_login(&self, name_key: &str) -> Result<Option<Login>, StoreError>;
+    /// Enrols a device into an account. A device that belonged to another account leaves that one.
+    async fn enrol_device(&self, account: AccountId, device: DeviceKey, now_ms: i64) -> Result<Caller, StoreError>;
+    /// What signing in by key needs.
+    async fn find_device(&self, device: DeviceId) -> Result<Option<EnrolledDevice>, StoreError>;
+    /// The device's key no longer signs in. What it shared stays.
+    async fn forget_device(&self, device: DeviceId) -> Result<(), StoreError>;
+    /// These devices were connected until now.
+    async fn note_seen(&self, devices: &[DeviceId], now_ms: i64) -> Result<(), StoreError>;
+
+    /// Makes an invitation code valid. `hash` is of the code; `hint` its first characters, for lists.
+    async fn create_invite(&self, invite: Invite, hash: [u8; 32], now_ms: i64) -> Result<(), StoreError>;
+    /// The invitations that can still be used.
+    async fn list_invites(&self, now_ms: i64) -> Result<Vec<Invite>, StoreError>;
+    /// Makes a code worthless; tells whether there was one.
+    async fn revoke_invite(&self, hash: [u8; 32]) -> Result<bool, StoreError>;
+
+    /// Puts files into the index; all or none.
+    async fn publish(&self, caller: &Caller, entries: Vec<Publication>, now_ms: i64) -> Result<Published, StoreError>;
+    /// Takes the caller's files out of the index. Ids of others and unknown ids are passed over.
+    async fn withdraw(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn, StoreError>;
+    /// What happened in the index after `since`, as far as the caller may see it.
+    async fn changes(&self, caller: &Caller, since: u64) -> Result<Changes, StoreError>;
+    /// One page of one place of the index.
+    async fn list(&self, caller: &Caller, place: &Place, after: Option<&Cursor>) -> Result<Page, StoreError>;
+    /// One page of matching files, best first, and whether there are more.
+    async fn search(&self, caller: &Caller, query: &Words, offset: u32) -> Result<(Vec<FileEntry>, bool), StoreError>;
+    /// The file with this id, hidden or not: knowing the id of a hidden file is the permission.
+    async fn file(&self, caller: &Caller, file: FileId) -> Result<Option<FileEntry>, StoreError>;
+    /// The folder with this id, when the caller sees something in it.
+    async fn folder(&self, caller: &Caller, folder: FolderId) -> Result<Option<Item>, StoreError>;
+    /// Listed files and folders whose id begins with these hexadecimal digits: at most two, and how many there are (up
+    /// to a hundred).
+    async fn by_prefix(&self, caller: &Caller, prefix: &str) -> Result<(Vec<Item>, u64), StoreError>;
+    /// The listed file or folder at this path of a member.
+    async fn by_path(&self, caller: &Caller, name_key: &str, fold: &str) -> Result<Option<Item>, StoreError>;
+    /// One page of the files below a folder, by path, and where to go on. `None`: no such folder.
+    async fn folder_files(
+        &self,
+        caller: &Caller,
+        folder: FolderId,
+        after: Option<&str>,
+    ) -> Result<Option<(Vec<FileEntry>, Option<String>)>, StoreError>;
+    /// Everything about a file except which of its sources are online (all are `online: false`).
+    async fn inspect(&self, caller: &Caller, file: FileId) -> Result<Option<FileDetail>, StoreError>;
+    /// For each file what the caller may do with it and which devices share its content.
+    async fn locate(&self, caller: &Caller, files: &[FileId]) -> Result<Vec<Whereabouts>, StoreError>;
+    /// Names of accounts, for devices found by [`Self::locate`].
+    async fn names(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, String)>, StoreError>;
+
+    /// One page of members by name, all as offline, and where to go on.
+    async fn members(&self, after: Option<&str>) -> Result<(Vec<MemberEntry>, Option<String>), StoreError>;
+    /// These members, all as offline.
+    async fn members_by_id(&self, accounts: &[AccountId]) -> Result<Vec<MemberEntry>, StoreError>;
+    /// Counts. `program`, `uptime_s` and `online` are left empty.
+    async fn status(&self) -> Result<TrackerStatus, StoreError>;
+
+    /// Notes that copies of the caller's files are wanted.
+    async fn keep_copies(&self, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Kept, StoreError>;
+    /// Notes that copies of the caller's files are no longer wanted.
+    async fn drop_copies(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn, StoreError>;
+    /// Copies to be fetched, oldest first, behind the given place of the page before.
+    async fn pending_copies(&self, after: Option<&PendingCopy>) -> Result<Vec<PendingCopy>, StoreError>;
+    /// Copies whose objects are to be deleted.
+    async fn unwanted_copies(&self) -> Result<Vec<BlobHash>, StoreError>;
+    /// The object of an unwanted copy is gone; the row goes too, unless it is wanted again.
+    async fn copy_deleted(&self, blob: BlobHash) -> Result<(), StoreError>;
+    /// The object is stored. Tells which files waited for it, and their owners; none: it is no longer wanted.
+    async fn copy_stored(&self, blob: BlobHash) -> Result<CopyEnd, StoreError>;
+    /// The copy will not be tried again. Tells which files waited for it.
+    async fn copy_failed(&self, blob: BlobHash) -> Result<CopyEnd, StoreError>;
+    /// The size of a stored copy, if some file of this content lets the device's member have it.
+    async fn copy_for(&self, device: DeviceId, blob: BlobHash) -> Result<Option<u64>, StoreError>;
+    /// Which of these copies count as stored.
+    async fn stored_among(&self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>, StoreError>;
+    /// All copies that should have an object, a page in order behind `after`.
+    async fn stored_copies(&self, after: Option<BlobHash>) -> Result<Vec<(BlobHash, u64)>, StoreError>;
+    /// The object of a copy turned out to be missing or damaged: it is fetched again when possible.
+    async fn copy_lost(&self, blob: BlobHash, now_ms: i64) -> Result<(), StoreError>;
+
+    /// Writes everything out and lets go of the files.
+    async fn close(&self);
+}
+
+/// Why a use case was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The name belongs to another account.
+    #[error("the name is taken")]
+    NameTaken,
+    /// The name is easily mistaken for another account's.
+    #[error("the name looks like that of the member {0:?}")]
+    LooksLike(String),
+    /// The invitation code is unknown, used up, revoked or too old.
+    #[error("the invitation code is not valid")]
+    BadInvite,
+    /// The account holds as many devices as it may.
+    #[error("the account has {0} devices, which is the most; sign one out first")]
+    TooManyDevices(usize),
+    /// The calling device is no longer enrolled.
+    #[error("the device is signed out")]
+    SignedOut,
+    /// No member has this name.
+    #[error("there is no member {0:?}")]
+    UnknownMember(String),
+    /// Another device of the same account shares other content under this path.
+    #[error("{0:?} is shared by another of your devices with other content")]
+    OtherDevice(String),
+    /// The account would have more files than it may.
+    #[error("an account can share {0} files")]
+    TooManyFiles(u64),
+    /// More copies wait than the tracker takes on.
+    #[error("{0} copies wait already")]
+    TooManyCopies(usize),
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The database could not be brought to this version.
+    #[error("the database could not be migrated")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The database holds what this program never writes.
+    #[error("the database holds an invalid {0}")]
+    Corrupt(&'static str),
+}
+
+/// A signed-in device and its member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The member.
+    pub account: AccountId,
+    /// The member's name as registered.
+    pub name: String,
+    /// The device.
+    pub device: DeviceId,
+}
+
+/// An account to be made.
+#[derive(Clone)]
+pub struct NewAccount {
+    /// A fresh random id.
+    pub id: AccountId,
+    /// The name as typed.
+    pub name: String,
+    /// What makes the name unique.
+    pub name_key: String,
+    /// What names that look alike share.
+    pub skeleton: String,
+    /// For the administrator.
+    pub email: Option<String>,
+    /// Argon2id in PHC form.
+    pub password_hash: String,
+    /// Hash of the invitation code to consume.
+    pub invite: Option<[u8; 32]>,
+    /// The first device.
+    pub device: DeviceKey,
+}
+
+impl fmt::Debug for NewAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewAccount").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A device to be enrolled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceKey {
+    /// Derived from the key.
+    pub id: DeviceId,
+    /// Ed25519 public key.
+    pub key: [u8; 32],
+    /// A word for people.
+    pub label: String,
+}
+
+/// What signing in by password needs.
+#[derive(Clone)]
+pub struct Login {
+    /// The account.
+    pub account: AccountId,
+    /// Argon2id in PHC form.
+    pub password_hash: String,
+    /// Whether an administrator locked it.
+    pub locked: bool,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("account", &self.account).field("locked", &self.locked).finish_non_exhaustive()
+    }
+}
+
+/// A device whose key signs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrolledDevice {
+    /// Its member.
+    pub caller: Caller,
+    /// Ed25519 public key.
+    pub key: [u8; 32],
+    /// Whether an administrator locked the account.
+    pub locked: bool,
+}
+
+/// An invitation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// First characters of the code.
+    pub hint: String,
+    /// Registrations left.
+    pub uses_left: u32,
+    /// When it ends, if ever.
+    pub ends_ms: Option<i64>,
+}
+
+/// Who shall see a published file; names are keys of members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// See [`shared::wire::tracker::Visibility`].
+    Public,
+    /// See [`shared::wire::tracker::Visibility`].
+    Ask,
+    /// Keys of names, and the names as typed for messages.
+    People(Vec<(String, String)>),
+    /// See [`shared::wire::tracker::Visibility`].
+    Hidden,
+}
+
+/// A file to publish, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// A fresh random id, used when the file is new (or becomes hidden).
+    pub fresh_id: FileId,
+    /// The path as shown.
+    pub path: String,
+    /// What makes the path unique.
+    pub fold: String,
+    /// The content.
+    pub blob: BlobHash,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time.
+    pub modified_ms: i64,
+    /// Whether it may be executed.
+    pub executable: bool,
+    /// `None` keeps.
+    pub audience: Option<Audience>,
+    /// `None` keeps.
+    pub note: Option<String>,
+    /// Folded path, owner and given note, to be searched.
+    pub search_text: String,
+}
+
+/// What publishing did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// In the order of the entries.
+    pub files: Vec<FileEntry>,
+    /// What else follows from it.
+    pub effects: Effects,
+}
+
+/// What withdrawing did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// How many files were affected.
+    pub count: u64,
+    /// What else follows from it.
+    pub effects: Effects,
+}
+
+/// What the rest of the tracker has to do after a change of the index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Newest sequence number, when listed files changed.
+    pub seq: Option<u64>,
+    /// Whether the caller's number of shares changed.
+    pub shares_changed: bool,
+    /// Devices that must stop serving blobs under grants given before.
+    pub revoked: Vec<(DeviceId, BlobHash)>,
+    /// Copies that must not be served under grants given before.
+    pub narrowed: Vec<BlobHash>,
+    /// Copies that nobody wants any more.
+    pub released: Vec<BlobHash>,
+    /// Whether there are copies to fetch.
+    pub copies_wanted: bool,
+}
+
+/// What asking for copies did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// How many files were affected.
+    pub count: u64,
+    /// Files whose copy is stored already.
+    pub stored: Vec<FileId>,
+    /// What else follows from it.
+    pub effects: Effects,
+}
+
+/// A place of the index, as the caller sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Whose files.
+    pub whose: Whose,
+    /// Key of the folder, empty for the top.
+    pub fold: String,
+}
+
+/// Whose files are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of every member.
+    Everyones,
+    /// Those of the member with this key.
+    Member(String),
+    /// The caller's own, with the hidden ones of this device.
+    Mine,
+}
+
+/// Where a listing goes on: folders come before files, both by key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Whether the folders are through.
+    pub in_files: bool,
+    /// Key of the last one.
+    pub fold: String,
+    /// Number of the last one.
+    pub no: i64,
+}
+
+/// A page of a listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Whether the place exists for the caller.
+    pub found: bool,
+    /// Its rows.
+    pub items: Vec<Item>,
+    /// Where to go on.
+    pub next: Option<Cursor>,
+}
+
+/// A search query, folded: every word must occur.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Words of three characters and more.
+    pub long: Vec<String>,
+    /// Words of one or two characters.
+    pub short: Vec<String>,
+}
+
+impl Words {
+    /// The words of folded text.
+    #[must_use]
+    pub fn of(folded: &str) -> Self {
+        let (long, short) =
+            folded.split_whitespace().map(str::to_owned).partition(|word| word.chars().nth(2).is_some());
+        Self { long, short }
+    }
+
+    /// Whether there is no word at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.long.is_empty() && self.short.is_empty()
+    }
+}
+
+/// What a caller may do with a file, and who has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It may be fetched.
+    Allowed {
+        /// The file.
+        file: FileId,
+        /// The content.
+        blob: BlobHash,
+        /// Bytes.
+        size: u64,
+        /// Devices that share the content, with their accounts.
+        devices: Vec<(DeviceId, AccountId)>,
+        /// Whether a copy is stored.
+        copy: bool,
+    },
+    /// The owner must approve.
+    MustAsk(FileId),
+    /// There is none that the caller may see.
+    Unknown(FileId),
+}
+
+/// A copy to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingCopy {
+    /// The content.
+    pub blob: BlobHash,
+    /// Bytes.
+    pub size: u64,
+    /// When it was asked for.
+    pub asked_ms: i64,
+    /// Devices that share the content and whose owners want the copy.
+    pub devices: Vec<DeviceId>,
+}
+
+/// Which files a copy was for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CopyEnd {
+    /// Files and their owners.
+    pub files: Vec<(FileId, AccountId)>,
+    /// Newest sequence number, when listed files changed.
+    pub seq: Option<u64>,
+}

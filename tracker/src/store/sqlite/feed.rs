@@ -1,0 +1,72 @@
+//! The feed of changes: present files and tombstones, merged by sequence number, as far as the caller may see them.
+
+use shared::{
+    limits::PAGE_ENTRIES_MAX,
+    wire::tracker::{Change, Changes},
+};
+use sqlx::{Row, SqliteConnection};
+
+use super::{
+    Result, fact, me,
+    rows::{self, Budget, file_columns, file_tables, listed},
+};
+use crate::store::Caller;
+
+pub(super) async fn changes(connection: &mut SqliteConnection, caller: &Caller, since: u64) -> Result<Changes> {
+    let me = me(connection, caller).await?;
+    let newest = fact(connection, "seq").await?;
+    let horizon = fact(connection, "horizon").await?;
+    let since = i64::try_from(since).unwrap_or(i64::MAX);
+    if since > newest || (since > 0 && since < horizon) {
+        return Ok(Changes { changes: Vec::new(), next: 0, more: true, restart: true });
+    }
+    let limit = i64::try_from(PAGE_ENTRIES_MAX + 1).unwrap_or(i64::MAX);
+    let present = sqlx::query(concat!(
+        "SELECT ",
+        file_columns!(),
+        "FROM",
+        file_tables!(),
+        "WHERE f.seq > $2 AND",
+        listed!(),
+        "ORDER BY f.seq LIMIT $3"
+    ))
+    .bind(me.account)
+    .bind(since)
+    .bind(limit)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut present = present.iter().map(rows::file).collect::<Result<Vec<_>>>()?;
+    rows::name_people(connection, me, &mut present).await?;
+    let gone = sqlx::query("SELECT seq, id FROM gone WHERE seq > $2 AND viewer IN (0, $1) ORDER BY seq LIMIT $3")
+        .bind(me.account)
+        .bind(since)
+        .bind(limit)
+        .fetch_all(&mut *connection)
+        .await?;
+
+    let mut budget = Budget::page();
+    let mut changes = Vec::new();
+    let mut last = since;
+    let mut present = present.into_iter().peekable();
+    let mut gone = gone.iter().peekable();
+    let more = loop {
+        let gone_seq = gone.peek().map(|row| row.try_get::<i64, _>("seq")).transpose()?.unwrap_or(i64::MAX);
+        let fits = match present.peek() {
+            Some(file) if file.seq < gone_seq => budget.take_file(file),
+            None if gone_seq == i64::MAX => break false,
+            Some(_) | None => budget.take(0),
+        };
+        if !fits {
+            break true;
+        }
+        if let Some(file) = present.next_if(|file| file.seq < gone_seq) {
+            last = file.seq;
+            changes.push(Change::Present(file.entry));
+        } else if let Some(row) = gone.next() {
+            last = gone_seq;
+            changes.push(Change::Gone(rows::file_id(row, "id")?));
+        }
+    };
+    let next = if more { last } else { newest };
+    Ok(Changes { changes, next: next.unsigned_abs(), more, restart: false })
+}

@@ -1,0 +1,305 @@
+//! The store on SQLite: one writer, a few readers, write-ahead log.
+//!
+//! Every write transaction begins `IMMEDIATE`, because a deferred one that turns to writing fails at once where another
+//! writes. `synchronous=FULL`: what a member was told is kept has reached the disk.
+
+use std::{path::Path, time::Duration};
+
+use async_trait::async_trait;
+use shared::{
+    id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
+    limits::{DATABASE_READERS, DATABASE_WAIT},
+    wire::tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
+};
+use sqlx::{
+    Row, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{
+    Caller, CopyEnd, Cursor, DeviceKey, EnrolledDevice, Invite, Kept, Login, NewAccount, Page, PendingCopy, Place,
+    Publication, Published, Store, StoreError, Whereabouts, Withdrawn, Words,
+};
+
+mod accounts;
+mod browse;
+mod copies;
+mod effects;
+mod feed;
+mod publish;
+mod rows;
+mod search;
+mod sources;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// The store in one SQLite file.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+/// Row numbers of a signed-in device and its account.
+#[derive(Debug, Clone, Copy)]
+struct Me {
+    account: i64,
+    device: i64,
+}
+
+impl SqliteStore {
+    /// Opens the database, makes it where there is none, and brings it to this version.
+    ///
+    /// # Errors
+    /// When the file cannot be used, or was written by a newer version.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(DATABASE_WAIT)
+            .statement_cache_capacity(64)
+            .optimize_on_close(true, None);
+        let writer = pool(1).connect_with(options.clone()).await?;
+        sqlx::migrate!("src/store/migrations").run(&writer).await?;
+        let readers =
+            pool(DATABASE_READERS).connect_with(options.read_only(true).optimize_on_close(false, None)).await?;
+        Ok(Self { writer, readers })
+    }
+
+    async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// A snapshot: everything read through it agrees.
+    async fn read(&self) -> Result<Transaction<'static, Sqlite>> {
+        Ok(self.readers.begin().await?)
+    }
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(30))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+/// The numbers of a caller who is still enrolled.
+async fn me(connection: &mut SqliteConnection, caller: &Caller) -> Result<Me> {
+    let row = sqlx::query(
+        "SELECT d.no AS device, d.account AS account FROM devices d JOIN accounts a ON a.no = d.account
+         WHERE d.id = $1 AND a.id = $2 AND d.active = 1 AND a.locked = 0",
+    )
+    .bind(rows::bytes(caller.device.as_bytes()))
+    .bind(rows::bytes(caller.account.as_bytes()))
+    .fetch_optional(connection)
+    .await?
+    .ok_or(StoreError::SignedOut)?;
+    Ok(Me { account: row.try_get("account")?, device: row.try_get("device")? })
+}
+
+async fn fact(connection: &mut SqliteConnection, name: &'static str) -> Result<i64> {
+    Ok(sqlx::query_scalar("SELECT value FROM facts WHERE name = $1").bind(name).fetch_one(connection).await?)
+}
+
+async fn set_fact(connection: &mut SqliteConnection, name: &'static str, value: i64) -> Result<()> {
+    sqlx::query("UPDATE facts SET value = $2 WHERE name = $1").bind(name).bind(value).execute(connection).await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create_account(&self, account: NewAccount, now_ms: i64) -> Result<Caller> {
+        let mut tx = self.write().await?;
+        let caller = accounts::create(&mut tx, account, now_ms).await?;
+        tx.commit().await?;
+        Ok(caller)
+    }
+
+    async fn find_login(&self, name_key: &str) -> Result<Option<Login>> {
+        accounts::find_login(&mut *self.read().await?, name_key).await
+    }
+
+    async fn enrol_device(&self, account: AccountId, device: DeviceKey, now_ms: i64) -> Result<Caller> {
+        let mut tx = self.write().await?;
+        let caller = accounts::enrol(&mut tx, account, device, now_ms).await?;
+        tx.commit().await?;
+        Ok(caller)
+    }
+
+    async fn find_device(&self, device: DeviceId) -> Result<Option<EnrolledDevice>> {
+        accounts::find_device(&mut *self.read().await?, device).await
+    }
+
+    async fn forget_device(&self, device: DeviceId) -> Result<()> {
+        let mut tx = self.write().await?;
+        accounts::forget_device(&mut tx, device).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn note_seen(&self, devices: &[DeviceId], now_ms: i64) -> Result<()> {
+        let mut tx = self.write().await?;
+        accounts::note_seen(&mut tx, devices, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn create_invite(&self, invite: Invite, hash: [u8; 32], now_ms: i64) -> Result<()> {
+        let mut tx = self.write().await?;
+        accounts::create_invite(&mut tx, invite, hash, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn list_invites(&self, now_ms: i64) -> Result<Vec<Invite>> {
+        accounts::list_invites(&mut *self.read().await?, now_ms).await
+    }
+
+    async fn revoke_invite(&self, hash: [u8; 32]) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let revoked = accounts::revoke_invite(&mut tx, hash).await?;
+        tx.commit().await?;
+        Ok(revoked)
+    }
+
+    async fn publish(&self, caller: &Caller, entries: Vec<Publication>, now_ms: i64) -> Result<Published> {
+        let mut tx = self.write().await?;
+        let published = publish::publish(&mut tx, caller, entries, now_ms).await?;
+        tx.commit().await?;
+        Ok(published)
+    }
+
+    async fn withdraw(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
+        let mut tx = self.write().await?;
+        let withdrawn = publish::withdraw(&mut tx, caller, files).await?;
+        tx.commit().await?;
+        Ok(withdrawn)
+    }
+
+    async fn changes(&self, caller: &Caller, since: u64) -> Result<Changes> {
+        feed::changes(&mut *self.read().await?, caller, since).await
+    }
+
+    async fn list(&self, caller: &Caller, place: &Place, after: Option<&Cursor>) -> Result<Page> {
+        browse::list(&mut *self.read().await?, caller, place, after).await
+    }
+
+    async fn search(&self, caller: &Caller, query: &Words, offset: u32) -> Result<(Vec<FileEntry>, bool)> {
+        search::search(&mut *self.read().await?, caller, query, offset).await
+    }
+
+    async fn file(&self, caller: &Caller, file: FileId) -> Result<Option<FileEntry>> {
+        browse::file(&mut *self.read().await?, caller, file).await
+    }
+
+    async fn folder(&self, caller: &Caller, folder: FolderId) -> Result<Option<Item>> {
+        browse::folder(&mut *self.read().await?, caller, folder).await
+    }
+
+    async fn by_prefix(&self, caller: &Caller, prefix: &str) -> Result<(Vec<Item>, u64)> {
+        browse::by_prefix(&mut *self.read().await?, caller, prefix).await
+    }
+
+    async fn by_path(&self, caller: &Caller, name_key: &str, fold: &str) -> Result<Option<Item>> {
+        browse::by_path(&mut *self.read().await?, caller, name_key, fold).await
+    }
+
+    async fn folder_files(
+        &self,
+        caller: &Caller,
+        folder: FolderId,
+        after: Option<&str>,
+    ) -> Result<Option<(Vec<FileEntry>, Option<String>)>> {
+        browse::folder_files(&mut *self.read().await?, caller, folder, after).await
+    }
+
+    async fn inspect(&self, caller: &Caller, file: FileId) -> Result<Option<FileDetail>> {
+        sources::inspect(&mut *self.read().await?, caller, file).await
+    }
+
+    async fn locate(&self, caller: &Caller, files: &[FileId]) -> Result<Vec<Whereabouts>> {
+        sources::locate(&mut *self.read().await?, caller, files).await
+    }
+
+    async fn names(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, String)>> {
+        accounts::names(&mut *self.read().await?, accounts).await
+    }
+
+    async fn members(&self, after: Option<&str>) -> Result<(Vec<MemberEntry>, Option<String>)> {
+        accounts::members(&mut *self.read().await?, after).await
+    }
+
+    async fn members_by_id(&self, accounts: &[AccountId]) -> Result<Vec<MemberEntry>> {
+        accounts::members_by_id(&mut *self.read().await?, accounts).await
+    }
+
+    async fn status(&self) -> Result<TrackerStatus> {
+        accounts::status(&mut *self.read().await?).await
+    }
+
+    async fn keep_copies(&self, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Kept> {
+        let mut tx = self.write().await?;
+        let kept = copies::keep(&mut tx, caller, files, now_ms).await?;
+        tx.commit().await?;
+        Ok(kept)
+    }
+
+    async fn drop_copies(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
+        let mut tx = self.write().await?;
+        let dropped = copies::drop(&mut tx, caller, files).await?;
+        tx.commit().await?;
+        Ok(dropped)
+    }
+
+    async fn pending_copies(&self, after: Option<&PendingCopy>) -> Result<Vec<PendingCopy>> {
+        copies::pending(&mut *self.read().await?, after).await
+    }
+
+    async fn unwanted_copies(&self) -> Result<Vec<BlobHash>> {
+        copies::unwanted(&mut *self.read().await?).await
+    }
+
+    async fn copy_deleted(&self, blob: BlobHash) -> Result<()> {
+        let mut tx = self.write().await?;
+        copies::deleted(&mut tx, blob).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn copy_stored(&self, blob: BlobHash) -> Result<CopyEnd> {
+        let mut tx = self.write().await?;
+        let end = copies::stored(&mut tx, blob).await?;
+        tx.commit().await?;
+        Ok(end)
+    }
+
+    async fn copy_failed(&self, blob: BlobHash) -> Result<CopyEnd> {
+        let mut tx = self.write().await?;
+        let end = copies::failed(&mut tx, blob).await?;
+        tx.commit().await?;
+        Ok(end)
+    }
+
+    async fn copy_for(&self, device: DeviceId, blob: BlobHash) -> Result<Option<u64>> {
+        copies::copy_for(&mut *self.read().await?, device, blob).await
+    }
+
+    async fn stored_among(&self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>> {
+        copies::stored_among(&mut *self.read().await?, blobs).await
+    }
+
+    async fn stored_copies(&self, after: Option<BlobHash>) -> Result<Vec<(BlobHash, u64)>> {
+        copies::stored_page(&mut *self.read().await?, after).await
+    }
+
+    async fn copy_lost(&self, blob: BlobHash, now_ms: i64) -> Result<()> {
+        let mut tx = self.write().await?;
+        copies::lost(&mut tx, blob, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,794 @@
+//! Putting files into the index and taking them out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use shared::{
+    id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
+    limits::{FILES_PER_ACCOUNT_MAX, INSERT_ROWS_MAX, VERSIONS_MAX},
+    name::FoldKey,
+    wire::tracker::{CopyState, FileEntry, Visibility},
+};
+use sqlx::{QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    Me, Result,
+    effects::{EVERYONE, Ledger, Weight},
+    me,
+    rows::{self, ASK, HIDDEN, PEOPLE, PUBLIC},
+};
+use crate::store::{Audience, Caller, Effects, Publication, Published, StoreError, Withdrawn};
+
+/// Row numbers, ids and whatever else a row of `files` holds.
+#[derive(Debug, Clone)]
+struct FileState {
+    no: i64,
+    id: FileId,
+    device: i64,
+    realm: i64,
+    parent: i64,
+    path: String,
+    fold: String,
+    blob: BlobHash,
+    size: u64,
+    modified_ms: i64,
+    executable: bool,
+    seen_by: SeenBy,
+    note: String,
+    version: u32,
+    shared_ms: i64,
+    copy: bool,
+    copy_state: Option<i64>,
+    seq: i64,
+}
+
+/// Who sees a file, by row numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum SeenBy {
+    Public,
+    Ask,
+    People(Vec<i64>),
+    Hidden,
+}
+
+impl SeenBy {
+    const fn number(&self) -> i64 {
+        match self {
+            Self::Public => PUBLIC,
+            Self::Ask => ASK,
+            Self::People(_) => PEOPLE,
+            Self::Hidden => HIDDEN,
+        }
+    }
+
+    /// Who sees the file listed: everyone, accounts, or minus the device.
+    fn viewers(&self, owner: i64, device: i64) -> Vec<i64> {
+        match self {
+            Self::Public | Self::Ask => vec![EVERYONE],
+            Self::People(people) => {
+                let mut viewers: Vec<i64> = people.iter().copied().chain([owner]).collect();
+                viewers.sort_unstable();
+                viewers.dedup();
+                viewers
+            }
+            Self::Hidden => vec![-device],
+        }
+    }
+
+    /// Whether someone who might fetch under `self` may not under `after`.
+    fn narrows_to(&self, after: &Self) -> bool {
+        match (self, after) {
+            (_, Self::Public) | (Self::Ask, Self::Ask) | (Self::Hidden, Self::Hidden) => false,
+            (Self::People(before), Self::People(after)) => before.iter().any(|one| !after.contains(one)),
+            (Self::Public | Self::People(_) | Self::Hidden, Self::Ask)
+            | (Self::Public | Self::Ask | Self::Hidden, Self::People(_))
+            | (Self::Public | Self::Ask | Self::People(_), Self::Hidden) => true,
+        }
+    }
+}
+
+/// An existing row with what only the decision needs.
+#[derive(Debug)]
+struct Existing {
+    row: FileState,
+    /// Whether the device that shared it is still enrolled into this account.
+    origin_known: bool,
+}
+
+/// What becomes of one entry.
+#[derive(Debug)]
+enum Plan {
+    New(FileState),
+    Changed { before: FileState, after: FileState },
+    Unchanged(FileState),
+}
+
+impl Plan {
+    /// The file as it will be.
+    const fn state(&self) -> &FileState {
+        match self {
+            Self::New(state) | Self::Changed { after: state, .. } | Self::Unchanged(state) => state,
+        }
+    }
+}
+
+pub(super) async fn publish(
+    tx: &mut SqliteConnection,
+    caller: &Caller,
+    entries: Vec<Publication>,
+    now_ms: i64,
+) -> Result<Published> {
+    let me = me(tx, caller).await?;
+    let people = find_people(tx, &entries).await?;
+    let mut existing = find_existing(tx, me, &entries).await?;
+    let mut ledger = Ledger::open(tx, me.account).await?;
+    let mut folders = Folders::new(caller.account, me.account);
+    let mut next_no: i64 =
+        sqlx::query_scalar("SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'files'), 0) + 1")
+            .fetch_one(&mut *tx)
+            .await?;
+
+    let mut effects = Effects::default();
+    let mut plans = Vec::with_capacity(entries.len());
+    let mut holding = Vec::new();
+    for entry in &entries {
+        let seen_by = entry.audience.as_ref().map(|audience| seen_by(audience, &people)).transpose()?;
+        let chain = folders.above(tx, &entry.path, &entry.fold).await?;
+        let mut plan = match existing.remove(&entry.fold) {
+            Some(found) => {
+                let shares_too = found.row.realm == 0 && found.origin_known && found.row.device != me.device;
+                let plan = decide(me, found, entry, seen_by, now_ms)?;
+                if shares_too && plan.state().device != me.device {
+                    holding.push(plan.state().no);
+                }
+                plan
+            }
+            None => {
+                let parent = chain.last().copied().unwrap_or(0);
+                let plan = Plan::New(new_row(me, next_no, parent, entry, seen_by.unwrap_or(SeenBy::Public), now_ms));
+                next_no += 1;
+                plan
+            }
+        };
+        account_for(&mut ledger, &mut effects, me, &mut plan, &chain);
+        plans.push(plan);
+    }
+    check_limit(tx, me, ledger.growth()).await?;
+
+    write_new(tx, me, &plans, &entries).await?;
+    write_changed(tx, me, &plans, &entries).await?;
+    for file in holding {
+        sqlx::query("INSERT INTO holders (file, device) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(file)
+            .bind(me.device)
+            .execute(&mut *tx)
+            .await?;
+    }
+    effects.revoked = revoked_by(tx, &plans).await?;
+    effects.seq = ledger.moved_to();
+    effects.shares_changed = ledger.shares_changed();
+    effects.copies_wanted = ledger.wants_copies();
+    effects.released = ledger.write(tx, now_ms).await?;
+    let named = ids_of_people(tx, &plans).await?;
+    let files = plans.into_iter().map(|plan| entry_of(caller, &named, plan)).collect();
+    Ok(Published { files, effects })
+}
+
+/// The state that an entry leads to.
+fn decide(me: Me, found: Existing, entry: &Publication, seen_by: Option<SeenBy>, now_ms: i64) -> Result<Plan> {
+    let before = found.row;
+    let content_changed = before.blob != entry.blob || before.size != entry.size;
+    if before.realm == 0 && before.device != me.device && found.origin_known && content_changed {
+        return Err(StoreError::OtherDevice(entry.path.clone()));
+    }
+    let mut after = before.clone();
+    after.path.clone_from(&entry.path);
+    after.modified_ms = entry.modified_ms;
+    after.executable = entry.executable;
+    if let Some(note) = &entry.note {
+        after.note.clone_from(note);
+    }
+    if let Some(seen_by) = seen_by {
+        after.seen_by = seen_by;
+    }
+    if content_changed {
+        after.blob = entry.blob;
+        after.size = entry.size;
+        after.version = before.version.saturating_add(1);
+        after.shared_ms = now_ms;
+        after.copy_state = None;
+    }
+    let hidden = after.seen_by == SeenBy::Hidden;
+    if !found.origin_known || content_changed || (hidden && before.seen_by != SeenBy::Hidden) {
+        after.device = me.device;
+    }
+    after.realm = if hidden { after.device } else { 0 };
+    if hidden && before.seen_by != SeenBy::Hidden {
+        // The old id was known to others; the link of a hidden file must not be.
+        after.id = entry.fresh_id;
+    }
+    let same = after.path == before.path
+        && !content_changed
+        && after.modified_ms == before.modified_ms
+        && after.executable == before.executable
+        && after.note == before.note
+        && after.seen_by == before.seen_by
+        && after.device == before.device;
+    Ok(if same { Plan::Unchanged(before) } else { Plan::Changed { before, after } })
+}
+
+fn new_row(me: Me, no: i64, parent: i64, entry: &Publication, seen_by: SeenBy, now_ms: i64) -> FileState {
+    FileState {
+        no,
+        id: entry.fresh_id,
+        device: me.device,
+        realm: if seen_by == SeenBy::Hidden { me.device } else { 0 },
+        parent,
+        path: entry.path.clone(),
+        fold: entry.fold.clone(),
+        blob: entry.blob,
+        size: entry.size,
+        modified_ms: entry.modified_ms,
+        executable: entry.executable,
+        seen_by,
+        note: entry.note.clone().unwrap_or_default(),
+        version: 1,
+        shared_ms: now_ms,
+        copy: false,
+        copy_state: None,
+        seq: 0,
+    }
+}
+
+/// Enters a plan into the ledger and gives the row its sequence number.
+fn account_for(ledger: &mut Ledger, effects: &mut Effects, me: Me, plan: &mut Plan, folders: &[i64]) {
+    match plan {
+        Plan::New(row) => {
+            let viewers = row.seen_by.viewers(me.account, row.device);
+            ledger.add(&Weight { viewers: &viewers, folders, size: row.size });
+            row.seq = if row.seen_by == SeenBy::Hidden { 0 } else { ledger.next_seq() };
+        }
+        Plan::Changed { before, after } => {
+            let old = before.seen_by.viewers(me.account, before.device);
+            let new = after.seen_by.viewers(me.account, after.device);
+            if old != new || before.size != after.size {
+                ledger.remove(&Weight { viewers: &old, folders, size: before.size });
+                ledger.add(&Weight { viewers: &new, folders, size: after.size });
+            }
+            let lost: Vec<i64> = if after.id == before.id && new.contains(&EVERYONE) {
+                Vec::new()
+            } else if after.id != before.id {
+                old.clone()
+            } else {
+                old.iter().copied().filter(|viewer| !new.contains(viewer)).collect()
+            };
+            if lost.iter().any(|viewer| *viewer >= EVERYONE) {
+                ledger.bury(before.id, lost);
+            }
+            after.seq = if after.seen_by == SeenBy::Hidden { 0 } else { ledger.next_seq() };
+            if before.copy && before.blob != after.blob {
+                ledger.release_copy(before.blob);
+                ledger.want_copy(after.blob, after.size);
+            } else if before.copy && before.seen_by.narrows_to(&after.seen_by) {
+                effects.narrowed.push(before.blob);
+            }
+        }
+        Plan::Unchanged(_) => {}
+    }
+}
+
+async fn check_limit(tx: &mut SqliteConnection, me: Me, growth: i64) -> Result<()> {
+    if growth <= 0 {
+        return Ok(());
+    }
+    let files: i64 =
+        sqlx::query_scalar("SELECT files FROM accounts WHERE no = $1").bind(me.account).fetch_one(tx).await?;
+    if (files + growth).unsigned_abs() > FILES_PER_ACCOUNT_MAX {
+        return Err(StoreError::TooManyFiles(FILES_PER_ACCOUNT_MAX));
+    }
+    Ok(())
+}
+
+/// Who is meant by the names in the entries: key of the name → number.
+async fn find_people(tx: &mut SqliteConnection, entries: &[Publication]) -> Result<HashMap<String, i64>> {
+    let mut keys: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| match &entry.audience {
+            Some(Audience::People(people)) => Some(people.iter().map(|(key, _)| key.as_str())),
+            Some(Audience::Public | Audience::Ask | Audience::Hidden) | None => None,
+        })
+        .flatten()
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    sqlx::query("SELECT no, name_key FROM accounts WHERE name_key IN (SELECT value FROM json_each($1))")
+        .bind(rows::text_list(keys))
+        .fetch_all(tx)
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get("name_key")?, row.try_get("no")?)))
+        .collect()
+}
+
+fn seen_by(audience: &Audience, people: &HashMap<String, i64>) -> Result<SeenBy> {
+    Ok(match audience {
+        Audience::Public => SeenBy::Public,
+        Audience::Ask => SeenBy::Ask,
+        Audience::Hidden => SeenBy::Hidden,
+        Audience::People(names) => {
+            let mut numbers = names
+                .iter()
+                .map(|(key, typed)| people.get(key).copied().ok_or_else(|| StoreError::UnknownMember(typed.clone())))
+                .collect::<Result<Vec<_>>>()?;
+            numbers.sort_unstable();
+            numbers.dedup();
+            SeenBy::People(numbers)
+        }
+    })
+}
+
+/// The rows at the entries' paths that this device may change: its own hidden one first, else the listed one.
+async fn find_existing(
+    tx: &mut SqliteConnection,
+    me: Me,
+    entries: &[Publication],
+) -> Result<HashMap<String, Existing>> {
+    let found = sqlx::query(
+        "SELECT f.no, f.id, f.device, f.realm, f.parent, f.path, f.fold, f.blob, f.size, f.modified_ms, f.executable,
+                f.visibility, f.note, f.version, f.shared_ms, f.copy, f.seq, c.state AS copy_state,
+                EXISTS (SELECT 1 FROM devices d WHERE d.no = f.device AND d.account = f.owner AND d.active = 1)
+                    AS origin_known
+         FROM files f LEFT JOIN copies c ON f.copy = 1 AND c.blob = f.blob AND c.size = f.size
+         WHERE f.owner = $1 AND f.realm IN (0, $2) AND f.fold IN (SELECT value FROM json_each($3))
+         ORDER BY f.realm",
+    )
+    .bind(me.account)
+    .bind(me.device)
+    .bind(rows::text_list(entries.iter().map(|entry| entry.fold.as_str())))
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut people = people_of(tx, &found).await?;
+    found
+        .iter()
+        .map(|row| {
+            let existing = Existing { row: stored_row(row, &mut people)?, origin_known: row.try_get("origin_known")? };
+            Ok((existing.row.fold.clone(), existing))
+        })
+        .collect()
+}
+
+async fn people_of(tx: &mut SqliteConnection, files: &[SqliteRow]) -> Result<HashMap<i64, Vec<i64>>> {
+    let mut named = Vec::new();
+    for row in files {
+        if row.try_get::<i64, _>("visibility")? == PEOPLE {
+            named.push(row.try_get("no")?);
+        }
+    }
+    let mut people: HashMap<i64, Vec<i64>> = HashMap::new();
+    if named.is_empty() {
+        return Ok(people);
+    }
+    let found = sqlx::query(
+        "SELECT file, account FROM people WHERE file IN (SELECT value FROM json_each($1)) ORDER BY account",
+    )
+    .bind(rows::number_list(named))
+    .fetch_all(tx)
+    .await?;
+    for row in &found {
+        people.entry(row.try_get("file")?).or_default().push(row.try_get("account")?);
+    }
+    Ok(people)
+}
+
+fn stored_row(row: &SqliteRow, people: &mut HashMap<i64, Vec<i64>>) -> Result<FileState> {
+    let no = row.try_get("no")?;
+    Ok(FileState {
+        no,
+        id: rows::file_id(row, "id")?,
+        device: row.try_get("device")?,
+        realm: row.try_get("realm")?,
+        parent: row.try_get("parent")?,
+        path: row.try_get("path")?,
+        fold: row.try_get("fold")?,
+        blob: rows::blob_hash(row, "blob")?,
+        size: rows::count(row, "size")?,
+        modified_ms: row.try_get("modified_ms")?,
+        executable: row.try_get("executable")?,
+        seen_by: match row.try_get("visibility")? {
+            PUBLIC => SeenBy::Public,
+            ASK => SeenBy::Ask,
+            PEOPLE => SeenBy::People(people.remove(&no).unwrap_or_default()),
+            HIDDEN => SeenBy::Hidden,
+            _ => return Err(StoreError::Corrupt("visibility")),
+        },
+        note: row.try_get("note")?,
+        version: row.try_get("version")?,
+        shared_ms: row.try_get("shared_ms")?,
+        copy: row.try_get("copy")?,
+        copy_state: row.try_get("copy_state")?,
+        seq: row.try_get("seq")?,
+    })
+}
+
+async fn write_new(tx: &mut SqliteConnection, me: Me, plans: &[Plan], entries: &[Publication]) -> Result<()> {
+    let new: Vec<(&FileState, &Publication)> = plans
+        .iter()
+        .zip(entries)
+        .filter_map(|(plan, entry)| match plan {
+            Plan::New(row) => Some((row, entry)),
+            Plan::Changed { .. } | Plan::Unchanged(_) => None,
+        })
+        .collect();
+    for chunk in new.chunks(INSERT_ROWS_MAX) {
+        QueryBuilder::new(
+            "INSERT INTO files (no, id, owner, device, realm, parent, path, fold, blob, size, modified_ms, executable,
+             visibility, note, version, shared_ms, copy, seq) ",
+        )
+        .push_values(chunk, |mut values, (row, _)| {
+            values
+                .push_bind(row.no)
+                .push_bind(rows::bytes(row.id.as_bytes()))
+                .push_bind(me.account)
+                .push_bind(row.device)
+                .push_bind(row.realm)
+                .push_bind(row.parent)
+                .push_bind(&row.path)
+                .push_bind(&row.fold)
+                .push_bind(rows::bytes(row.blob.as_bytes()))
+                .push_bind(i64::try_from(row.size).unwrap_or(i64::MAX))
+                .push_bind(row.modified_ms)
+                .push_bind(row.executable)
+                .push_bind(row.seen_by.number())
+                .push_bind(&row.note)
+                .push_bind(row.version)
+                .push_bind(row.shared_ms)
+                .push_bind(row.copy)
+                .push_bind(row.seq);
+        })
+        .build()
+        .persistent(chunk.len() == INSERT_ROWS_MAX)
+        .execute(&mut *tx)
+        .await?;
+    }
+    let searched: Vec<(i64, &str)> = new
+        .iter()
+        .filter(|(row, _)| row.seen_by != SeenBy::Hidden)
+        .map(|(row, entry)| (row.no, entry.search_text.as_str()))
+        .collect();
+    index_text(tx, &searched).await?;
+    for (row, _) in &new {
+        write_people(tx, row).await?;
+    }
+    Ok(())
+}
+
+async fn write_changed(tx: &mut SqliteConnection, me: Me, plans: &[Plan], entries: &[Publication]) -> Result<()> {
+    for (plan, entry) in plans.iter().zip(entries) {
+        let Plan::Changed { before, after } = plan else { continue };
+        sqlx::query(
+            "UPDATE files SET id = $2, device = $3, realm = $4, path = $5, blob = $6, size = $7, modified_ms = $8,
+             executable = $9, visibility = $10, note = $11, version = $12, shared_ms = $13, seq = $14 WHERE no = $1",
+        )
+        .bind(after.no)
+        .bind(rows::bytes(after.id.as_bytes()))
+        .bind(after.device)
+        .bind(after.realm)
+        .bind(&after.path)
+        .bind(rows::bytes(after.blob.as_bytes()))
+        .bind(i64::try_from(after.size).unwrap_or(i64::MAX))
+        .bind(after.modified_ms)
+        .bind(after.executable)
+        .bind(after.seen_by.number())
+        .bind(&after.note)
+        .bind(after.version)
+        .bind(after.shared_ms)
+        .bind(after.seq)
+        .execute(&mut *tx)
+        .await
+        .map_err(|error| match &error {
+            // A hidden file is to be listed at a path where another device lists one.
+            sqlx::Error::Database(fault) if fault.is_unique_violation() => StoreError::OtherDevice(after.path.clone()),
+            _ => StoreError::Database(error),
+        })?;
+        if before.version != after.version {
+            keep_version(tx, before).await?;
+        }
+        if before.blob != after.blob || before.device != after.device {
+            let device = (before.blob == after.blob).then_some(me.device);
+            sqlx::query("DELETE FROM holders WHERE file = $1 AND ($2 IS NULL OR device = $2)")
+                .bind(after.no)
+                .bind(device)
+                .execute(&mut *tx)
+                .await?;
+        }
+        if before.seen_by != after.seen_by {
+            sqlx::query("DELETE FROM people WHERE file = $1").bind(after.no).execute(&mut *tx).await?;
+            write_people(tx, after).await?;
+        }
+        let text_changed = before.path != after.path
+            || before.note != after.note
+            || (before.seen_by == SeenBy::Hidden) != (after.seen_by == SeenBy::Hidden);
+        if text_changed {
+            unindex_text(tx, &rows::number_list([after.no])).await?;
+            if after.seen_by != SeenBy::Hidden {
+                let text = searched_text(before, after, entry);
+                index_text(tx, &[(after.no, &text)]).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The text to search a changed file by. Where the note is kept, the entry's text lacks it.
+fn searched_text(before: &FileState, after: &FileState, entry: &Publication) -> String {
+    if entry.note.is_none() && !before.note.is_empty() {
+        format!("{}\n{}", entry.search_text, FoldKey::of(&after.note).as_str())
+    } else {
+        entry.search_text.clone()
+    }
+}
+
+async fn keep_version(tx: &mut SqliteConnection, before: &FileState) -> Result<()> {
+    sqlx::query("INSERT INTO versions (file, version, blob, size, shared_ms) VALUES ($1, $2, $3, $4, $5)")
+        .bind(before.no)
+        .bind(before.version)
+        .bind(rows::bytes(before.blob.as_bytes()))
+        .bind(i64::try_from(before.size).unwrap_or(i64::MAX))
+        .bind(before.shared_ms)
+        .execute(&mut *tx)
+        .await?;
+    // The current content is one of the versions kept.
+    let oldest = i64::from(before.version) + 2 - i64::try_from(VERSIONS_MAX).unwrap_or(i64::MAX);
+    sqlx::query("DELETE FROM versions WHERE file = $1 AND version < $2")
+        .bind(before.no)
+        .bind(oldest)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn write_people(tx: &mut SqliteConnection, row: &FileState) -> Result<()> {
+    let SeenBy::People(people) = &row.seen_by else { return Ok(()) };
+    if people.is_empty() {
+        return Ok(());
+    }
+    QueryBuilder::new("INSERT INTO people (file, account) ")
+        .push_values(people, |mut values, account| {
+            values.push_bind(row.no).push_bind(*account);
+        })
+        .build()
+        .persistent(false)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn index_text(tx: &mut SqliteConnection, texts: &[(i64, &str)]) -> Result<()> {
+    for chunk in texts.chunks(INSERT_ROWS_MAX) {
+        for insert in ["INSERT INTO search (file, text) ", "INSERT INTO search_index (rowid, text) "] {
+            QueryBuilder::new(insert)
+                .push_values(chunk, |mut values, (no, text)| {
+                    values.push_bind(*no).push_bind(*text);
+                })
+                .build()
+                .persistent(chunk.len() == INSERT_ROWS_MAX)
+                .execute(&mut *tx)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn unindex_text(tx: &mut SqliteConnection, files: &str) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM search_index WHERE rowid IN
+         (SELECT file FROM search WHERE file IN (SELECT value FROM json_each($1)))",
+    )
+    .bind(files)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("DELETE FROM search WHERE file IN (SELECT value FROM json_each($1))").bind(files).execute(tx).await?;
+    Ok(())
+}
+
+/// The devices whose share of a file narrowed: what runs under older grants must be asked for anew.
+async fn revoked_by(tx: &mut SqliteConnection, plans: &[Plan]) -> Result<Vec<(DeviceId, BlobHash)>> {
+    let narrowed: BTreeMap<i64, BlobHash> = plans
+        .iter()
+        .filter_map(|plan| match plan {
+            Plan::Changed { before, after } if before.seen_by.narrows_to(&after.seen_by) => {
+                Some((before.no, before.blob))
+            }
+            Plan::Changed { .. } | Plan::New(_) | Plan::Unchanged(_) => None,
+        })
+        .collect();
+    let mut revoked = Vec::new();
+    for (device, file) in holders_of(tx, &narrowed.keys().copied().collect::<Vec<_>>()).await? {
+        if let Some(blob) = narrowed.get(&file) {
+            revoked.push((device, *blob));
+        }
+    }
+    Ok(revoked)
+}
+
+/// Enrolled devices that share these files, as (device, file).
+async fn holders_of(tx: &mut SqliteConnection, files: &[i64]) -> Result<Vec<(DeviceId, i64)>> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query(
+        "SELECT d.id AS device, f.no AS file FROM files f JOIN devices d ON d.no = f.device AND d.active = 1
+         WHERE f.no IN (SELECT value FROM json_each($1))
+         UNION SELECT d.id, h.file FROM holders h JOIN devices d ON d.no = h.device AND d.active = 1
+         WHERE h.file IN (SELECT value FROM json_each($1))",
+    )
+    .bind(rows::number_list(files.iter().copied()))
+    .fetch_all(tx)
+    .await?
+    .iter()
+    .map(|row| Ok((rows::device_id(row, "device")?, row.try_get("file")?)))
+    .collect()
+}
+
+/// Ids of the accounts that the files are shown to by name.
+async fn ids_of_people(tx: &mut SqliteConnection, plans: &[Plan]) -> Result<HashMap<i64, AccountId>> {
+    let numbers: BTreeSet<i64> = plans
+        .iter()
+        .filter_map(|plan| match &plan.state().seen_by {
+            SeenBy::People(people) => Some(people.iter().copied()),
+            SeenBy::Public | SeenBy::Ask | SeenBy::Hidden => None,
+        })
+        .flatten()
+        .collect();
+    if numbers.is_empty() {
+        return Ok(HashMap::new());
+    }
+    sqlx::query("SELECT no, id FROM accounts WHERE no IN (SELECT value FROM json_each($1))")
+        .bind(rows::number_list(numbers))
+        .fetch_all(tx)
+        .await?
+        .iter()
+        .map(|row| Ok((row.try_get("no")?, rows::account_id(row, "id")?)))
+        .collect()
+}
+
+fn entry_of(caller: &Caller, people: &HashMap<i64, AccountId>, plan: Plan) -> FileEntry {
+    let (Plan::New(row) | Plan::Changed { after: row, .. } | Plan::Unchanged(row)) = plan;
+    FileEntry {
+        id: row.id,
+        owner: caller.account,
+        owner_name: caller.name.clone(),
+        path: row.path,
+        blob: row.blob,
+        size: row.size,
+        modified_ms: row.modified_ms,
+        executable: row.executable,
+        visibility: match row.seen_by {
+            SeenBy::Public => Visibility::Public,
+            SeenBy::Ask => Visibility::Ask,
+            SeenBy::People(numbers) => {
+                Visibility::People(numbers.iter().filter_map(|no| people.get(no).copied()).collect())
+            }
+            SeenBy::Hidden => Visibility::Hidden,
+        },
+        protected: false,
+        version: row.version,
+        note: row.note,
+        shared_ms: row.shared_ms,
+        copy: if row.copy { rows::copy_state(true, row.copy_state) } else { CopyState::Absent },
+    }
+}
+
+/// The folders above paths, made where they are missing.
+#[derive(Debug)]
+struct Folders {
+    account: AccountId,
+    owner: i64,
+    known: HashMap<String, i64>,
+}
+
+impl Folders {
+    fn new(account: AccountId, owner: i64) -> Self {
+        Self { account, owner, known: HashMap::new() }
+    }
+
+    /// Numbers of the folders above a file, from the top down.
+    async fn above(&mut self, tx: &mut SqliteConnection, path: &str, fold: &str) -> Result<Vec<i64>> {
+        let mut chain: Vec<i64> = Vec::new();
+        for ((fold_end, _), (path_end, _)) in fold.match_indices('/').zip(path.match_indices('/')) {
+            let parent = chain.last().copied().unwrap_or(0);
+            let no = match self.known.get(&fold[..fold_end]) {
+                Some(no) => *no,
+                None => {
+                    let no = self.find_or_make(tx, parent, &path[..path_end], &fold[..fold_end]).await?;
+                    self.known.insert(fold[..fold_end].to_owned(), no);
+                    no
+                }
+            };
+            chain.push(no);
+        }
+        Ok(chain)
+    }
+
+    async fn find_or_make(&self, tx: &mut SqliteConnection, parent: i64, path: &str, fold: &str) -> Result<i64> {
+        let found: Option<i64> = sqlx::query_scalar("SELECT no FROM folders WHERE owner = $1 AND fold = $2")
+            .bind(self.owner)
+            .bind(fold)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if let Some(no) = found {
+            return Ok(no);
+        }
+        let id = FolderId::of_path(self.account, path);
+        Ok(sqlx::query_scalar(
+            "INSERT INTO folders (id, owner, parent, path, fold) VALUES ($1, $2, $3, $4, $5) RETURNING no",
+        )
+        .bind(rows::bytes(id.as_bytes()))
+        .bind(self.owner)
+        .bind(parent)
+        .bind(path)
+        .bind(fold)
+        .fetch_one(tx)
+        .await?)
+    }
+}
+
+pub(super) async fn withdraw(tx: &mut SqliteConnection, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
+    let me = me(tx, caller).await?;
+    let found = sqlx::query(
+        "SELECT f.no, f.id, f.device, f.realm, f.parent, f.path, f.fold, f.blob, f.size, f.modified_ms, f.executable,
+                f.visibility, f.note, f.version, f.shared_ms, f.copy, f.seq, NULL AS copy_state
+         FROM files f WHERE f.owner = $1 AND f.id IN (SELECT unhex(value) FROM json_each($2))",
+    )
+    .bind(me.account)
+    .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut people = people_of(tx, &found).await?;
+    let gone = found.iter().map(|row| stored_row(row, &mut people)).collect::<Result<Vec<_>>>()?;
+
+    let mut ledger = Ledger::open(tx, me.account).await?;
+    let mut folders = Folders::new(caller.account, me.account);
+    let mut blobs = HashMap::new();
+    for row in &gone {
+        let chain = folders.above(tx, &row.path, &row.fold).await?;
+        let viewers = row.seen_by.viewers(me.account, row.device);
+        ledger.remove(&Weight { viewers: &viewers, folders: &chain, size: row.size });
+        if row.seen_by != SeenBy::Hidden {
+            ledger.bury(row.id, viewers);
+        }
+        if row.copy {
+            ledger.release_copy(row.blob);
+        }
+        blobs.insert(row.no, row.blob);
+    }
+    let numbers: Vec<i64> = gone.iter().map(|row| row.no).collect();
+    let holders = holders_of(tx, &numbers).await?;
+    delete_files(tx, &numbers).await?;
+    let mut effects = Effects {
+        seq: ledger.moved_to(),
+        shares_changed: ledger.shares_changed(),
+        revoked: holders.iter().filter_map(|(device, file)| Some((*device, *blobs.get(file)?))).collect(),
+        // Another file may keep the copy; grants given for this one are worth nothing any more.
+        narrowed: gone.iter().filter(|row| row.copy).map(|row| row.blob).collect(),
+        ..Effects::default()
+    };
+    effects.released = ledger.write(tx, 0).await?;
+    Ok(Withdrawn { count: gone.len() as u64, effects })
+}
+
+async fn delete_files(tx: &mut SqliteConnection, files: &[i64]) -> Result<()> {
+    let files = rows::number_list(files.iter().copied());
+    unindex_text(tx, &files).await?;
+    for delete in [
+        "DELETE FROM people WHERE file IN (SELECT value FROM json_each($1))",
+        "DELETE FROM holders WHERE file IN (SELECT value FROM json_each($1))",
+        "DELETE FROM versions WHERE file IN (SELECT value FROM json_each($1))",
+        "DELETE FROM files WHERE no IN (SELECT value FROM json_each($1))",
+    ] {
+        sqlx::query(delete).bind(&files).execute(&mut *tx).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! How rows become words of the domain. The SQL pieces that several queries share live here too.
+
+use std::collections::HashMap;
+
+use data_encoding::HEXLOWER;
+use shared::{
+    id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
+    limits::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX},
+    wire::tracker::{CopyState, FileEntry, FolderEntry, Item, Visibility},
+};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use super::{Me, Result};
+use crate::store::StoreError;
+
+/// Everything that a [`FileEntry`] needs, from [`file_tables`].
+macro_rules! file_columns {
+    () => {
+        "f.no AS no, f.id AS id, f.owner AS owner_no, a.id AS owner_id, a.name AS owner_name, f.path AS path,
+         f.fold AS fold, f.blob AS blob, f.size AS size, f.modified_ms AS modified_ms, f.executable AS executable,
+         f.visibility AS visibility, f.note AS note, f.version AS version, f.shared_ms AS shared_ms,
+         f.copy AS copy, c.state AS copy_state, f.seq AS seq "
+    };
+}
+/// The tables behind [`file_columns`].
+macro_rules! file_tables {
+    () => {
+        " files f JOIN accounts a ON a.no = f.owner
+          LEFT JOIN copies c ON f.copy = 1 AND c.blob = f.blob AND c.size = f.size "
+    };
+}
+/// Whether the account numbered `$1` may list the file.
+macro_rules! listed {
+    () => {
+        " (f.visibility < 2 OR (f.visibility = 2 AND (f.owner = $1
+           OR EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1)))) "
+    };
+}
+/// Everything that a [`FolderEntry`] needs, for the account numbered `$1` and the further viewer `$2` (0 for none).
+macro_rules! folder_columns {
+    () => {
+        "d.no AS no, d.id AS id, a.id AS owner_id, a.name AS owner_name, d.path AS path, d.fold AS fold,
+         (SELECT SUM(k.files) FROM folder_counts k WHERE k.folder = d.no AND k.viewer IN (0, $1, $2)) AS files,
+         (SELECT SUM(k.bytes) FROM folder_counts k WHERE k.folder = d.no AND k.viewer IN (0, $1, $2)) AS bytes "
+    };
+}
+/// The tables behind [`folder_columns`].
+macro_rules! folder_tables {
+    () => {
+        " folders d JOIN accounts a ON a.no = d.owner "
+    };
+}
+/// Whether the viewers of [`folder_columns`] see anything in the folder.
+macro_rules! folder_seen {
+    () => {
+        " EXISTS (SELECT 1 FROM folder_counts k WHERE k.folder = d.no AND k.viewer IN (0, $1, $2)) "
+    };
+}
+pub(super) use {file_columns, file_tables, folder_columns, folder_seen, folder_tables, listed};
+
+/// Numbers of `files.visibility`.
+pub(super) const PUBLIC: i64 = 0;
+pub(super) const ASK: i64 = 1;
+pub(super) const PEOPLE: i64 = 2;
+pub(super) const HIDDEN: i64 = 3;
+
+/// Numbers of `copies.state`.
+pub(super) const COPY_PENDING: i64 = 0;
+pub(super) const COPY_STORED: i64 = 1;
+pub(super) const COPY_UNWANTED: i64 = 2;
+
+/// A byte string as a value to bind.
+pub(super) fn bytes(bytes: &[u8]) -> Vec<u8> {
+    bytes.to_vec()
+}
+
+/// Byte strings for `IN (SELECT unhex(value) FROM json_each($n))`.
+pub(super) fn hex_list<'a>(items: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let quoted: Vec<String> = items.into_iter().map(|item| format!("\"{}\"", HEXLOWER.encode(item))).collect();
+    format!("[{}]", quoted.join(","))
+}
+
+/// Numbers for `IN (SELECT value FROM json_each($n))`.
+pub(super) fn number_list(items: impl IntoIterator<Item = i64>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    format!("[{}]", items.join(","))
+}
+
+/// Texts for `IN (SELECT value FROM json_each($n))`.
+pub(super) fn text_list<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
+    serde_json::Value::from(items.into_iter().collect::<Vec<_>>()).to_string()
+}
+
+macro_rules! id_column {
+    ($name:ident, $type:ident) => {
+        pub(super) fn $name(row: &SqliteRow, column: &'static str) -> Result<$type> {
+            $type::from_slice(row.try_get(column)?).ok_or(StoreError::Corrupt(column))
+        }
+    };
+}
+id_column!(account_id, AccountId);
+id_column!(device_id, DeviceId);
+id_column!(file_id, FileId);
+id_column!(folder_id, FolderId);
+id_column!(blob_hash, BlobHash);
+
+/// A count or size.
+pub(super) fn count(row: &SqliteRow, column: &'static str) -> Result<u64> {
+    u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| StoreError::Corrupt(column))
+}
+
+pub(super) fn copy_state(wanted: bool, state: Option<i64>) -> CopyState {
+    match (wanted, state) {
+        (false, _) => CopyState::Absent,
+        (true, Some(COPY_STORED)) => CopyState::Stored,
+        (true, _) => CopyState::Pending,
+    }
+}
+
+/// A file out of [`file_columns`], with its row number and whether the caller is its owner. Its list of people is empty.
+pub(super) fn file(row: &SqliteRow) -> Result<FileRow> {
+    let visibility = match row.try_get("visibility")? {
+        PUBLIC => Visibility::Public,
+        ASK => Visibility::Ask,
+        PEOPLE => Visibility::People(Vec::new()),
+        HIDDEN => Visibility::Hidden,
+        _ => return Err(StoreError::Corrupt("visibility")),
+    };
+    let entry = FileEntry {
+        id: file_id(row, "id")?,
+        owner: account_id(row, "owner_id")?,
+        owner_name: row.try_get("owner_name")?,
+        path: row.try_get("path")?,
+        blob: blob_hash(row, "blob")?,
+        size: count(row, "size")?,
+        modified_ms: row.try_get("modified_ms")?,
+        executable: row.try_get("executable")?,
+        visibility,
+        protected: false,
+        version: row.try_get("version")?,
+        note: row.try_get("note")?,
+        shared_ms: row.try_get("shared_ms")?,
+        copy: copy_state(row.try_get("copy")?, row.try_get("copy_state")?),
+    };
+    Ok(FileRow {
+        no: row.try_get("no")?,
+        owner_no: row.try_get("owner_no")?,
+        fold: row.try_get("fold")?,
+        seq: row.try_get("seq")?,
+        entry,
+    })
+}
+
+/// A file and what its queries go on with.
+#[derive(Debug)]
+pub(super) struct FileRow {
+    pub(super) no: i64,
+    pub(super) owner_no: i64,
+    pub(super) fold: String,
+    pub(super) seq: i64,
+    pub(super) entry: FileEntry,
+}
+
+impl FileRow {
+    fn text_bytes(&self) -> usize {
+        self.entry.path.len() + self.entry.note.len() + self.entry.owner_name.len()
+    }
+}
+
+/// A folder out of [`folder_columns`].
+pub(super) fn folder(row: &SqliteRow) -> Result<FolderRow> {
+    let entry = FolderEntry {
+        id: folder_id(row, "id")?,
+        owner: account_id(row, "owner_id")?,
+        owner_name: row.try_get("owner_name")?,
+        path: row.try_get("path")?,
+        files: count(row, "files")?,
+        bytes: count(row, "bytes")?,
+    };
+    Ok(FolderRow { no: row.try_get("no")?, fold: row.try_get("fold")?, entry })
+}
+
+/// A folder and what its queries go on with.
+#[derive(Debug)]
+pub(super) struct FolderRow {
+    pub(super) no: i64,
+    pub(super) fold: String,
+    pub(super) entry: FolderEntry,
+}
+
+impl From<FolderRow> for Item {
+    fn from(row: FolderRow) -> Self {
+        Self::Folder(row.entry)
+    }
+}
+
+/// Writes the named people into the caller's own files; others' lists stay empty.
+pub(super) async fn name_people(connection: &mut SqliteConnection, me: Me, files: &mut [FileRow]) -> Result<()> {
+    let own: Vec<i64> = files
+        .iter()
+        .filter(|file| file.owner_no == me.account && matches!(file.entry.visibility, Visibility::People(_)))
+        .map(|file| file.no)
+        .collect();
+    if own.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query(
+        "SELECT p.file AS file, a.id AS account FROM people p JOIN accounts a ON a.no = p.account
+         WHERE p.file IN (SELECT value FROM json_each($1)) ORDER BY a.name_key",
+    )
+    .bind(number_list(own))
+    .fetch_all(connection)
+    .await?;
+    let mut named: HashMap<i64, Vec<AccountId>> = HashMap::new();
+    for row in &rows {
+        named.entry(row.try_get("file")?).or_default().push(account_id(row, "account")?);
+    }
+    for file in files {
+        if let Visibility::People(people) = &mut file.entry.visibility {
+            *people = named.remove(&file.no).unwrap_or_default();
+        }
+    }
+    Ok(())
+}
+
+/// Fills a page until it holds as many rows or bytes of text as a reply may.
+#[derive(Debug)]
+pub(super) struct Budget {
+    entries: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    pub(super) const fn page() -> Self {
+        Self::of(PAGE_ENTRIES_MAX)
+    }
+
+    pub(super) const fn of(entries: usize) -> Self {
+        Self { entries, bytes: PAGE_BYTES_MAX }
+    }
+
+    /// Takes one more file, or says that the page is full. The first one always fits.
+    pub(super) fn take_file(&mut self, file: &FileRow) -> bool {
+        self.take(file.text_bytes())
+    }
+
+    /// Takes one more folder.
+    pub(super) fn take_folder(&mut self, folder: &FolderRow) -> bool {
+        self.take(folder.entry.path.len() + folder.entry.owner_name.len())
+    }
+
+    /// Takes one more row without text.
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
+        let (Some(entries), Some(rest)) = (self.entries.checked_sub(1), self.bytes.checked_sub(bytes)) else {
+            return false;
+        };
+        (self.entries, self.bytes) = (entries, rest);
+        true
+    }
+}
