@@ -36,6 +36,16 @@ pub(super) fn start(profile: &Profile, verbose: u8) -> Result<(), Ended> {
     Ok(())
 }
 
+/// Begins to log to stderr only: for a program that runs for others and has no profile.
+#[cfg(feature = "host")]
+pub(super) fn start_on_stderr(levels: &str) -> Result<(), Ended> {
+    let to_stderr =
+        tracing_subscriber::fmt::layer().with_ansi(false).with_writer(io::stderr).with_filter(filter(levels)?);
+    // Fails only where logging has begun already.
+    let _begun_before = tracing_subscriber::registry().with(to_stderr).try_init();
+    Ok(())
+}
+
 /// `SWAPMEET_LOG` where it is set, else these levels.
 fn filter(levels: &str) -> Result<EnvFilter, Ended> {
     match env::var("SWAPMEET_LOG") {
