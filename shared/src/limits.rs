@@ -278,3 +278,43 @@ pub const FETCH_PIECES_MAX: usize = 64;
 pub const LOCATED_PEERS_MAX: usize = 256;
 /// Interval at which a running tracker replaces its server certificate, which lives for a year.
 pub const TRACKER_CERTIFICATE_RENEW: Duration = Duration::from_secs(30 * 24 * 3600);
+
+// Download machine
+
+/// Bytes of a source's first slice, before its speed is known: a fraction of a second on a LAN, little to lose on a
+/// slow line.
+pub const SLICE_START_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of the smallest slice: below, round trips would outweigh what smaller slices gain at the end.
+pub const SLICE_BYTES_MIN: u64 = 256 * 1024;
+/// Time that one slice should take its source: long against a round trip, short against the wait for a slow one.
+pub const SLICE_WORK: Duration = Duration::from_millis(1500);
+/// Time over which a source's speed is measured: shorter trembles, longer notices a change too late.
+pub const SPEED_WINDOW: Duration = Duration::from_secs(3);
+/// Time whose bytes count as one when a speed is measured: bounds what is remembered.
+pub const SPEED_STEP: Duration = Duration::from_millis(125);
+/// Time of work before a speed is believed: the first bytes come in bursts.
+pub const SPEED_MEASURE_MIN: Duration = Duration::from_millis(250);
+/// Interval at which idle sources are compared with slow ones at the end of a download.
+pub const RACE_CHECK: Duration = Duration::from_millis(500);
+/// Work that a source ends sooner than this is left to it: asking another one would gain nothing.
+pub const RACE_REST_MIN: Duration = Duration::from_millis(500);
+/// How often faces are told what changed.
+pub const TICK: Duration = Duration::from_millis(200);
+/// Bytes of small files that are made durable and get their names together: what a kill in a batch may cost.
+pub const LANDING_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Small files that are made durable and get their names together.
+pub const LANDING_FILES_MAX: usize = 4000;
+/// Time without any verified byte after which a `get` that does not wait gives up.
+pub const GET_PATIENCE: Duration = Duration::from_secs(45);
+/// First wait before sources are looked for again.
+pub const LOCATE_AGAIN: Duration = Duration::from_secs(1);
+/// Quiet time after which a changed shared file is hashed again: programs write in bursts.
+pub const CHANGE_QUIET: Duration = Duration::from_millis(500);
+/// Versions that a transfer follows when its file keeps changing, before it waits for it to rest.
+pub const REPLANS_MAX: u32 = 5;
+/// Lines kept in the log of one transfer.
+pub const TRANSFER_LOG_LINES_MAX: usize = 50;
+/// Cells of a transfer's map.
+pub const MAP_CELLS: usize = 256;
+/// Finished transfers that are remembered.
+pub const TRANSFERS_REMEMBERED_MAX: usize = 500;

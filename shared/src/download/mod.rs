@@ -1,1 +1,478 @@
-//! placeholder
+//! Decides which groups of one blob are asked of whom. Never touches disk, network or clock: inputs go in with the
+//! time, actions come out.
+//!
+//! A group is **missing** (nobody is asked for it), **requested** (part of one source's slice, or in the endgame of
+//! two sources' slices), or **held** (verified and on disk): always one of these and only one.
+//!
+//! Members come first. The tracker's copy gets new work only while no member that could serve a missing group is here
+//! and alive; what it was already asked for, it may end. Work is handed out from the lowest missing group upwards, in
+//! slices of a second or two by the measured speed of each source, smaller towards the end so that all sources end
+//! together. When nothing is left to hand out, an idle source takes over the tail of the slowest one (see [`race`]).
+//!
+//! The caller calls [`Download::handle`], then drains [`Download::poll_action`], and calls again with
+//! [`Input::Tick`] at [`Download::next_deadline`].
+
+mod race;
+mod sets;
+mod source;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
+    time::Instant,
+};
+
+use self::source::Source;
+pub use self::source::SourceView;
+use crate::{
+    content::{GroupSet, Layout},
+    limits::{
+        GROUP_BYTES, RACE_CHECK, SLICE_BYTES, SLICE_BYTES_MIN, SLICE_START_BYTES, SLICE_WORK, SLICES_IN_FLIGHT_MAX,
+        WANT_RANGES_MAX,
+    },
+};
+
+/// A source of the blob, by the caller's number. A source that left may come back under its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u64);
+
+/// Groups asked of one source at once, by the machine's number, which it gives only once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SliceId(pub u64);
+
+/// Who serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SourceKind {
+    /// A member's device.
+    Peer,
+    /// The tracker's stored copy, which is spared as long as members serve.
+    Copy,
+}
+
+/// Why a source is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    /// It cannot be reached; it may join again.
+    Lost,
+    /// It does not serve this blob. It gets no more work, even if it joins again.
+    Refused,
+    /// It sent what no honest source sends. It gets no more work, even if it joins again.
+    Misbehaved,
+}
+
+/// What the machine is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A source is there. One that is there already describes itself anew.
+    Joined {
+        /// Which.
+        source: SourceId,
+        /// What it is.
+        kind: SourceKind,
+        /// What it has; `None` is everything.
+        have: Option<GroupSet>,
+    },
+    /// A source has more now.
+    Gained {
+        /// Which.
+        source: SourceId,
+        /// What came in addition.
+        have: GroupSet,
+    },
+    /// A source is gone. Whatever of its slices is not verified is free again.
+    Left {
+        /// Which.
+        source: SourceId,
+        /// Why.
+        why: Leaving,
+    },
+    /// Groups are verified and on disk. They count, also when their slice was cancelled or their source has left.
+    Verified {
+        /// Who sent them.
+        source: SourceId,
+        /// As part of which slice.
+        slice: SliceId,
+        /// Which groups.
+        groups: Range<u64>,
+        /// Bytes of them.
+        bytes: u64,
+    },
+    /// Time went by.
+    Tick,
+}
+
+/// What the machine wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Ask this source for these groups: never empty, at most [`SLICE_BYTES`] and [`WANT_RANGES_MAX`] ranges.
+    /// The slices of one source are to be served in the order in which they are asked for.
+    Fetch {
+        /// Whom.
+        source: SourceId,
+        /// The number of this work.
+        slice: SliceId,
+        /// What.
+        groups: GroupSet,
+    },
+    /// What is left of this slice is no longer wanted from this source: somebody else was, or will be, faster. It
+    /// does not count among the source's slices any more; what comes of it until it has ended is wasted.
+    Cancel {
+        /// Whose.
+        source: SourceId,
+        /// Which.
+        slice: SliceId,
+    },
+    /// This source had work and nothing of it was verified for [`SOURCE_STALL`](crate::limits::SOURCE_STALL): all its
+    /// slices are free for others. To be closed and answered with [`Input::Left`]; it gets no work until it joins
+    /// again.
+    Stalled {
+        /// Which.
+        source: SourceId,
+    },
+    /// Every group is held. Comes exactly once, as the last action.
+    Finished,
+}
+
+/// The state of one blob's download.
+#[derive(Debug)]
+pub struct Download {
+    layout: Layout,
+    held: GroupSet,
+    missing: GroupSet,
+    sources: BTreeMap<SourceId, Source>,
+    /// Sources that get no more work.
+    shunned: BTreeSet<SourceId>,
+    slices: BTreeMap<SliceId, Slice>,
+    next_slice: u64,
+    actions: VecDeque<Action>,
+    is_finished: bool,
+    /// When it was last told something.
+    now: Option<Instant>,
+}
+
+/// Groups that one source was asked for.
+#[derive(Debug)]
+struct Slice {
+    source: SourceId,
+    /// What is not yet held of it. Not empty.
+    left: GroupSet,
+    /// The end of its last group: a source serves in ascending order.
+    end: u64,
+}
+
+impl Download {
+    /// A download of which these groups are there already.
+    #[must_use]
+    pub fn new(layout: Layout, have: GroupSet) -> Self {
+        let held = have.within(0..layout.groups());
+        let missing = held.missing_in(0..layout.groups());
+        let mut download = Self {
+            layout,
+            held,
+            missing,
+            sources: BTreeMap::new(),
+            shunned: BTreeSet::new(),
+            slices: BTreeMap::new(),
+            next_slice: 0,
+            actions: VecDeque::new(),
+            is_finished: false,
+            now: None,
+        };
+        download.finish_if_whole();
+        download
+    }
+
+    /// Takes note of something. Time never runs backwards: an earlier `now` counts as the latest one known.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        let now = self.now.map_or(now, |known| known.max(now));
+        self.now = Some(now);
+        match input {
+            Input::Joined { source, kind, have } => self.join(source, kind, have),
+            Input::Gained { source, have } => self.gain(source, &have),
+            Input::Left { source, why } => self.leave(source, why),
+            Input::Verified { source, slice, groups, bytes } => self.hold(now, source, slice, groups, bytes),
+            Input::Tick => {}
+        }
+        self.give_up_stalled(now);
+        self.assign(now);
+        self.race(now);
+        self.rest_idle(now);
+        self.finish_if_whole();
+        self.assert_invariant();
+    }
+
+    /// The next thing to do, in order. To be drained after each [`Download::handle`], and once after
+    /// [`Download::new`].
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call `handle` with [`Input::Tick`], if nothing else happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if self.is_finished {
+            return None;
+        }
+        let stall = self.sources.values().filter_map(Source::stalls_at).min();
+        let race = self.now.filter(|_| self.may_race()).map(|now| now + RACE_CHECK);
+        stall.into_iter().chain(race).min()
+    }
+
+    /// The groups that are held.
+    #[must_use]
+    pub const fn have(&self) -> &GroupSet {
+        &self.held
+    }
+
+    /// The groups that somebody was asked for.
+    #[must_use]
+    pub fn in_flight(&self) -> GroupSet {
+        let mut groups = GroupSet::new();
+        for slice in self.slices.values() {
+            groups.extend(&slice.left);
+        }
+        groups
+    }
+
+    /// Whether every group is held.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// Whether nobody is here who could bring anything that is not held yet.
+    #[must_use]
+    pub fn is_starved(&self) -> bool {
+        let wanted = self.held.missing_in(0..self.layout.groups());
+        !self.is_finished && !self.sources.values().any(|source| source.is_usable() && source.has_any_of(&wanted))
+    }
+
+    /// How a source does; `None` when it is not here.
+    #[must_use]
+    pub fn source(&self, id: SourceId) -> Option<SourceView> {
+        Some(self.sources.get(&id)?.view(self.slices_of(id).count(), self.now?))
+    }
+
+    fn join(&mut self, id: SourceId, kind: SourceKind, have: Option<GroupSet>) {
+        if self.shunned.contains(&id) {
+            return;
+        }
+        let have = have.map(|have| have.within(0..self.layout.groups()));
+        match self.sources.get_mut(&id) {
+            Some(source) => source.describe(kind, have),
+            None => {
+                self.sources.insert(id, Source::new(kind, have));
+            }
+        }
+    }
+
+    fn gain(&mut self, id: SourceId, have: &GroupSet) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.gain(&have.within(0..self.layout.groups()));
+        }
+    }
+
+    fn leave(&mut self, id: SourceId, why: Leaving) {
+        match why {
+            Leaving::Lost => {}
+            Leaving::Refused | Leaving::Misbehaved => {
+                self.shunned.insert(id);
+            }
+        }
+        self.free_slices_of(id);
+        self.sources.remove(&id);
+    }
+
+    fn hold(&mut self, now: Instant, source: SourceId, slice: SliceId, groups: Range<u64>, bytes: u64) {
+        let groups = groups.start..groups.end.min(self.layout.groups());
+        if groups.is_empty() {
+            return;
+        }
+        self.held.insert(groups.clone());
+        self.missing.remove(groups.clone());
+        if let Some(source) = self.sources.get_mut(&source) {
+            source.brought(now, bytes);
+        }
+        let (mut emptied, mut beaten) = (Vec::new(), Vec::new());
+        for (id, known) in &mut self.slices {
+            let count = known.left.count();
+            known.left.remove(groups.clone());
+            if known.left.is_empty() {
+                // Its own last group ends a slice by itself; every other end has to be told to its source.
+                emptied.push((*id, *id == slice && groups.end >= known.end));
+            } else if known.left.count() < count && *id != slice {
+                beaten.push(*id);
+            }
+        }
+        for (id, ended_by_itself) in emptied {
+            let Some(ended) = self.slices.remove(&id) else { continue };
+            if !ended_by_itself {
+                self.actions.push_back(Action::Cancel { source: ended.source, slice: id });
+            }
+        }
+        self.cancel_overtaken(now, slice, &beaten);
+    }
+
+    fn give_up_stalled(&mut self, now: Instant) {
+        let is_due = |source: &Source| source.stalls_at().is_some_and(|deadline| deadline <= now);
+        let stalled: Vec<_> = self.sources.iter().filter(|(_, source)| is_due(source)).map(|(id, _)| *id).collect();
+        for id in stalled {
+            self.free_slices_of(id);
+            if let Some(source) = self.sources.get_mut(&id) {
+                source.give_up(now);
+                self.actions.push_back(Action::Stalled { source: id });
+            }
+        }
+    }
+
+    /// Hands out what is missing, to everybody who can do with more.
+    fn assign(&mut self, now: Instant) {
+        while let Some((source, groups)) = self.next_assignment(now) {
+            self.missing.subtract(&groups);
+            self.request(now, source, groups);
+        }
+    }
+
+    /// Whoever has the least to do is served first, so that the first work is spread; among these the fastest.
+    fn next_assignment(&self, now: Instant) -> Option<(SourceId, GroupSet)> {
+        if self.missing.is_empty() {
+            return None;
+        }
+        let copies_are_spared = self
+            .sources
+            .values()
+            .any(|source| source.kind() == SourceKind::Peer && source.is_usable() && source.has_any_of(&self.missing));
+        let mut able: Vec<_> = self
+            .sources
+            .iter()
+            .filter(|(_, source)| source.is_usable() && source.has_any_of(&self.missing))
+            .filter(|(_, source)| source.kind() == SourceKind::Peer || !copies_are_spared)
+            .collect();
+        let workers = Workers::of(able.iter().map(|(_, source)| *source), now);
+        able.retain(|(id, _)| self.slices_of(**id).count() < SLICES_IN_FLIGHT_MAX);
+        let (id, source) = able
+            .into_iter()
+            .min_by_key(|(id, source)| (self.slices_of(**id).count(), Reverse(source.speed(now)), **id))?;
+        Some((*id, self.choose(source, now, &workers)))
+    }
+
+    /// Which of the missing groups this source gets. The one place that knows an order of groups.
+    fn choose(&self, source: &Source, now: Instant, workers: &Workers) -> GroupSet {
+        let groups = (self.slice_bytes(source, now, workers) / GROUP_BYTES).max(1);
+        sets::first_common(&self.missing, source.have(), groups, WANT_RANGES_MAX)
+    }
+
+    /// A second or two of work, but of the rest only half of this source's share where several work: the slices
+    /// shrink towards the end and nobody is left alone with a large one.
+    fn slice_bytes(&self, source: &Source, now: Instant, workers: &Workers) -> u64 {
+        let of_work = |speed: u64| speed.saturating_mul(SLICE_WORK.as_millis() as u64) / 1000;
+        let by_speed = source.speed(now).map_or(SLICE_START_BYTES, of_work);
+        let by_share = workers.share_of(source, now, self.layout.bytes_in(&self.missing));
+        by_speed.min(by_share).clamp(SLICE_BYTES_MIN, SLICE_BYTES)
+    }
+
+    fn request(&mut self, now: Instant, id: SourceId, groups: GroupSet) {
+        debug_assert!(!groups.is_empty() && groups.ranges().len() <= WANT_RANGES_MAX);
+        debug_assert!(groups.count() * GROUP_BYTES <= SLICE_BYTES);
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.begin(now);
+        }
+        let slice = SliceId(self.next_slice);
+        self.next_slice += 1;
+        let end = groups.ranges().last().map_or(0, |range| range.end);
+        self.slices.insert(slice, Slice { source: id, left: groups.clone(), end });
+        self.actions.push_back(Action::Fetch { source: id, slice, groups });
+    }
+
+    fn rest_idle(&mut self, now: Instant) {
+        let busy: BTreeSet<_> = self.slices.values().map(|slice| slice.source).collect();
+        for (id, source) in &mut self.sources {
+            if !busy.contains(id) {
+                source.rest(now);
+            }
+        }
+    }
+
+    fn slices_of(&self, id: SourceId) -> impl DoubleEndedIterator<Item = (SliceId, &Slice)> {
+        self.slices.iter().filter(move |(_, slice)| slice.source == id).map(|(number, slice)| (*number, slice))
+    }
+
+    /// Nothing more is wanted of this source: neither what it was asked for, nor what it is about to be.
+    fn free_slices_of(&mut self, id: SourceId) {
+        self.actions.retain(|action| match action {
+            Action::Fetch { source, .. } | Action::Cancel { source, .. } | Action::Stalled { source } => *source != id,
+            Action::Finished => true,
+        });
+        let slices: Vec<_> = self.slices_of(id).map(|(slice, _)| slice).collect();
+        for slice in slices {
+            let Some(freed) = self.slices.remove(&slice) else { continue };
+            let mut free = freed.left;
+            for other in self.slices.values() {
+                free.subtract(&other.left);
+            }
+            self.missing.extend(&free);
+        }
+    }
+
+    fn finish_if_whole(&mut self) {
+        if !self.is_finished && self.held.count() == self.layout.groups() {
+            self.is_finished = true;
+            self.actions.push_back(Action::Finished);
+        }
+    }
+
+    fn assert_invariant(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        let requested = self.in_flight();
+        let mut all = requested.clone();
+        all.extend(&self.missing);
+        all.extend(&self.held);
+        let sum = requested.count() + self.missing.count() + self.held.count();
+        assert!(all == self.layout.all() && sum == self.layout.groups(), "a group is in no state or in two");
+        assert!(sets::deepest_overlap(self.slices.values().map(|slice| &slice.left)) <= 2, "three sources race");
+        for (number, slice) in &self.slices {
+            assert!(
+                !slice.left.is_empty() && self.sources.contains_key(&slice.source),
+                "a slice without work or owner"
+            );
+            let twice = |(other, rival): (SliceId, &Slice)| other != *number && sets::overlap(&slice.left, &rival.left);
+            assert!(!self.slices_of(slice.source).any(twice), "a source races against itself");
+        }
+    }
+}
+
+/// Those among whom the missing groups are shared out.
+struct Workers {
+    count: u64,
+    measured: u64,
+    speed_sum: u64,
+}
+
+impl Workers {
+    fn of<'a>(sources: impl Iterator<Item = &'a Source>, now: Instant) -> Self {
+        let mut workers = Self { count: 0, measured: 0, speed_sum: 0 };
+        for source in sources {
+            workers.count += 1;
+            if let Some(speed) = source.speed(now) {
+                workers.measured += 1;
+                workers.speed_sum += speed;
+            }
+        }
+        workers
+    }
+
+    /// Half of a source's part of `bytes` by its speed; one that was not measured yet counts as an average one.
+    fn share_of(&self, source: &Source, now: Instant, bytes: u64) -> u64 {
+        if self.count <= 1 {
+            return bytes;
+        }
+        let average = self.speed_sum.checked_div(self.measured).unwrap_or(1).max(1);
+        let total = self.speed_sum + average * (self.count - self.measured);
+        let own = source.speed(now).unwrap_or(average);
+        let share = u128::from(bytes) * u128::from(own) / u128::from(total.max(1)) / 2;
+        u64::try_from(share).unwrap_or(bytes)
+    }
+}

@@ -1,0 +1,120 @@
+//! The endgame: when nothing is left to hand out, idle sources help the slowest ones.
+//!
+//! A source serves its slices from the front, so an idle faster one takes groups from the back: as many as let both
+//! end at the same time. These groups are then requested of two. As each group is verified, the other side's rest
+//! shrinks; a slice of which nothing is left is cancelled, and so is one whose whole rest a faster source is already
+//! bringing.
+
+use std::time::{Duration, Instant};
+
+use super::{Action, Download, SliceId, Source, SourceId, SourceKind, sets};
+use crate::{
+    content::GroupSet,
+    limits::{GROUP_BYTES, RACE_REST_MIN, SLICE_BYTES, WANT_RANGES_MAX},
+};
+
+/// Work of a slow source that another could take over.
+struct Rest {
+    /// How long it would take its source.
+    time: Duration,
+    /// Groups of it that nobody else was asked for and the helper has, in serving order, slice by slice.
+    slices: Vec<GroupSet>,
+    /// Bytes per second of its source.
+    speed: u64,
+}
+
+impl Download {
+    /// Lets idle sources take over tails, the fastest first.
+    pub(super) fn race(&mut self, now: Instant) {
+        let mut idle = self.idle_sources();
+        idle.sort_by_key(|id| (std::cmp::Reverse(self.sources.get(id).and_then(|source| source.speed(now))), *id));
+        for id in idle {
+            if let Some(groups) = self.tail_for(id, now) {
+                self.request(now, id, groups);
+            }
+        }
+    }
+
+    /// Whether somebody idle may soon take over from somebody slow.
+    pub(super) fn may_race(&self) -> bool {
+        !self.slices.is_empty() && !self.idle_sources().is_empty()
+    }
+
+    /// Usable sources without work; the copy only when no member is here.
+    fn idle_sources(&self) -> Vec<SourceId> {
+        let is_peer = |source: &Source| source.kind() == SourceKind::Peer;
+        let a_peer_is_here = self.sources.values().any(|source| is_peer(source) && source.is_usable());
+        self.sources
+            .iter()
+            .filter(|(id, source)| source.is_usable() && self.slices_of(**id).next().is_none())
+            .filter(|(_, source)| is_peer(source) || !a_peer_is_here)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The groups that an idle source should take from the one that needs longest, if that is worth it.
+    fn tail_for(&self, helper: SourceId, now: Instant) -> Option<GroupSet> {
+        let own_speed = self.sources.get(&helper)?.speed(now);
+        let rest = self
+            .sources
+            .keys()
+            .filter(|id| **id != helper)
+            .filter_map(|id| self.rest_of(*id, helper, now))
+            .filter(|rest| own_speed.is_none_or(|own| own > rest.speed))
+            .max_by_key(|rest| rest.time)?;
+        let total: u64 = rest.slices.iter().map(GroupSet::count).sum();
+        // Not measured yet: assumed to be as fast as the other.
+        let own_speed = own_speed.unwrap_or(rest.speed).max(1);
+        let part = u128::from(total) * u128::from(own_speed) / (u128::from(own_speed) + u128::from(rest.speed));
+        let part = u64::try_from(part).unwrap_or(total).clamp(1, SLICE_BYTES / GROUP_BYTES);
+        let mut tail = GroupSet::new();
+        for slice in rest.slices.iter().rev() {
+            let room = WANT_RANGES_MAX - tail.ranges().len();
+            tail.extend(&sets::last(slice, part - tail.count(), room));
+        }
+        (!tail.is_empty()).then_some(tail)
+    }
+
+    /// What is left to do for a source that is measured and not about to end anyway.
+    fn rest_of(&self, id: SourceId, helper: SourceId, now: Instant) -> Option<Rest> {
+        let (source, helper_has) = (self.sources.get(&id)?, self.sources.get(&helper)?.have());
+        let speed = source.speed(now)?;
+        let left: u64 = self.slices_of(id).map(|(_, slice)| self.layout.bytes_in(&slice.left)).sum();
+        let by_speed = Duration::from_millis(left.saturating_mul(1000).checked_div(speed).unwrap_or(u64::MAX));
+        let silence = now.saturating_duration_since(source.silent_since()?);
+        let time = by_speed.max(silence);
+        let slices: Vec<_> = self.slices_of(id).map(|(slice, _)| self.unraced(slice, helper_has)).collect();
+        let is_worth_it = time >= RACE_REST_MIN && slices.iter().any(|groups| !groups.is_empty());
+        is_worth_it.then_some(Rest { time, slices, speed })
+    }
+
+    fn unraced(&self, slice: SliceId, helper_has: Option<&GroupSet>) -> GroupSet {
+        let Some(own) = self.slices.get(&slice) else { return GroupSet::new() };
+        let mut groups = own.left.clone();
+        for (other, rival) in &self.slices {
+            if *other != slice {
+                groups.subtract(&rival.left);
+            }
+        }
+        sets::intersection(&groups, helper_has)
+    }
+
+    /// Cancels those of the `beaten` slices whose whole rest is also under way in `ahead`, which has just brought some
+    /// of their groups before they did.
+    pub(super) fn cancel_overtaken(&mut self, now: Instant, ahead: SliceId, beaten: &[SliceId]) {
+        for id in beaten {
+            let (Some(winner), Some(loser)) = (self.slices.get(&ahead), self.slices.get(id)) else { continue };
+            let is_overtaken =
+                sets::is_inside(&loser.left, &winner.left) && self.is_faster(winner.source, loser.source, now);
+            if is_overtaken {
+                self.actions.push_back(Action::Cancel { source: loser.source, slice: *id });
+                self.slices.remove(id);
+            }
+        }
+    }
+
+    fn is_faster(&self, one: SourceId, other: SourceId, now: Instant) -> bool {
+        let speed = |id| self.sources.get(&id).and_then(|source| source.speed(now));
+        speed(one).is_some_and(|one| speed(other).is_none_or(|other| one >= other))
+    }
+}
