@@ -230,6 +230,7 @@ impl Verb {
         match self {
             #[cfg(feature = "host")]
             Self::Demo(_) | Self::Host(_) => true,
+            Self::Screen => true,
             Self::Engine(engine) => engine.is_run(),
             _ => false,
         }

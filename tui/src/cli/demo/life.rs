@@ -1,6 +1,6 @@
 //! What alice and bob do while somebody looks on: they share files, and fetch what others share.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -28,18 +28,21 @@ pub(super) struct Life<'a> {
 }
 
 /// Fills the index with what is there from the beginning.
-pub(super) async fn begin(stage: &Stage) -> Result<Life<'_>, Ended> {
-    let (alice, bob) = (stage.alice()?, stage.bob()?);
-    share_of_alice(alice).await?;
-    share_of_bob(bob).await?;
+pub(super) async fn share_what_there_is(stage: &Stage) -> Outcome {
+    share_of_alice(stage.alice()?).await?;
+    share_of_bob(stage.bob()?).await
+}
+
+/// Gets ready to live.
+pub(super) fn begin(stage: &Stage) -> Result<Life<'_>, Ended> {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    Ok(Life { alice, bob, tick, ticks: 0, fetched: BTreeSet::new() })
+    Ok(Life { alice: stage.alice()?, bob: stage.bob()?, tick, ticks: 0, fetched: BTreeSet::new() })
 }
 
 impl Life<'_> {
     /// Goes on until dropped. What fails is only noted: the next thing may work.
-    pub(super) async fn go_on(&mut self) -> Outcome {
+    pub(super) async fn go_on(&mut self) -> Infallible {
         loop {
             self.tick.tick().await;
             self.ticks += 1;

@@ -35,28 +35,38 @@ impl Demo {
         }
         let interrupt = context.interrupt.clone();
         interrupt.be_patient();
-        let mut stage = Stage::empty(context.globals.verbose)?;
-        let ended = tokio::select! {
+        // What is logged to stderr would land on the screen.
+        let mut stage = Stage::empty(if self.headless { context.globals.verbose } else { 0 })?;
+        let prepared = tokio::select! {
             biased;
-            ended = self.play(&mut stage, context) => ended,
+            prepared = self.prepare(&mut stage, context) => prepared,
             () = interrupt.first() => Err(Ended::interrupted()),
+        };
+        let ended = match prepared {
+            Ok(()) if !self.headless => look_on(&stage, context).await,
+            prepared => prepared,
         };
         let closed = stage.close().await;
         ended.and(closed)
     }
 
-    async fn play(self, stage: &mut Stage, context: &mut Context) -> Outcome {
+    /// Without a screen this is all there is.
+    async fn prepare(&self, stage: &mut Stage, context: &mut Context) -> Outcome {
         if self.headless {
             return headless::play(stage, &mut context.out).await;
         }
         context.talk.note("Starting a tracker and two members in a temporary place …");
         stage.open_tracker().await?;
         stage.open_members().await?;
-        let mut life = life::begin(stage).await?;
-        let client = stage.you()?.clone();
-        tokio::select! {
-            ended = screen::show(client, &context.globals) => ended,
-            ended = life.go_on() => ended,
-        }
+        life::share_what_there_is(stage).await
+    }
+}
+
+/// Shows the screen, which leaves by itself when it is told to, while alice and bob go on living.
+async fn look_on(stage: &Stage, context: &Context) -> Outcome {
+    let mut life = life::begin(stage)?;
+    tokio::select! {
+        ended = screen::show(stage.you()?.clone(), &context.globals, false) => ended.map(|_| ()),
+        never = life.go_on() => match never {},
     }
 }
