@@ -1,0 +1,338 @@
+//! Signing in and registering: what the two forms hold, and what is wrong with what is typed.
+
+use shared::{
+    limits::{EMAIL_BYTES_MAX, MEMBER_NAME_CHARS_MAX, MEMBER_NAME_CHARS_MIN, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN},
+    wire::tracker::Registration,
+};
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::{CallId, field::Field};
+use crate::engine::api::{Command, Failure, Secret, TrackerInfo};
+
+/// Which form is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    SignIn,
+    Register,
+}
+
+/// A line of a form that can have the focus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    Tracker,
+    Invite,
+    User,
+    Email,
+    Password,
+    Again,
+    /// The box that shows the password.
+    Reveal,
+    /// The button that does it.
+    Submit,
+    /// The button to the other form.
+    Other,
+    /// The button that closes the form.
+    Offline,
+}
+
+/// What is known of the tracker in the first line.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Probe {
+    /// Nothing worth asking is typed.
+    Idle,
+    /// To be asked at this time, milliseconds since 1970.
+    Due(i64),
+    Asking(CallId),
+    Known(TrackerInfo),
+    Failed(Failure),
+}
+
+/// The open form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gate {
+    pub kind: Kind,
+    pub focus: Part,
+    pub tracker: Field,
+    pub invite: Field,
+    pub user: Field,
+    pub email: Field,
+    pub password: Field,
+    pub again: Field,
+    pub reveal: bool,
+    pub probe: Probe,
+    /// The running sign-in or registration.
+    pub call: Option<CallId>,
+    /// Why the last attempt failed.
+    pub failure: Option<Failure>,
+    /// Whether what is missing is pointed out: only after a first attempt to submit.
+    pub tried: bool,
+}
+
+impl Gate {
+    /// A form with what is known already.
+    #[must_use]
+    pub fn new(kind: Kind, tracker: &str, user: &str, now: i64) -> Self {
+        let mut gate = Self {
+            kind,
+            focus: Part::Tracker,
+            tracker: Field::new(LINK_BYTES_MAX),
+            invite: Field::new(INVITE_BYTES_MAX),
+            user: Field::new(MEMBER_NAME_CHARS_MAX * 4),
+            email: Field::new(EMAIL_BYTES_MAX),
+            password: Field::secret(PASSWORD_BYTES_MAX),
+            again: Field::secret(PASSWORD_BYTES_MAX),
+            reveal: false,
+            probe: Probe::Idle,
+            call: None,
+            failure: None,
+            tried: false,
+        };
+        gate.tracker.set(tracker);
+        gate.user.set(user);
+        if !tracker.is_empty() {
+            gate.tracker_changed(now);
+            gate.focus = if user.is_empty() { Part::User } else { Part::Password };
+        }
+        gate
+    }
+
+    /// The lines of this form from top to bottom.
+    #[must_use]
+    pub fn parts(&self) -> &'static [Part] {
+        match (self.kind, self.needs_invite()) {
+            (Kind::SignIn, _) => {
+                &[Part::Tracker, Part::User, Part::Password, Part::Reveal, Part::Submit, Part::Other, Part::Offline]
+            }
+            (Kind::Register, true) => &[
+                Part::Tracker,
+                Part::Invite,
+                Part::User,
+                Part::Email,
+                Part::Password,
+                Part::Again,
+                Part::Reveal,
+                Part::Submit,
+                Part::Other,
+                Part::Offline,
+            ],
+            (Kind::Register, false) => &[
+                Part::Tracker,
+                Part::User,
+                Part::Email,
+                Part::Password,
+                Part::Again,
+                Part::Reveal,
+                Part::Submit,
+                Part::Other,
+                Part::Offline,
+            ],
+        }
+    }
+
+    fn needs_invite(&self) -> bool {
+        let asked = matches!(&self.probe, Probe::Known(info) if info.registration == Registration::Invite);
+        asked || !self.invite.is_empty()
+    }
+
+    /// The field with the focus, unless a button has it.
+    pub const fn field_mut(&mut self) -> Option<&mut Field> {
+        match self.focus {
+            Part::Tracker => Some(&mut self.tracker),
+            Part::Invite => Some(&mut self.invite),
+            Part::User => Some(&mut self.user),
+            Part::Email => Some(&mut self.email),
+            Part::Password => Some(&mut self.password),
+            Part::Again => Some(&mut self.again),
+            Part::Reveal | Part::Submit | Part::Other | Part::Offline => None,
+        }
+    }
+
+    /// Moves the focus by one line, round at the ends.
+    pub fn step(&mut self, forward: bool) {
+        let parts = self.parts();
+        let at = parts.iter().position(|part| *part == self.focus).unwrap_or(0);
+        let next = if forward { at + 1 } else { at + parts.len() - 1 };
+        self.focus = parts[next % parts.len()];
+    }
+
+    /// Goes to the other form and keeps what is typed.
+    pub fn turn(&mut self) {
+        self.kind = match self.kind {
+            Kind::SignIn => Kind::Register,
+            Kind::Register => Kind::SignIn,
+        };
+        self.failure = None;
+        self.tried = false;
+        let first_empty = if self.tracker.is_empty() { Part::Tracker } else { Part::User };
+        self.focus = first_empty;
+    }
+
+    /// The link was typed or pasted: an invitation in it fills its own field, and the tracker is asked shortly.
+    pub fn tracker_changed(&mut self, now: i64) {
+        let link = Link::of(self.tracker.text());
+        if let Some(code) = link.invite {
+            let code = code.to_owned();
+            self.invite.set(&code);
+        }
+        self.failure = None;
+        self.probe = if link.host.contains(':') { Probe::Due(now + PROBE_AFTER_MS) } else { Probe::Idle };
+    }
+
+    /// What is wrong with a field, in a few words; `None`: nothing worth saying now.
+    #[must_use]
+    pub fn trouble(&self, part: Part) -> Option<String> {
+        let missing = |field: &Field| (self.tried && field.is_empty()).then(|| "is missing".to_owned());
+        match part {
+            Part::Tracker => missing(&self.tracker).or_else(|| match Link::of(self.tracker.text()).host {
+                "" => None,
+                host if !host.contains(':') && self.tried => Some("needs a port, as in host:7443".to_owned()),
+                _ => None,
+            }),
+            Part::Invite => missing(&self.invite),
+            Part::User => missing(&self.user).or_else(|| match self.user.text().trim().chars().count() {
+                0 => None,
+                n if n < MEMBER_NAME_CHARS_MIN && (self.tried || self.focus != part) => {
+                    Some(format!("at least {MEMBER_NAME_CHARS_MIN} characters"))
+                }
+                n if n > MEMBER_NAME_CHARS_MAX => Some(format!("{n} of {MEMBER_NAME_CHARS_MAX} characters")),
+                _ => None,
+            }),
+            Part::Password => missing(&self.password).or_else(|| {
+                let count = self.password.text().chars().count();
+                let short = self.kind == Kind::Register && count > 0 && count < PASSWORD_CHARS_MIN;
+                short.then(|| format!("{count} of {PASSWORD_CHARS_MIN} characters"))
+            }),
+            Part::Again => missing(&self.again).or_else(|| {
+                let (password, again) = (self.password.text(), self.again.text());
+                let differs = !again.is_empty() && again != password;
+                // While it is being typed only what can no longer match is wrong.
+                let wrong = differs && (self.focus != part || self.tried || !password.starts_with(again));
+                wrong.then(|| "does not match".to_owned())
+            }),
+            Part::Email => {
+                let text = self.email.text();
+                let wrong = !text.is_empty() && self.focus != part && !text.contains('@');
+                wrong.then(|| "has no @".to_owned())
+            }
+            Part::Reveal | Part::Submit | Part::Other | Part::Offline => None,
+        }
+    }
+
+    /// Fields that keep the form from being sent.
+    #[must_use]
+    pub fn to_fix(&self) -> usize {
+        let tried = Self { tried: true, ..self.clone() };
+        let wrong = self.parts().iter().filter(|part| tried.trouble(**part).is_some()).count();
+        wrong
+    }
+
+    /// What to ask of the engine.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let tracker = self.tracker.text().trim().to_owned();
+        let name = self.user.text().trim().to_owned();
+        let password = Secret(self.password.text().to_owned());
+        let given = |field: &Field| (!field.is_empty()).then(|| field.text().trim().to_owned());
+        match self.kind {
+            Kind::SignIn => Command::Login { tracker, name, password },
+            Kind::Register => {
+                Command::Register { tracker, name, password, email: given(&self.email), invite: given(&self.invite) }
+            }
+        }
+    }
+
+    /// How hard the password is to guess, in a word.
+    #[must_use]
+    pub fn strength(&self) -> &'static str {
+        let text = self.password.text();
+        let length = text.graphemes(true).count();
+        let kinds = [
+            text.chars().any(char::is_lowercase),
+            text.chars().any(char::is_uppercase),
+            text.chars().any(char::is_numeric),
+            text.chars().any(|c| !c.is_alphanumeric()),
+        ];
+        let kinds = kinds.into_iter().filter(|there| *there).count();
+        let different = text.chars().collect::<std::collections::BTreeSet<_>>().len();
+        match length * kinds.max(1) {
+            _ if different < 5 => "weak: few different characters",
+            0..20 if length < 16 => "weak",
+            0..40 if length < 20 => "fair",
+            _ => "strong",
+        }
+    }
+}
+
+/// The parts of a join link that are shown before it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link<'a> {
+    /// `host:port`, as far as it is typed.
+    pub host: &'a str,
+    pub fingerprint: Option<&'a str>,
+    pub invite: Option<&'a str>,
+}
+
+impl<'a> Link<'a> {
+    /// Takes a link or an address apart, without judging it.
+    #[must_use]
+    pub fn of(text: &'a str) -> Self {
+        let text = text.trim();
+        let rest = text.strip_prefix("swapmeet://").unwrap_or(text);
+        let end = rest.find(['/', '#', '?']).unwrap_or(rest.len());
+        let (host, tail) = rest.split_at(end);
+        let fingerprint = tail.split_once('#').map(|(_, after)| after.split('?').next().unwrap_or(after));
+        let invite = tail.split_once("invite=").map(|(_, after)| after.split(['&', '#']).next().unwrap_or(after));
+        let there = |text: &&str| !text.is_empty();
+        Self { host, fingerprint: fingerprint.filter(there), invite: invite.filter(there) }
+    }
+}
+
+/// A join link with a long host name, fingerprint and invitation.
+const LINK_BYTES_MAX: usize = 1024;
+/// An invitation code.
+const INVITE_BYTES_MAX: usize = 128;
+/// Quiet time after typing before the tracker is asked, milliseconds.
+const PROBE_AFTER_MS: i64 = 400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_join_link_is_taken_apart_however_its_parts_are_ordered() {
+        let link = Link::of("swapmeet://trk.example.org:7443/?invite=K7QF#4c91ab");
+        assert_eq!((link.host, link.fingerprint, link.invite), ("trk.example.org:7443", Some("4c91ab"), Some("K7QF")));
+        let link = Link::of("swapmeet://trk.example.org:7443/#4c91ab?invite=K7QF");
+        assert_eq!((link.host, link.fingerprint, link.invite), ("trk.example.org:7443", Some("4c91ab"), Some("K7QF")));
+        let link = Link::of(" trk.example.org:7443 ");
+        assert_eq!((link.host, link.fingerprint, link.invite), ("trk.example.org:7443", None, None));
+    }
+
+    #[test]
+    fn a_pasted_invitation_fills_its_own_field() {
+        let mut gate = Gate::new(Kind::Register, "", "", 0);
+        gate.tracker.insert("swapmeet://h:1/?invite=K7QF#aa");
+        gate.tracker_changed(0);
+        assert_eq!(gate.invite.text(), "K7QF");
+        assert!(gate.parts().contains(&Part::Invite));
+    }
+
+    #[test]
+    fn registration_waits_for_a_matching_repeat_and_a_long_enough_password() {
+        let mut gate = Gate::new(Kind::Register, "h:1", "alice", 0);
+        gate.password.set("short");
+        gate.again.set("short");
+        assert_eq!(gate.to_fix(), 1);
+        gate.password.set("long enough");
+        assert_eq!(gate.trouble(Part::Again).as_deref(), Some("does not match"));
+        gate.again.set("long enough");
+        assert_eq!(gate.to_fix(), 0);
+    }
+
+    #[test]
+    fn the_debug_form_of_a_gate_hides_the_password() {
+        let mut gate = Gate::new(Kind::SignIn, "h:1", "alice", 0);
+        gate.password.set("hunter22");
+        assert!(!format!("{gate:?}").contains("hunter22"));
+    }
+}

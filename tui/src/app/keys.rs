@@ -1,0 +1,501 @@
+//! The one key table. Dispatch, the hint row, `?`, `:` and `swapmeet keys` all read it, so that none of them can lie.
+//!
+//! A binding belongs to a [`Context`]; at any moment a stack of contexts is in force, and the first one that knows the
+//! key decides. Keys that only exist inside a popup (the letters of a menu or a dialog) are printed by that popup.
+
+use serde::Serialize;
+
+/// A key as the screen understands it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    Char(char),
+    Ctrl(char),
+    Enter,
+    Esc,
+    Tab,
+    BackTab,
+    Backspace,
+    Delete,
+    Up,
+    Down,
+    Left,
+    Right,
+    Home,
+    End,
+    PageUp,
+    PageDown,
+    F(u8),
+    /// A key that no binding names.
+    Other,
+}
+
+impl Key {
+    /// What is printed on screen for this key.
+    #[must_use]
+    pub fn label(self) -> String {
+        match self {
+            Self::Char(' ') => "Space".to_owned(),
+            Self::Char(c) => c.to_string(),
+            Self::Ctrl(c) => format!("C-{c}"),
+            Self::Enter => "Enter".to_owned(),
+            Self::Esc => "Esc".to_owned(),
+            Self::Tab => "Tab".to_owned(),
+            Self::BackTab => "S-Tab".to_owned(),
+            Self::Backspace => "Backspace".to_owned(),
+            Self::Delete => "Del".to_owned(),
+            Self::Up => "Up".to_owned(),
+            Self::Down => "Down".to_owned(),
+            Self::Left => "Left".to_owned(),
+            Self::Right => "Right".to_owned(),
+            Self::Home => "Home".to_owned(),
+            Self::End => "End".to_owned(),
+            Self::PageUp => "PgUp".to_owned(),
+            Self::PageDown => "PgDn".to_owned(),
+            Self::F(n) => format!("F{n}"),
+            Self::Other => "that key".to_owned(),
+        }
+    }
+}
+
+/// Where a binding is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Context {
+    /// Everywhere, also while typing.
+    Always,
+    /// In every pane.
+    Panes,
+    Files,
+    Public,
+    Mine,
+    Search,
+    Transfers,
+    Active,
+    Done,
+    Failed,
+    Members,
+    /// A page of details over the whole screen.
+    Page,
+    /// Any text field.
+    Typing,
+    /// The filter or query of a list.
+    Filter,
+    /// Sign-in and registration.
+    Form,
+    /// Sharing a path.
+    Share,
+    Dialog,
+    Menu,
+    /// `?` and `:`.
+    Palette,
+    Log,
+}
+
+impl Context {
+    /// Every context, in the order of the help screen.
+    pub const ALL: [Self; 20] = [
+        Self::Public,
+        Self::Mine,
+        Self::Search,
+        Self::Files,
+        Self::Active,
+        Self::Done,
+        Self::Failed,
+        Self::Transfers,
+        Self::Members,
+        Self::Panes,
+        Self::Page,
+        Self::Filter,
+        Self::Typing,
+        Self::Form,
+        Self::Share,
+        Self::Dialog,
+        Self::Menu,
+        Self::Palette,
+        Self::Log,
+        Self::Always,
+    ];
+
+    /// The name printed in help and by `swapmeet keys`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Panes => "panes",
+            Self::Files => "files",
+            Self::Public => "files: public",
+            Self::Mine => "files: mine",
+            Self::Search => "files: search",
+            Self::Transfers => "transfers",
+            Self::Active => "transfers: active",
+            Self::Done => "transfers: done",
+            Self::Failed => "transfers: failed",
+            Self::Members => "members",
+            Self::Page => "details",
+            Self::Typing => "typing",
+            Self::Filter => "filter",
+            Self::Form => "form",
+            Self::Share => "sharing",
+            Self::Dialog => "dialog",
+            Self::Menu => "menu",
+            Self::Palette => "commands",
+            Self::Log => "log",
+        }
+    }
+}
+
+macro_rules! actions {
+    ($($variant:ident $name:literal $sentence:literal;)*) => {
+        /// Everything that a key, a click or the command line of the screen can ask for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Action {
+            $($variant,)*
+        }
+
+        impl Action {
+            /// Every action, in the order of the help screen.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The action's name, in the form of a command.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// What it does, as one sentence.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $sentence,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    Download "download" "Fetch the marked items, or the one under the cursor";
+    Open "open" "Open the folder, or show the details";
+    Out "out" "Go up one folder";
+    In "in" "Open the folder under the cursor";
+    Mark "mark" "Mark the item and go down";
+    MarkRange "mark-range" "Begin a range here; again: mark it to here";
+    MarkInvert "mark-invert" "Mark what is not marked, and the other way round";
+    Filter "filter" "Narrow the list: words, 'exact ^start end$ !not, size:>1g user:bob ext:iso have:no online:yes";
+    SortMenu "sort" "Choose the column to sort by";
+    SortReverse "sort-reverse" "Turn the sort order round";
+    CopyMenu "copy" "Copy the name, path, hash, link or row";
+    ShareAdd "share" "Share a file or folder of this machine";
+    Unshare "unshare" "Take the item out of the index; the file on disk stays";
+    Rescan "rescan" "Look for changed, new and missing shared files";
+    KeepCopy "keep-copy" "Keep a copy of the item on the tracker, or drop it";
+    Undo "undo" "Take back the last act, for ten seconds";
+    Pause "pause" "Pause the transfer, or let it go on";
+    PauseAll "pause-all" "Pause every transfer, or let all go on";
+    Cancel "cancel" "Stop the transfer for good and remove its partial file";
+    Retry "retry" "Try the transfer again";
+    Forget "forget" "Take the transfer off this list; the file stays";
+    ForgetAll "forget-all" "Empty this list; the files stay";
+    OpenFile "open-file" "Open the finished file with its usual program";
+    OpenFolder "open-folder" "Open the folder in which the file lies";
+    MemberFiles "member-files" "Show what this member shares";
+    ShowFiles "files" "Go to the files";
+    ShowTransfers "transfers" "Go to the transfers";
+    ShowMembers "members" "Go to the members";
+    NextTab "next-tab" "Go to the next tab";
+    PreviousTab "previous-tab" "Go to the previous tab";
+    NextView "next-view" "Go to the next view of this tab";
+    PreviousView "previous-view" "Go to the previous view of this tab";
+    Down "down" "Go down";
+    Up "up" "Go up";
+    PageDown "page-down" "Go down one page";
+    PageUp "page-up" "Go up one page";
+    First "first" "Go to the first item";
+    Last "last" "Go to the last item";
+    NextNeed "next-need" "Go to the next thing that needs attention";
+    MessageLog "messages" "Show all messages";
+    Zoom "zoom" "Give the list the whole screen, or take it back";
+    Mouse "mouse" "Let go of the mouse, so that the terminal selects text, or take it again";
+    Reconnect "reconnect" "Try the tracker again now";
+    SignIn "sign-in" "Sign in to a tracker";
+    Register "register" "Make an account on a tracker";
+    SignOut "sign-out" "Forget the account on this device";
+    Commands "commands" "Find and run any command by name";
+    Help "help" "Show the keys of this place, and find any other";
+    Back "back" "Close what is on top, or clear the filter";
+    Quit "quit" "Close what is on top; in a pane, quit";
+    QuitNow "quit-now" "Pressed twice: quit at once; transfers resume next time";
+    Suspend "suspend" "Go back to the shell; `fg` returns here";
+    Redraw "redraw" "Draw the whole screen again";
+    Accept "accept" "Use what is typed or chosen";
+    NextField "next-field" "Go to the next field";
+    PreviousField "previous-field" "Go to the previous field";
+    Complete "complete" "Complete the path";
+    CursorLeft "cursor-left" "Move the cursor left";
+    CursorRight "cursor-right" "Move the cursor right";
+    CursorStart "cursor-start" "Move the cursor to the start";
+    CursorEnd "cursor-end" "Move the cursor to the end";
+    EraseBack "erase-back" "Erase the character before the cursor";
+    EraseForward "erase-forward" "Erase the character under the cursor";
+    EraseWord "erase-word" "Erase the word before the cursor";
+    EraseLine "erase-line" "Erase the line";
+}
+
+/// One row of the key table.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    /// Where it is in force.
+    pub context: Context,
+    /// Any of them; the first is the one shown in hints.
+    pub keys: &'static [Key],
+    /// What they do.
+    pub action: Action,
+    /// A word for the hint row; `None`: not shown there.
+    pub hint: Option<&'static str>,
+}
+
+const fn shown(context: Context, keys: &'static [Key], action: Action, hint: &'static str) -> Binding {
+    Binding { context, keys, action, hint: Some(hint) }
+}
+
+const fn quiet(context: Context, keys: &'static [Key], action: Action) -> Binding {
+    Binding { context, keys, action, hint: None }
+}
+
+use self::{
+    Action as A, Context as C,
+    Key::{
+        BackTab, Backspace, Char, Ctrl, Delete, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab, Up,
+    },
+};
+
+/// The key table. Within a context the order is the order of the hints.
+pub const TABLE: &[Binding] = &[
+    shown(C::Public, &[Char('d')], A::Download, "download"),
+    shown(C::Search, &[Char('d')], A::Download, "download"),
+    shown(C::Mine, &[Char('a')], A::ShareAdd, "share"),
+    shown(C::Mine, &[Char('x')], A::Unshare, "unshare"),
+    shown(C::Mine, &[Char('r')], A::Rescan, "rescan"),
+    shown(C::Files, &[Enter], A::Open, "open"),
+    quiet(C::Files, &[Char('h'), Left], A::Out),
+    quiet(C::Files, &[Char('l'), Right], A::In),
+    shown(C::Files, &[Char('y')], A::CopyMenu, "copy"),
+    shown(C::Files, &[Char('c')], A::KeepCopy, "keep copy"),
+    shown(C::Active, &[Char('p')], A::Pause, "pause"),
+    shown(C::Active, &[Char('x')], A::Cancel, "cancel"),
+    shown(C::Active, &[Char('r')], A::Retry, "retry"),
+    quiet(C::Active, &[Char('P')], A::PauseAll),
+    shown(C::Done, &[Char('o')], A::OpenFile, "open file"),
+    shown(C::Done, &[Char('O')], A::OpenFolder, "folder"),
+    shown(C::Done, &[Char('x')], A::Forget, "forget"),
+    shown(C::Done, &[Char('X')], A::ForgetAll, "all"),
+    shown(C::Failed, &[Char('r')], A::Retry, "retry"),
+    shown(C::Failed, &[Char('x')], A::Forget, "forget"),
+    shown(C::Failed, &[Char('X')], A::ForgetAll, "all"),
+    shown(C::Transfers, &[Enter], A::Open, "details"),
+    shown(C::Transfers, &[Char('y')], A::CopyMenu, "copy"),
+    shown(C::Members, &[Enter], A::MemberFiles, "their files"),
+    shown(C::Members, &[Char('y')], A::CopyMenu, "copy"),
+    shown(C::Panes, &[Char('s')], A::SortMenu, "sort"),
+    shown(C::Panes, &[Char('/')], A::Filter, "filter"),
+    quiet(C::Panes, &[Char('S')], A::SortReverse),
+    quiet(C::Panes, &[Char(' ')], A::Mark),
+    quiet(C::Panes, &[Char('v')], A::MarkRange),
+    quiet(C::Panes, &[Char('*')], A::MarkInvert),
+    quiet(C::Panes, &[Char('u')], A::Undo),
+    quiet(C::Panes, &[Char('1')], A::ShowFiles),
+    quiet(C::Panes, &[Char('2')], A::ShowTransfers),
+    quiet(C::Panes, &[Char('3')], A::ShowMembers),
+    quiet(C::Panes, &[Tab], A::NextTab),
+    quiet(C::Panes, &[BackTab], A::PreviousTab),
+    quiet(C::Panes, &[Char(']')], A::NextView),
+    quiet(C::Panes, &[Char('[')], A::PreviousView),
+    quiet(C::Panes, &[Char('j'), Down], A::Down),
+    quiet(C::Panes, &[Char('k'), Up], A::Up),
+    quiet(C::Panes, &[Ctrl('d'), PageDown], A::PageDown),
+    quiet(C::Panes, &[Ctrl('u'), PageUp], A::PageUp),
+    quiet(C::Panes, &[Char('g'), Home], A::First),
+    quiet(C::Panes, &[Char('G'), End], A::Last),
+    quiet(C::Panes, &[Char('.')], A::NextNeed),
+    quiet(C::Panes, &[Char('!')], A::MessageLog),
+    quiet(C::Panes, &[Char('z')], A::Zoom),
+    quiet(C::Panes, &[Char('%')], A::Mouse),
+    quiet(C::Panes, &[Char('R')], A::Reconnect),
+    quiet(C::Panes, &[Char(':')], A::Commands),
+    quiet(C::Panes, &[Char('?')], A::Help),
+    quiet(C::Panes, &[Esc], A::Back),
+    quiet(C::Panes, &[Char('q')], A::Quit),
+    shown(C::Page, &[Esc, Char('q'), Char('h'), Left], A::Back, "back"),
+    shown(C::Page, &[Char('j'), Down], A::Down, "down"),
+    shown(C::Page, &[Char('k'), Up], A::Up, "up"),
+    quiet(C::Page, &[Ctrl('d'), PageDown, Char(' ')], A::PageDown),
+    quiet(C::Page, &[Ctrl('u'), PageUp], A::PageUp),
+    quiet(C::Page, &[Char('g'), Home], A::First),
+    quiet(C::Page, &[Char('G'), End], A::Last),
+    quiet(C::Page, &[Char('?')], A::Help),
+    quiet(C::Page, &[Char(':')], A::Commands),
+    shown(C::Filter, &[Enter], A::Accept, "keep"),
+    shown(C::Filter, &[Esc], A::Back, "clear"),
+    quiet(C::Filter, &[Up], A::Up),
+    quiet(C::Filter, &[Down], A::Down),
+    quiet(C::Filter, &[PageUp], A::PageUp),
+    quiet(C::Filter, &[PageDown], A::PageDown),
+    quiet(C::Filter, &[Tab], A::NextTab),
+    quiet(C::Filter, &[BackTab], A::PreviousTab),
+    quiet(C::Typing, &[Left], A::CursorLeft),
+    quiet(C::Typing, &[Right], A::CursorRight),
+    quiet(C::Typing, &[Home, Ctrl('a')], A::CursorStart),
+    quiet(C::Typing, &[End, Ctrl('e')], A::CursorEnd),
+    quiet(C::Typing, &[Backspace, Ctrl('h')], A::EraseBack),
+    quiet(C::Typing, &[Delete], A::EraseForward),
+    quiet(C::Typing, &[Ctrl('w')], A::EraseWord),
+    quiet(C::Typing, &[Ctrl('u')], A::EraseLine),
+    shown(C::Form, &[Tab, Down], A::NextField, "next"),
+    quiet(C::Form, &[BackTab, Up], A::PreviousField),
+    shown(C::Form, &[Enter], A::Accept, "press"),
+    shown(C::Form, &[Esc], A::Back, "back"),
+    shown(C::Share, &[Enter], A::Accept, "share"),
+    shown(C::Share, &[Tab], A::Complete, "complete"),
+    shown(C::Share, &[Esc], A::Back, "cancel"),
+    shown(C::Dialog, &[Tab, Right, Char('l'), Down, Char('j')], A::NextField, "next"),
+    quiet(C::Dialog, &[BackTab, Left, Char('h'), Up, Char('k')], A::PreviousField),
+    shown(C::Dialog, &[Enter], A::Accept, "press"),
+    shown(C::Dialog, &[Esc, Char('q')], A::Back, "back"),
+    shown(C::Menu, &[Enter], A::Accept, "choose"),
+    shown(C::Menu, &[Down, Tab], A::Down, "down"),
+    quiet(C::Menu, &[Up, BackTab], A::Up),
+    shown(C::Menu, &[Esc], A::Back, "back"),
+    shown(C::Palette, &[Enter], A::Accept, "run"),
+    shown(C::Palette, &[Down, Tab], A::Down, "down"),
+    quiet(C::Palette, &[Up, BackTab], A::Up),
+    quiet(C::Palette, &[PageDown], A::PageDown),
+    quiet(C::Palette, &[PageUp], A::PageUp),
+    shown(C::Palette, &[Esc], A::Back, "back"),
+    shown(C::Log, &[Esc, Char('q'), Char('!')], A::Back, "back"),
+    shown(C::Log, &[Char('j'), Down], A::Down, "down"),
+    shown(C::Log, &[Char('k'), Up], A::Up, "up"),
+    quiet(C::Log, &[Ctrl('d'), PageDown, Char(' ')], A::PageDown),
+    quiet(C::Log, &[Ctrl('u'), PageUp], A::PageUp),
+    quiet(C::Log, &[Char('g'), Home], A::First),
+    quiet(C::Log, &[Char('G'), End], A::Last),
+    quiet(C::Always, &[F(1)], A::Help),
+    quiet(C::Always, &[Ctrl('c')], A::QuitNow),
+    quiet(C::Always, &[Ctrl('z')], A::Suspend),
+    quiet(C::Always, &[Ctrl('l')], A::Redraw),
+];
+
+/// Actions without a key of their own, offered by `:` and `?` in every pane.
+pub const UNBOUND: &[Action] = &[A::SignIn, A::Register, A::SignOut];
+
+/// What `key` does where these contexts are in force, nearest first.
+#[must_use]
+pub fn lookup(stack: &[Context], key: Key) -> Option<Action> {
+    let bound = |context: &Context| TABLE.iter().find(|row| row.context == *context && row.keys.contains(&key));
+    stack.iter().find_map(bound).map(|row| row.action)
+}
+
+/// The bindings in force, nearest context first.
+pub fn in_force(stack: &[Context]) -> impl Iterator<Item = &'static Binding> {
+    stack.iter().flat_map(|context| TABLE.iter().filter(move |row| row.context == *context))
+}
+
+/// The first key of an action anywhere in the table, nearest context first.
+#[must_use]
+pub fn key_of(stack: &[Context], action: Action) -> Option<Key> {
+    in_force(stack).chain(TABLE).find(|row| row.action == action).and_then(|row| row.keys.first().copied())
+}
+
+/// A row of the key table for `swapmeet keys --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyRow {
+    /// Where it is in force.
+    pub context: &'static str,
+    /// Labels of the keys; empty: only by name, in `:`.
+    pub keys: Vec<String>,
+    /// The action's name.
+    pub action: &'static str,
+    /// What it does.
+    pub sentence: &'static str,
+}
+
+/// The whole table, for `swapmeet keys`, documentation and the man page.
+#[must_use]
+pub fn rows() -> Vec<KeyRow> {
+    let bound = Context::ALL.into_iter().flat_map(|context| TABLE.iter().filter(move |row| row.context == context));
+    let bound = bound.map(|row| KeyRow {
+        context: row.context.name(),
+        keys: row.keys.iter().map(|key| key.label()).collect(),
+        action: row.action.name(),
+        sentence: row.action.sentence(),
+    });
+    let unbound = UNBOUND.iter().map(|action| KeyRow {
+        context: Context::Panes.name(),
+        keys: Vec::new(),
+        action: action.name(),
+        sentence: action.sentence(),
+    });
+    bound.chain(unbound).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    #[test]
+    fn no_key_has_two_meanings_in_one_context() {
+        let mut seen = BTreeMap::new();
+        for row in TABLE {
+            for key in row.keys {
+                let before = seen.insert((row.context, *key), row.action);
+                assert!(before.is_none(), "{:?} in {:?}", key, row.context);
+            }
+        }
+    }
+
+    #[test]
+    fn no_pane_shadows_a_key_of_the_panes_around_it() {
+        for inner in [C::Public, C::Mine, C::Search, C::Active, C::Done, C::Failed] {
+            let outer = match inner {
+                C::Public | C::Mine | C::Search => C::Files,
+                _ => C::Transfers,
+            };
+            let mut seen = BTreeSet::new();
+            for row in in_force(&[inner, outer, C::Panes, C::Always]) {
+                for key in row.keys {
+                    assert!(seen.insert(*key), "{key:?} in {inner:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_action_is_reachable_and_has_a_name_of_its_own() {
+        let mut names = BTreeSet::new();
+        for action in Action::ALL {
+            assert!(names.insert(action.name()), "{}", action.name());
+            assert!(!action.sentence().is_empty());
+            let reachable = UNBOUND.contains(action) || TABLE.iter().any(|row| row.action == *action);
+            assert!(reachable, "{}", action.name());
+        }
+    }
+
+    #[test]
+    fn d_is_never_a_deletion_and_enter_never_fetches() {
+        for row in TABLE {
+            if row.keys.contains(&Char('d')) {
+                assert_eq!(row.action, A::Download);
+            }
+            if row.keys.contains(&Enter) {
+                assert!(!matches!(row.action, A::Download | A::Unshare | A::Cancel | A::Forget | A::OpenFile));
+            }
+        }
+    }
+
+    #[test]
+    fn the_printed_table_names_every_binding() {
+        assert_eq!(rows().len(), TABLE.len() + UNBOUND.len());
+    }
+}

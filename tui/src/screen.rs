@@ -1,0 +1,662 @@
+//! The full-screen client: the shell around `app`. Owns the only `select!`, the terminal, and the workers; decides
+//! nothing. Runs on a thread and runtime of its own, so that neither side ever waits for the other.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::Stdio,
+    rc::Rc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crossterm::event::{
+    Event as Input, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
+use data_encoding::BASE64;
+use futures_util::{FutureExt, StreamExt};
+use jiff::tz::TimeZone;
+use ratatui::{Terminal, backend::CrosstermBackend};
+use shared::limits::{
+    CLIPBOARD_BYTES_MAX, EVENTS_PER_FRAME_MAX, PATH_SUGGESTIONS_MAX, SORTED_INLINE_MAX, UPDATES_WAITING_MAX,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, oneshot},
+    task::{AbortHandle, JoinSet},
+};
+
+use crate::{
+    app::{self, CallId, Effect, Event, Leaving, Setup, State, index, keys::Key},
+    engine::client::Client,
+    terminal::{PROGRESS_CLEAR, SCREEN_THREAD, SYNC_BEGIN, SYNC_END, TermGuard, watch_for_hangup},
+    view::{self, Targets},
+};
+
+/// What the screen is told when it opens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScreenOptions {
+    /// Plain ASCII instead of box drawing and symbols.
+    pub ascii: bool,
+    /// Colours besides bold, underline and reverse.
+    pub color: bool,
+    /// Whether the engine goes on when the screen closes.
+    pub engine_is_separate: bool,
+    /// A join link for the sign-in form.
+    pub tracker_hint: Option<String>,
+    /// A name for the sign-in form.
+    pub account_hint: Option<String>,
+}
+
+/// How the screen ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScreenEnd {
+    /// Whether the engine shall stop too, even one that is separate.
+    pub stop_engine: bool,
+    /// Transfers that were running or waiting.
+    pub unfinished: usize,
+}
+
+impl ScreenEnd {
+    /// The line to print after the terminal is given back: what was stopped and how it goes on.
+    #[must_use]
+    pub fn farewell(&self) -> Option<String> {
+        let transfers = if self.unfinished == 1 { "transfer" } else { "transfers" };
+        match (self.unfinished, self.stop_engine) {
+            (0, _) => None,
+            (some, true) => Some(format!("{some} {transfers} stopped; run swapmeet again and they resume.")),
+            (some, false) => {
+                Some(format!("{some} {transfers} left to the background engine; `swapmeet transfers` shows them."))
+            }
+        }
+    }
+}
+
+/// Why there is no screen (any more).
+#[derive(Debug, thiserror::Error)]
+pub enum ScreenError {
+    /// The terminal could not be taken, read or written.
+    #[error("could not use the terminal")]
+    Terminal(#[from] io::Error),
+    /// The thread of the screen ended by a panic; the terminal was given back.
+    #[error("the screen ended by a fault of its own; its message is above")]
+    Panicked,
+}
+
+/// Runs the screen until it is left. The terminal is given back before this returns.
+///
+/// # Errors
+/// When the terminal cannot be used.
+pub async fn run(client: Client, options: ScreenOptions) -> Result<ScreenEnd, ScreenError> {
+    let (end, ended) = oneshot::channel();
+    let body = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let result = runtime.map_err(ScreenError::from).and_then(|runtime| {
+            let result = runtime.block_on(run_here(client, options));
+            // A read of a dead terminal or a slow sort must not hold the end up.
+            runtime.shutdown_background();
+            result
+        });
+        // Nobody waits any more where the caller was dropped.
+        let _unheard = end.send(result);
+    };
+    let thread = std::thread::Builder::new().name(SCREEN_THREAD.to_owned()).spawn(body)?;
+    let result = ended.await.unwrap_or(Err(ScreenError::Panicked));
+    // Its last act was to send, or to panic.
+    let _joined = thread.join();
+    result
+}
+
+async fn run_here(client: Client, options: ScreenOptions) -> Result<ScreenEnd, ScreenError> {
+    let guard = TermGuard::take()?;
+    let frames = Frames::default();
+    let terminal = Terminal::new(CrosstermBackend::new(frames.clone()))?;
+    let size = crossterm::terminal::size()?;
+    let setup = Setup {
+        size,
+        now: now_ms(),
+        zone: TimeZone::system(),
+        ascii: options.ascii,
+        color: options.color,
+        engine_is_separate: options.engine_is_separate,
+        home: std::env::home_dir(),
+        tracker_hint: options.tracker_hint.unwrap_or_default(),
+        account_hint: options.account_hint.unwrap_or_default(),
+    };
+    let (reports, reported) = mpsc::channel(UPDATES_WAITING_MAX);
+    let (gone, hung_up) = mpsc::channel(1);
+    watch_for_hangup(gone)?;
+    let (state, effects) = app::start(setup);
+    let shell = Shell {
+        state,
+        client,
+        guard,
+        terminal,
+        frames,
+        targets: Targets::default(),
+        reports,
+        calls: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        drawn_revision: None,
+        drawn_at: None,
+        drawn_for_input_at: None,
+        input_since_draw: false,
+        title: String::new(),
+        progress: None,
+        resize: None,
+        last_click: None,
+        focused_at: None,
+        over_ssh: std::env::var_os("SSH_CONNECTION").is_some(),
+        panic_key: std::env::var("SWAPMEET_TEST_PANIC").is_ok_and(|value| value == "key"),
+        end: None,
+    };
+    shell.run(effects, reported, hung_up).await
+}
+
+/// What workers and calls report.
+type Report = Event;
+
+struct Shell {
+    state: State,
+    client: Client,
+    guard: TermGuard,
+    terminal: Terminal<CrosstermBackend<Frames>>,
+    frames: Frames,
+    targets: Targets,
+    reports: mpsc::Sender<Report>,
+    calls: BTreeMap<CallId, AbortHandle>,
+    tasks: JoinSet<()>,
+    drawn_revision: Option<u64>,
+    drawn_at: Option<Instant>,
+    drawn_for_input_at: Option<Instant>,
+    input_since_draw: bool,
+    title: String,
+    progress: Option<u8>,
+    /// A new size, and when it counts as settled.
+    resize: Option<((u16, u16), Instant)>,
+    last_click: Option<(u16, u16, Instant)>,
+    focused_at: Option<Instant>,
+    over_ssh: bool,
+    panic_key: bool,
+    end: Option<Leaving>,
+}
+
+struct Signals {
+    terminate: Signal,
+    hangup: Signal,
+    interrupt: Signal,
+    stop: Signal,
+    go_on: Signal,
+}
+
+enum Woken {
+    Input(Option<io::Result<Input>>),
+    Report(Event),
+    Terminate,
+    Stop,
+    GoOn,
+    Time,
+}
+
+impl Shell {
+    async fn run(
+        mut self,
+        effects: Vec<Effect>,
+        mut reported: mpsc::Receiver<Report>,
+        mut hung_up: mpsc::Receiver<()>,
+    ) -> Result<ScreenEnd, ScreenError> {
+        let mut signals = Signals {
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            stop: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
+            go_on: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+        };
+        let mut input = EventStream::new();
+        self.carry_out(effects).await?;
+        self.draw()?;
+        while self.end.is_none() {
+            let wake = self.sleep_until();
+            let woken = tokio::select! {
+                biased;
+                _ = signals.terminate.recv() => Woken::Terminate,
+                _ = signals.hangup.recv() => Woken::Terminate,
+                _ = signals.interrupt.recv() => Woken::Terminate,
+                _ = hung_up.recv() => Woken::Terminate,
+                _ = signals.stop.recv() => Woken::Stop,
+                _ = signals.go_on.recv() => Woken::GoOn,
+                event = input.next() => Woken::Input(event),
+                Some(report) = reported.recv() => Woken::Report(report),
+                Some(done) = self.tasks.join_next() => {
+                    if let Err(error) = done && error.is_panic() {
+                        tracing::error!(%error, "a worker of the screen panicked");
+                    }
+                    continue;
+                }
+                () = tokio::time::sleep_until(wake.into()) => Woken::Time,
+            };
+            self.dispatch(Event::Tick(now_ms())).await?;
+            match woken {
+                Woken::Input(event) => {
+                    self.on_input(event).await?;
+                    self.drain(&mut input, &mut reported).await?;
+                }
+                Woken::Report(report) => {
+                    self.dispatch(report).await?;
+                    self.drain(&mut input, &mut reported).await?;
+                }
+                Woken::Terminate => self.dispatch(Event::Terminate).await?,
+                Woken::Stop => {
+                    self.guard.stop_here()?;
+                    self.repaint()?;
+                }
+                // Whoever stopped us may have left the screen in any state.
+                Woken::GoOn => self.repaint()?,
+                Woken::Time => {}
+            }
+            self.settle_resize().await?;
+            if self.due() {
+                self.draw()?;
+            }
+        }
+        // Calls end with the runtime; the guard gives the terminal back.
+        let Leaving { stop_engine, unfinished } = self.end.unwrap_or(Leaving { stop_engine: true, unfinished: 0 });
+        Ok(ScreenEnd { stop_engine, unfinished })
+    }
+
+    /// Handles everything that is waiting before anything is drawn.
+    async fn drain(
+        &mut self,
+        input: &mut EventStream,
+        reported: &mut mpsc::Receiver<Report>,
+    ) -> Result<(), ScreenError> {
+        for _ in 0..EVENTS_PER_FRAME_MAX {
+            if self.end.is_some() {
+                return Ok(());
+            }
+            if let Some(event) = input.next().now_or_never() {
+                self.on_input(event).await?;
+            } else if let Ok(report) = reported.try_recv() {
+                self.dispatch(report).await?;
+            } else {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn dispatch(&mut self, event: Event) -> Result<(), ScreenError> {
+        if let Event::Ended { call, .. } = &event {
+            self.calls.remove(call);
+        }
+        let effects = app::update(&mut self.state, event);
+        self.carry_out(effects).await
+    }
+
+    async fn on_input(&mut self, event: Option<io::Result<Input>>) -> Result<(), ScreenError> {
+        let event = match event {
+            Some(Ok(event)) => event,
+            // The terminal can no longer be read: leave as if told to.
+            Some(Err(_)) | None => return self.dispatch(Event::Terminate).await,
+        };
+        match event {
+            Input::Key(key) => {
+                let Some(key) = key_of(key) else { return Ok(()) };
+                assert!(!(self.panic_key && key == Key::F(12)), "asked for by SWAPMEET_TEST_PANIC");
+                self.input_since_draw = true;
+                self.dispatch(Event::Key(key)).await
+            }
+            Input::Paste(text) => {
+                self.input_since_draw = true;
+                self.dispatch(Event::Paste(text)).await
+            }
+            Input::Mouse(mouse) => self.on_mouse(mouse).await,
+            Input::Resize(width, height) => {
+                self.resize = Some(((width, height), Instant::now() + RESIZE_QUIET));
+                Ok(())
+            }
+            Input::FocusGained => {
+                self.focused_at = Some(Instant::now());
+                self.dispatch(Event::Focus(true)).await
+            }
+            Input::FocusLost => self.dispatch(Event::Focus(false)).await,
+        }
+    }
+
+    async fn on_mouse(&mut self, mouse: MouseEvent) -> Result<(), ScreenError> {
+        self.input_since_draw = true;
+        match mouse.kind {
+            MouseEventKind::ScrollDown => self.dispatch(Event::Wheel(WHEEL_LINES)).await,
+            MouseEventKind::ScrollUp => self.dispatch(Event::Wheel(-WHEEL_LINES)).await,
+            MouseEventKind::Down(MouseButton::Left) => {
+                let now = Instant::now();
+                // The click that brings the window to the front is not meant for what lies under it.
+                if self.focused_at.is_some_and(|at| now - at < CLICK_AFTER_FOCUS) {
+                    return Ok(());
+                }
+                let Some(target) = self.targets.at(mouse.column, mouse.row) else { return Ok(()) };
+                let twice = self.last_click.is_some_and(|(column, row, at)| {
+                    row == mouse.row && column.abs_diff(mouse.column) <= 1 && now - at < DOUBLE_CLICK
+                });
+                self.last_click = if twice { None } else { Some((mouse.column, mouse.row, now)) };
+                self.dispatch(Event::Click { target, twice }).await
+            }
+            MouseEventKind::Down(_)
+            | MouseEventKind::Up(_)
+            | MouseEventKind::Drag(_)
+            | MouseEventKind::Moved
+            | MouseEventKind::ScrollLeft
+            | MouseEventKind::ScrollRight => Ok(()),
+        }
+    }
+
+    async fn settle_resize(&mut self) -> Result<(), ScreenError> {
+        match self.resize {
+            Some(((width, height), quiet)) if quiet <= Instant::now() => {
+                self.resize = None;
+                self.input_since_draw = true;
+                self.dispatch(Event::Resize(width, height)).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    // Drawing
+
+    fn changed(&self) -> bool {
+        self.drawn_revision != Some(self.state.revision)
+    }
+
+    /// The earliest time at which what has changed may be drawn.
+    fn draw_at(&self) -> Instant {
+        let (last, pause) = if self.input_since_draw {
+            (self.drawn_for_input_at, if self.over_ssh { FRAME_SSH } else { FRAME_INPUT })
+        } else {
+            (self.drawn_at, if self.state.focused { FRAME_LIVE } else { FRAME_UNFOCUSED })
+        };
+        last.map_or_else(Instant::now, |last| last + pause)
+    }
+
+    fn due(&self) -> bool {
+        self.changed() && self.resize.is_none() && self.end.is_none() && self.draw_at() <= Instant::now()
+    }
+
+    fn sleep_until(&self) -> Instant {
+        let now = Instant::now();
+        let timed = self.state.next_wake().map(|at| {
+            let wait = u64::try_from((at - now_ms()).max(1)).unwrap_or(1);
+            now + Duration::from_millis(wait.min(60_000))
+        });
+        let draw = (self.changed() && self.resize.is_none()).then(|| self.draw_at());
+        let resize = self.resize.map(|(_, quiet)| quiet);
+        [timed, draw, resize].into_iter().flatten().min().unwrap_or(now + Duration::from_secs(60))
+    }
+
+    fn draw(&mut self) -> Result<(), ScreenError> {
+        let now = Instant::now();
+        let title = self.state.title();
+        let backend = self.terminal.backend_mut();
+        backend.write_all(SYNC_BEGIN)?;
+        if title != self.title {
+            backend.write_all(format!("\x1b]2;{title}\x1b\\").as_bytes())?;
+            self.title = title;
+        }
+        let progress = self.state.progress();
+        if progress != self.progress {
+            match progress {
+                Some(percent) => backend.write_all(format!("\x1b]9;4;1;{percent}\x1b\\").as_bytes())?,
+                None => backend.write_all(PROGRESS_CLEAR)?,
+            }
+            self.progress = progress;
+        }
+        let mut targets = Targets::default();
+        let state = &self.state;
+        self.terminal.draw(|frame| targets = view::draw(state, frame))?;
+        self.terminal.backend_mut().write_all(SYNC_END)?;
+        self.frames.send()?;
+        self.targets = targets;
+        self.drawn_revision = Some(self.state.revision);
+        self.drawn_at = Some(now);
+        if self.input_since_draw {
+            self.drawn_for_input_at = Some(now);
+            self.input_since_draw = false;
+        }
+        Ok(())
+    }
+
+    /// Draws everything anew, whatever the terminal shows.
+    fn repaint(&mut self) -> Result<(), ScreenError> {
+        self.terminal.clear()?;
+        self.title.clear();
+        self.draw()
+    }
+
+    // Effects
+
+    async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), ScreenError> {
+        let mut waiting = effects;
+        // Small sorts are done at once, and may want more done.
+        while !waiting.is_empty() {
+            let mut next = Vec::new();
+            for effect in waiting {
+                self.carry_out_one(effect, &mut next)?;
+            }
+            waiting = next;
+        }
+        Ok(())
+    }
+
+    fn carry_out_one(&mut self, effect: Effect, next: &mut Vec<Effect>) -> Result<(), ScreenError> {
+        match effect {
+            Effect::Call { call, command } => {
+                let task = self.tasks.spawn(follow(self.client.clone(), call, command, self.reports.clone()));
+                self.calls.insert(call, task);
+            }
+            Effect::Drop { call } => {
+                if let Some(task) = self.calls.remove(&call) {
+                    task.abort();
+                }
+            }
+            Effect::Arrange { which, generation, index, wanted } => {
+                let arrange = move || {
+                    let start = Instant::now();
+                    let arranged = index::arrange(&index, &wanted);
+                    let took_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    (index.len(), Event::Arranged { which, generation, arranged, took_us })
+                };
+                if self.state.files.index.len() <= SORTED_INLINE_MAX {
+                    let (_, event) = arrange();
+                    next.extend(app::update(&mut self.state, event));
+                } else {
+                    self.work(move || arrange().1);
+                }
+            }
+            Effect::Complete { typed } => self.work(move || {
+                let paths = complete(&typed);
+                Event::Completed { typed, paths }
+            }),
+            Effect::Copy { what, text } => {
+                let way = self.copy(&text);
+                next.extend(app::update(&mut self.state, Event::Copied { what, way }));
+            }
+            Effect::Open { path } => {
+                let reports = self.reports.clone();
+                self.tasks.spawn(async move {
+                    if let Err(why) = open(&path).await {
+                        // The screen is gone where this is not heard.
+                        let _unheard = reports.send(Event::NotOpened { path, why }).await;
+                    }
+                });
+            }
+            Effect::Mouse(on) => self.guard.set_mouse(on)?,
+            Effect::Suspend => {
+                if self.guard.suspend()? {
+                    self.repaint()?;
+                } else {
+                    next.extend(app::update(&mut self.state, Event::NotSuspended));
+                }
+            }
+            Effect::Redraw => self.repaint()?,
+            Effect::Quit(leaving) => self.end = Some(leaving),
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, job: impl FnOnce() -> Event + Send + 'static) {
+        let reports = self.reports.clone();
+        self.tasks.spawn(async move {
+            match tokio::task::spawn_blocking(job).await {
+                // The screen is gone where this is not heard.
+                Ok(event) => {
+                    let _unheard = reports.send(event).await;
+                }
+                Err(error) => tracing::error!(%error, "a worker of the screen failed"),
+            }
+        });
+    }
+
+    /// Puts text on the clipboard through the terminal, which works over SSH too.
+    fn copy(&mut self, text: &str) -> Result<&'static str, String> {
+        if text.len() > CLIPBOARD_BYTES_MAX {
+            return Err(format!("it is longer than {CLIPBOARD_BYTES_MAX} bytes"));
+        }
+        let sequence = format!("\x1b]52;c;{}\x1b\\", BASE64.encode(text.as_bytes()));
+        let backend = self.terminal.backend_mut();
+        backend.write_all(sequence.as_bytes()).map_err(|error| error.to_string())?;
+        self.frames.send().map_err(|error| error.to_string())?;
+        Ok("through the terminal (OSC 52)")
+    }
+}
+
+/// Runs one call and reports what it tells.
+async fn follow(client: Client, call: CallId, command: crate::engine::api::Command, reports: mpsc::Sender<Report>) {
+    let mut updates = client.call(command).await;
+    let result = loop {
+        match updates.next().await {
+            Ok(Some(update)) => {
+                let event = Event::Update { call, update: Box::new(update) };
+                if reports.send(event).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(failure) => break Err(failure),
+        }
+    };
+    // The screen is gone where this is not heard.
+    let _unheard = reports.send(Event::Ended { call, result }).await;
+}
+
+/// Paths that begin as typed; folders end in `/`. Hidden ones only where a dot is typed.
+fn complete(typed: &str) -> Vec<String> {
+    let (folder, start) = typed.rsplit_once('/').map_or(("", typed), |(folder, start)| (folder, start));
+    let Ok(entries) = std::fs::read_dir(if folder.is_empty() { Path::new("/") } else { Path::new(folder) }) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let shown = name.starts_with(start) && (!name.starts_with('.') || start.starts_with('.'));
+            let slash = if entry.file_type().ok()?.is_dir() { "/" } else { "" };
+            shown.then(|| format!("{folder}/{name}{slash}"))
+        })
+        .collect();
+    paths.sort();
+    paths.truncate(PATH_SUGGESTIONS_MAX);
+    paths
+}
+
+async fn open(path: &PathBuf) -> Result<(), String> {
+    let mut command = tokio::process::Command::new("xdg-open");
+    command.arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let status = match command.status().await {
+        Ok(status) => status,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err("xdg-open is not installed; y copies the path".to_owned());
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    if status.success() { Ok(()) } else { Err("no program for it was found; y copies the path".to_owned()) }
+}
+
+fn key_of(event: KeyEvent) -> Option<Key> {
+    if event.kind == KeyEventKind::Release {
+        return None;
+    }
+    let ctrl = event.modifiers.contains(KeyModifiers::CONTROL);
+    let alt = event.modifiers.contains(KeyModifiers::ALT);
+    Some(match event.code {
+        KeyCode::Char(_) if alt => Key::Other,
+        KeyCode::Char(c) if ctrl => Key::Ctrl(c.to_ascii_lowercase()),
+        KeyCode::Char(c) => Key::Char(c),
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Esc,
+        KeyCode::Tab if event.modifiers.contains(KeyModifiers::SHIFT) => Key::BackTab,
+        KeyCode::Tab => Key::Tab,
+        KeyCode::BackTab => Key::BackTab,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Delete => Key::Delete,
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::Left => Key::Left,
+        KeyCode::Right => Key::Right,
+        KeyCode::Home => Key::Home,
+        KeyCode::End => Key::End,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::F(n) => Key::F(n),
+        _ => Key::Other,
+    })
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Gathers a whole frame, so that the terminal gets it in one write. Clones gather together.
+#[derive(Debug, Clone, Default)]
+struct Frames {
+    waiting: Rc<RefCell<Vec<u8>>>,
+}
+
+impl Frames {
+    fn send(&self) -> io::Result<()> {
+        let mut out = io::stdout();
+        let mut waiting = self.waiting.borrow_mut();
+        out.write_all(&waiting)?;
+        waiting.clear();
+        out.flush()
+    }
+}
+
+impl Write for Frames {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.waiting.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    /// Flushing in the middle of a frame would show half of it; [`Self::send`] ends it.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Quiet time after a resize before it counts.
+const RESIZE_QUIET: Duration = Duration::from_millis(30);
+/// Shortest time between frames caused by input: 60 a second.
+const FRAME_INPUT: Duration = Duration::from_millis(16);
+/// The same over SSH: 15 a second.
+const FRAME_SSH: Duration = Duration::from_millis(66);
+/// Shortest time between frames caused by moving numbers: 10 a second.
+const FRAME_LIVE: Duration = Duration::from_millis(100);
+/// The same when nobody looks: 2 a second.
+const FRAME_UNFOCUSED: Duration = Duration::from_millis(500);
+/// A click this soon after the window got the focus only gave it the focus.
+const CLICK_AFTER_FOCUS: Duration = Duration::from_millis(80);
+/// Longest time between the clicks of a double click.
+const DOUBLE_CLICK: Duration = Duration::from_millis(400);
+/// Lines that one notch of the wheel scrolls.
+const WHEEL_LINES: isize = 3;
