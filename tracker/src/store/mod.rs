@@ -11,6 +11,8 @@ use shared::{
     wire::tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
 };
 
+#[cfg(test)]
+mod conformance;
 mod sqlite;
 
 pub use sqlite::SqliteStore;
