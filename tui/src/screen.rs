@@ -15,7 +15,7 @@ use crossterm::event::{
     Event as Input, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 use data_encoding::BASE64;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use jiff::tz::TimeZone;
 use ratatui::{Terminal, backend::CrosstermBackend};
 use shared::limits::{
@@ -213,7 +213,7 @@ impl Shell {
             stop: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
             go_on: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
         };
-        let mut input = EventStream::new();
+        let mut input = self.read_input();
         self.carry_out(effects).await?;
         self.draw()?;
         while self.end.is_none() {
@@ -226,7 +226,7 @@ impl Shell {
                 _ = hung_up.recv() => Woken::Terminate,
                 _ = signals.stop.recv() => Woken::Stop,
                 _ = signals.go_on.recv() => Woken::GoOn,
-                event = input.next() => Woken::Input(event),
+                event = input.recv() => Woken::Input(event),
                 Some(report) = reported.recv() => Woken::Report(report),
                 Some(done) = self.tasks.join_next() => {
                     if let Err(error) = done && error.is_panic() {
@@ -265,18 +265,33 @@ impl Shell {
         Ok(ScreenEnd { stop_engine, unfinished })
     }
 
+    /// Reads the terminal in a task of its own. The stream wakes only whoever polled it first, so looking into it
+    /// without waiting, as draining does, would lose events: the channel is looked into instead.
+    fn read_input(&mut self) -> mpsc::Receiver<io::Result<Input>> {
+        let (events, read) = mpsc::channel(EVENTS_PER_FRAME_MAX);
+        self.tasks.spawn(async move {
+            let mut terminal = EventStream::new();
+            while let Some(event) = terminal.next().await {
+                if events.send(event).await.is_err() {
+                    return;
+                }
+            }
+        });
+        read
+    }
+
     /// Handles everything that is waiting before anything is drawn.
     async fn drain(
         &mut self,
-        input: &mut EventStream,
+        input: &mut mpsc::Receiver<io::Result<Input>>,
         reported: &mut mpsc::Receiver<Report>,
     ) -> Result<(), ScreenError> {
         for _ in 0..EVENTS_PER_FRAME_MAX {
             if self.end.is_some() {
                 return Ok(());
             }
-            if let Some(event) = input.next().now_or_never() {
-                self.on_input(event).await?;
+            if let Ok(event) = input.try_recv() {
+                self.on_input(Some(event)).await?;
             } else if let Ok(report) = reported.try_recv() {
                 self.dispatch(report).await?;
             } else {
@@ -295,10 +310,9 @@ impl Shell {
     }
 
     async fn on_input(&mut self, event: Option<io::Result<Input>>) -> Result<(), ScreenError> {
-        let event = match event {
-            Some(Ok(event)) => event,
+        let Some(Ok(event)) = event else {
             // The terminal can no longer be read: leave as if told to.
-            Some(Err(_)) | None => return self.dispatch(Event::Terminate).await,
+            return self.dispatch(Event::Terminate).await;
         };
         match event {
             Input::Key(key) => {

@@ -10,7 +10,7 @@ use super::{
     format,
     gate::{Gate, Kind, Part, Probe},
     index::{Item, ItemKey, Row, SortBy},
-    keys::{self, Action, Key},
+    keys::{self, Action, Context, Key},
     layer::{Act, Choice, Dialog, Layer, Menu, Page, Palette, Sharing},
     layout::Shape,
     list::{List, Step},
@@ -558,11 +558,12 @@ impl State {
     fn download(&mut self, effects: &mut Vec<Effect>) {
         let (_, index) = self.files.browse();
         let chosen = self.chosen();
-        let (mut files, mut bytes, mut had, mut wanted) = (0, 0_u64, 0, Vec::new());
+        let (mut files, mut bytes, mut had, mut going, mut wanted) = (0, 0_u64, 0, 0, Vec::new());
         let mut name = String::new();
         for key in &chosen {
             match index.find(key).and_then(|entry| index.item(entry)) {
                 Some(Item::File(row)) if row.have => had += 1,
+                Some(_) if self.fetching(key) => going += 1,
                 Some(Item::File(row)) => {
                     (files, bytes) = (files + 1, bytes.saturating_add(row.size));
                     name = show(row.name());
@@ -580,7 +581,9 @@ impl State {
         let reason = match (chosen.len(), had) {
             (0, _) => Some("there is nothing under the cursor to fetch"),
             (1, 1) => Some("you have it already"),
+            (1, _) if going == 1 => Some("it is being fetched already: 2 shows how far it is"),
             (all, had) if all == had => Some("you have all of them already"),
+            (all, had) if all == had + going => Some("you have them or fetch them already"),
             _ if wanted.is_empty() => Some("they are no longer in the index"),
             _ => None,
         };
@@ -1110,14 +1113,55 @@ impl State {
                 if chosen.here {
                     self.perform(chosen.action, effects);
                 } else {
-                    let text = format!("{} works in: {}", chosen.action.name(), chosen.context);
-                    self.messages.warn(self.now, text);
+                    self.perform_elsewhere(chosen.action, chosen.context, effects);
                 }
             }
             Some(Layer::Share(_)) => self.count_share(effects),
             Some(Layer::Log(_) | Layer::Page(_)) => {}
             None if self.gate.is_some() => self.press_in_gate(effects),
             None => self.keep_filter(effects),
+        }
+    }
+
+    /// A command of another place was chosen: goes there. What acts on the item under the cursor is then left to a key
+    /// press, because that item has only now come into view.
+    fn perform_elsewhere(&mut self, action: Action, context: Context, effects: &mut Vec<Effect>) {
+        let place = match context {
+            Context::Files | Context::Public => Some((Tab::Files, Some(0))),
+            Context::Mine => Some((Tab::Files, Some(1))),
+            Context::Search => Some((Tab::Files, Some(2))),
+            Context::Transfers => Some((Tab::Transfers, None)),
+            Context::Active => Some((Tab::Transfers, Some(0))),
+            Context::Done => Some((Tab::Transfers, Some(3))),
+            Context::Failed => Some((Tab::Transfers, Some(4))),
+            Context::Members => Some((Tab::Members, None)),
+            Context::Always
+            | Context::Panes
+            | Context::Page
+            | Context::Typing
+            | Context::Filter
+            | Context::Form
+            | Context::Share
+            | Context::Dialog
+            | Context::Menu
+            | Context::Palette
+            | Context::Log => None,
+        };
+        let panes_open = self.layers.is_empty() && self.gate.is_none();
+        let (Some((tab, view)), true) = (place, panes_open) else {
+            self.messages.warn(self.now, format!("{} works in: {}", action.name(), context.name()));
+            return;
+        };
+        self.show_tab(tab);
+        if let Some(view) = view {
+            self.show_view(view);
+        }
+        if matches!(action, Action::ShareAdd | Action::Rescan) {
+            self.perform(action, effects);
+        } else {
+            let key = keys::key_of(&self.contexts(), action).map(Key::label).unwrap_or_default();
+            self.messages
+                .success(self.now, format!("{}: {key} does it here, for what is under the cursor", action.name()));
         }
     }
 

@@ -113,11 +113,9 @@ impl Browse {
         if self.pending || self.due.is_none_or(|due| due > now) {
             return None;
         }
-        let place = match &self.place {
-            None => None,
-            // A folder that is not in the index (any more) shows nothing, not everything.
-            Some(place) => Some(index.folder_at(&place.owner, &place.path).unwrap_or(u32::MAX)),
-        };
+        // A folder that is not in the index (any more) shows nothing, not everything.
+        let number = |place: &Place| index.folder_at(&place.owner, &place.path).unwrap_or(u32::MAX);
+        let place = self.place.as_ref().map(number);
         self.due = None;
         self.pending = true;
         self.generation += 1;

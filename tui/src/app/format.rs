@@ -10,6 +10,16 @@ pub fn bytes(count: u64) -> String {
     scaled(count, 1024, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
 }
 
+/// Two amounts of bytes, the unit said once where it is the same: `3.94 of 5.80 GiB`.
+#[must_use]
+pub fn bytes_of(part: u64, whole: u64) -> String {
+    let (part, whole) = (bytes(part), bytes(whole));
+    match (part.split_once(' '), whole.split_once(' ')) {
+        (Some((number, unit)), Some((_, other))) if unit == other => format!("{number} of {whole}"),
+        _ => format!("{part} of {whole}"),
+    }
+}
+
 /// Bytes per second in three digits and a decimal unit: `11.2 MB/s`; `-` for none.
 #[must_use]
 pub fn speed(per_second: u64) -> String {
@@ -188,6 +198,8 @@ mod tests {
         ] {
             assert_eq!(bytes(bytes_in), text);
         }
+        assert_eq!(bytes_of(4 << 30, 6_227_702_579), "4.00 of 5.80 GiB");
+        assert_eq!(bytes_of(5 << 20, 6_227_702_579), "5.00 MiB of 5.80 GiB");
         assert_eq!(speed(11_200_000), "11.2 MB/s");
         assert_eq!(speed_short(18_400_000), "18.4M");
     }

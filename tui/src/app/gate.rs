@@ -192,15 +192,15 @@ impl Gate {
             Part::User => missing(&self.user).or_else(|| match self.user.text().trim().chars().count() {
                 0 => None,
                 n if n < MEMBER_NAME_CHARS_MIN && (self.tried || self.focus != part) => {
-                    Some(format!("at least {MEMBER_NAME_CHARS_MIN} characters"))
+                    Some(format!("at least {MEMBER_NAME_CHARS_MIN} letters"))
                 }
-                n if n > MEMBER_NAME_CHARS_MAX => Some(format!("{n} of {MEMBER_NAME_CHARS_MAX} characters")),
+                n if n > MEMBER_NAME_CHARS_MAX => Some(format!("too long: {n} of {MEMBER_NAME_CHARS_MAX}")),
                 _ => None,
             }),
             Part::Password => missing(&self.password).or_else(|| {
                 let count = self.password.text().chars().count();
                 let short = self.kind == Kind::Register && count > 0 && count < PASSWORD_CHARS_MIN;
-                short.then(|| format!("{count} of {PASSWORD_CHARS_MIN} characters"))
+                short.then(|| format!("short: {count} of {PASSWORD_CHARS_MIN}"))
             }),
             Part::Again => missing(&self.again).or_else(|| {
                 let (password, again) = (self.password.text(), self.again.text());
@@ -222,8 +222,7 @@ impl Gate {
     #[must_use]
     pub fn to_fix(&self) -> usize {
         let tried = Self { tried: true, ..self.clone() };
-        let wrong = self.parts().iter().filter(|part| tried.trouble(**part).is_some()).count();
-        wrong
+        self.parts().iter().filter(|part| tried.trouble(**part).is_some()).count()
     }
 
     /// What to ask of the engine.

@@ -326,7 +326,7 @@ pub const TABLE: &[Binding] = &[
     quiet(C::Panes, &[Char('?')], A::Help),
     quiet(C::Panes, &[Esc], A::Back),
     quiet(C::Panes, &[Char('q')], A::Quit),
-    shown(C::Page, &[Esc, Char('q'), Char('h'), Left], A::Back, "back"),
+    shown(C::Page, &[Esc, Char('q'), Char('h'), Left, Enter], A::Back, "back"),
     shown(C::Page, &[Char('j'), Down], A::Down, "down"),
     shown(C::Page, &[Char('k'), Up], A::Up, "up"),
     quiet(C::Page, &[Ctrl('d'), PageDown, Char(' ')], A::PageDown),

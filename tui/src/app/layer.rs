@@ -2,7 +2,7 @@
 
 use nucleo_matcher::{
     Config, Matcher, Utf32Str,
-    pattern::{CaseMatching, Normalization, Pattern},
+    pattern::{AtomKind, CaseMatching, Normalization, Pattern},
 };
 use shared::limits::{PATH_BYTES_MAX, QUERY_BYTES_MAX};
 
@@ -112,7 +112,7 @@ pub struct Listed {
     /// Labels of its keys.
     pub keys: String,
     /// Where the keys are in force.
-    pub context: &'static str,
+    pub context: Context,
     /// Whether it can run here.
     pub here: bool,
 }
@@ -147,7 +147,7 @@ impl Palette {
         let row_of = |row: &keys::Binding, here| Listed {
             action: row.action,
             keys: row.keys.iter().map(|key| key.label()).collect::<Vec<_>>().join(" "),
-            context: row.context.name(),
+            context: row.context,
             here,
         };
         for row in keys::in_force(&self.stack) {
@@ -155,25 +155,33 @@ impl Palette {
         }
         let over_panes = self.stack.contains(&Context::Panes);
         for action in keys::UNBOUND {
-            all.push(Listed { action: *action, keys: String::new(), context: Context::Panes.name(), here: over_panes });
+            all.push(Listed { action: *action, keys: String::new(), context: Context::Panes, here: over_panes });
         }
         let elsewhere = |context: &Context| !self.stack.contains(context);
         for context in Context::ALL.into_iter().filter(elsewhere) {
-            all.extend(keys::TABLE.iter().filter(|row| row.context == context).map(|row| row_of(row, false)));
+            for row in keys::TABLE.iter().filter(|row| row.context == context) {
+                if !all.iter().any(|listed| listed.action == row.action) {
+                    all.push(row_of(row, false));
+                }
+            }
         }
         if self.field.is_empty() {
             return all;
         }
-        let pattern = Pattern::parse(self.field.text(), CaseMatching::Smart, Normalization::Smart);
+        let text = self.field.text();
+        let name_pattern = Pattern::parse(text, CaseMatching::Smart, Normalization::Smart);
+        // Letters strewn over a sentence mean nothing: there whole words or parts of words have to match.
+        let sentence_pattern = Pattern::new(text, CaseMatching::Ignore, Normalization::Smart, AtomKind::Substring);
         let mut matcher = Matcher::new(Config::DEFAULT);
         let mut buffer = Vec::new();
         let mut score = |row: &Listed| {
             // A key typed as it is written on screen means that key.
-            let exact = row.keys.split(' ').any(|key| key == self.field.text());
-            let name = pattern.score(Utf32Str::new(row.action.name(), &mut buffer), &mut matcher);
-            let text = format!("{} {} {}", row.action.name(), row.action.sentence(), row.keys);
-            let whole = pattern.score(Utf32Str::new(&text, &mut buffer), &mut matcher)?;
-            Some((exact, row.here, name.is_some(), name.unwrap_or(whole)))
+            let key = row.keys.split(' ').any(|key| key == text);
+            let name = name_pattern.score(Utf32Str::new(row.action.name(), &mut buffer), &mut matcher);
+            let whole = format!("{} {} {}", row.action.name(), row.action.sentence(), row.keys);
+            let sentence = sentence_pattern.score(Utf32Str::new(&whole, &mut buffer), &mut matcher);
+            let exact = row.action.name() == text;
+            (key || name.is_some() || sentence.is_some()).then_some((exact, key && row.here, sentence, name, row.here))
         };
         let mut found: Vec<_> = all.into_iter().filter_map(|row| Some((score(&row)?, row))).collect();
         found.sort_by(|(a, _), (b, _)| b.cmp(a));
@@ -223,6 +231,8 @@ mod tests {
     #[test]
     fn a_command_is_found_by_name_by_sentence_and_by_key() {
         assert_eq!(palette("downl")[0].action, Action::Download);
+        assert_eq!(palette("dwnld")[0].action, Action::Download);
+        assert_eq!(palette("share")[0].action, Action::ShareAdd);
         assert_eq!(palette("suspend")[0].action, Action::Suspend);
         assert!(palette("tracker again").iter().any(|row| row.action == Action::Reconnect));
         assert_eq!(palette("C-z")[0].action, Action::Suspend);

@@ -67,6 +67,8 @@ pub struct Wishes {
     pub zoom: bool,
     /// Whether there is a tip to show.
     pub tip: bool,
+    /// Whether there is an item to show details of.
+    pub detail: bool,
 }
 
 /// Divides a window.
@@ -75,7 +77,7 @@ pub fn areas(width: u16, height: u16, wishes: Wishes) -> Areas {
     let shape = Shape::of(width, height);
     let roomy = shape >= Shape::Narrow;
     let detail_height = match (shape, wishes.tab) {
-        _ if wishes.zoom => 0,
+        _ if wishes.zoom || !wishes.detail => 0,
         (Shape::Strip, _) | (Shape::Split, Tab::Members) => 4,
         (Shape::Split, Tab::Files) => 11,
         (Shape::Split, Tab::Transfers) => (height / 2 + 2).min(24),
@@ -122,7 +124,7 @@ mod tests {
         for width in [1, 39, 40, 60, 80, 120, 300] {
             for height in [1, 7, 8, 12, 16, 24, 30, 100] {
                 for tab in [Tab::Files, Tab::Transfers, Tab::Members] {
-                    let areas = areas(width, height, Wishes { tab, place: true, zoom: false, tip: true });
+                    let areas = areas(width, height, Wishes { tab, place: true, zoom: false, tip: true, detail: true });
                     let parts = [areas.tabs, areas.views, areas.place, areas.head, areas.list];
                     let parts =
                         parts.into_iter().chain([areas.tip, areas.detail, areas.rule, areas.message, areas.hints]);

@@ -29,14 +29,20 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// Says something.
+    /// Says something that came from elsewhere: a warning or an error counts as new until the log is opened.
     pub fn say(&mut self, now: i64, level: NoticeLevel, text: impl Into<String>, hint: impl Into<String>) {
-        let (text, hint) = (text.into(), hint.into());
-        self.shown_until = Some(match level {
+        let until = match level {
             NoticeLevel::Success => now + SUCCESS_MS,
             NoticeLevel::Warning => now + WARNING_MS,
             NoticeLevel::Error => i64::MAX,
-        });
+        };
+        self.put(now, level, text.into(), hint.into(), until);
+        let repeated = self.log.back().is_some_and(|last| last.times > 1);
+        self.unseen += usize::from(level != NoticeLevel::Success && !repeated);
+    }
+
+    fn put(&mut self, now: i64, level: NoticeLevel, text: String, hint: String, until: i64) {
+        self.shown_until = Some(until);
         if let Some(last) = self.log.back_mut()
             && last.text == text
             && last.level == level
@@ -48,7 +54,6 @@ impl Messages {
         if self.log.len() == MESSAGES_MAX {
             self.log.pop_front();
         }
-        self.unseen += usize::from(level != NoticeLevel::Success);
         self.log.push_back(Message { level, at_ms: now, text, hint, times: 1 });
     }
 
@@ -57,9 +62,9 @@ impl Messages {
         self.say(now, NoticeLevel::Success, text, "");
     }
 
-    /// Says why something was not done.
+    /// Says at once why a key did nothing: whoever pressed it reads it, so it never counts as new.
     pub fn warn(&mut self, now: i64, text: impl Into<String>) {
-        self.say(now, NoticeLevel::Warning, text, "");
+        self.put(now, NoticeLevel::Warning, text.into(), String::new(), now + REMARK_MS);
     }
 
     /// Says why a call failed. An interruption is no news to who interrupted.
@@ -124,6 +129,8 @@ impl Messages {
 
 /// A success is read at a glance.
 const SUCCESS_MS: i64 = 4_000;
+/// An answer to a key press is read where it was pressed.
+const REMARK_MS: i64 = 6_000;
 /// A warning may need a second look.
 const WARNING_MS: i64 = 20_000;
 
@@ -151,5 +158,13 @@ mod tests {
             messages.say(now, NoticeLevel::Error, "disk full", "");
         }
         assert_eq!((messages.log().len(), messages.log()[0].times, messages.unseen()), (1, 12, 1));
+    }
+
+    #[test]
+    fn an_answer_to_a_key_press_is_not_counted_as_new() {
+        let mut messages = Messages::default();
+        messages.warn(0, "nothing to fetch");
+        assert!(messages.current(1).is_some());
+        assert_eq!(messages.unseen(), 0);
     }
 }

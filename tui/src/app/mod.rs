@@ -397,7 +397,7 @@ impl State {
 
     fn wishes(&self) -> Wishes {
         let tip = self.tip && self.tab == Tab::Files;
-        Wishes { tab: self.tab, place: self.has_place(), zoom: self.zoom, tip }
+        Wishes { tab: self.tab, place: self.has_place(), zoom: self.zoom, tip, detail: self.list_len() > 0 }
     }
 
     /// Whether there is an open folder or a filter to show above the list.

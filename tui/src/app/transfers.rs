@@ -30,9 +30,11 @@ impl Transfer {
     /// Done in percent; an empty file is done when it is done.
     #[must_use]
     pub fn percent(&self) -> u8 {
-        let full = u64::from(self.row.state == TransferState::Done) * 100;
-        let share = u128::from(self.row.done) * 100;
-        u8::try_from(share.checked_div(u128::from(self.row.size)).unwrap_or(u128::from(full)).min(100)).unwrap_or(100)
+        if self.row.size == 0 {
+            return if self.row.state == TransferState::Done { 100 } else { 0 };
+        }
+        let share = u128::from(self.row.done) * 100 / u128::from(self.row.size);
+        u8::try_from(share.min(100)).unwrap_or(100)
     }
 
     /// Whether it needs the engine to go on.

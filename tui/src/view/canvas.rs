@@ -207,6 +207,13 @@ impl Canvas<'_> {
     pub(crate) fn clear(&mut self, area: Rect) {
         let area = area.intersection(self.area());
         for y in area.top()..area.bottom() {
+            // A wide character that reaches into the area from the left would cover its first column.
+            if area.left() > 0
+                && let Some(cell) = self.buffer.cell_mut((area.left() - 1, y))
+                && format::width(cell.symbol()) > 1
+            {
+                cell.reset();
+            }
             for x in area.left()..area.right() {
                 if let Some(cell) = self.buffer.cell_mut((x, y)) {
                     cell.reset();

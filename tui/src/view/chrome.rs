@@ -49,7 +49,7 @@ fn tabs(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
         if areas.shape == Shape::Pocket && !chosen {
             continue;
         }
-        let number = keys::key_of(&[Context::Panes], tab.action()).map(|key| key.label()).unwrap_or_default();
+        let number = keys::key_of(&[Context::Panes], tab.action()).map(keys::Key::label).unwrap_or_default();
         let count = match tab {
             Tab::Files => 0,
             Tab::Transfers => state.transfers.unfinished(),
@@ -266,7 +266,7 @@ fn tip(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
     let lines = [
         format!("d fetches what is under the cursor into {downloads}; 2 shows how it goes."),
         "Nothing of yours is shared yet: ] goes to Mine, and a shares a file or folder.".to_owned(),
-        "? lists the keys of every place, : finds any command by name. Esc takes this tip away.".to_owned(),
+        "? lists the keys, : finds any command by name, Esc takes this tip away.".to_owned(),
     ];
     let inside = Rect::new(area.x + 1, area.y + 1, area.width.saturating_sub(2), area.height - 1);
     for (row, line) in (0..).zip(&lines) {
@@ -343,7 +343,8 @@ fn hints(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
     let mut seen = Vec::new();
     for row in keys::in_force(&stack) {
         let (Some(word), Some(key)) = (row.hint, row.keys.first()) else { continue };
-        if seen.contains(&row.action) {
+        // Not what is said already, nor a key that means something else here.
+        if seen.contains(&row.action) || keys::lookup(&stack, *key) != Some(row.action) {
             continue;
         }
         seen.push(row.action);
@@ -374,7 +375,7 @@ fn hint_word(state: &State, action: Action, word: &'static str) -> &'static str 
 }
 
 fn label(stack: &[Context], action: Action) -> String {
-    keys::key_of(stack, action).map(|key| key.label()).unwrap_or_default()
+    keys::key_of(stack, action).map(keys::Key::label).unwrap_or_default()
 }
 
 /// `1st`, `2nd`, `3rd`, `4th`.

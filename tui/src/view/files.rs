@@ -75,10 +75,11 @@ fn row(look: super::canvas::Look, state: &State, item: Item<'_>, shown: &[Column
     let word = source_word(state, item);
     let (name, size, owner, added, audience) = match item {
         Item::File(row) => (show(row.name()), row.size, &row.owner, row.shared_ms, &*row.audience),
-        Item::Folder(folder) => {
-            let name = format!("{}/  ({})", show(folder.name()), format::files(folder.files));
-            (name, folder.size, &folder.owner, folder.shared_ms, "")
-        }
+        Item::Folder(folder) => (format!("{}/", show(folder.name())), folder.size, &folder.owner, folder.shared_ms, ""),
+    };
+    let tail = match item {
+        Item::File(_) => String::new(),
+        Item::Folder(folder) => format!("  ({})", format::files(folder.files)),
     };
     let (mark, mark_style) = match item {
         _ if marked => ("*", look.strong()),
@@ -95,7 +96,7 @@ fn row(look: super::canvas::Look, state: &State, item: Item<'_>, shown: &[Column
         _ => Style::new(),
     };
     let cells = shown.iter().map(|column| match column.title {
-        "NAME" => Cell::name(name.clone(), matched.clone()),
+        "NAME" => Cell::name(name.clone(), matched.clone()).with_tail(tail.clone()),
         "SIZE" => Cell::new(format::bytes(size)),
         "SRC" => Cell::styled(word, word_style),
         "OWNER" => Cell::new(show(owner)),
@@ -281,6 +282,7 @@ fn strip(state: &State, item: Item<'_>) -> Vec<String> {
             let own = match (row.mine, row.have) {
                 (true, _) => "it is yours",
                 (false, true) => "you have it, complete and verified",
+                (false, false) if state.fetching(&item.key()) => "it is being fetched: 2 shows how far it is",
                 (false, false) => "you have nothing of it",
             };
             vec![

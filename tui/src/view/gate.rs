@@ -222,12 +222,13 @@ fn buttons(canvas: &mut Canvas<'_>, gate: &Gate, area: Rect) {
     let tight = area.width < 46;
     let mut x = area.x + u16::from(!tight);
     for (name, part) in names.iter().zip([Part::Submit, Part::Other, Part::Offline]) {
-        let text = if tight { format!("[{name}]") } else { format!("[ {name} ]") };
-        let style = if gate.focus == part {
-            Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD)
-        } else {
-            Style::new()
+        let focused = gate.focus == part;
+        let text = match (tight, focused) {
+            (true, _) => format!("[{name}]"),
+            (false, true) => format!("[>{name}<]"),
+            (false, false) => format!("[ {name} ]"),
         };
+        let style = if focused { Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD) } else { Style::new() };
         let from = x;
         x = canvas.text(x, area.y, &text, style, area.right().saturating_sub(x));
         canvas.target(Rect::new(from, area.y, columns(&text), 1), Target::Part(part));

@@ -30,8 +30,12 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, layer: &Layer, areas:
 
 fn dialog(canvas: &mut Canvas<'_>, dialog: &Dialog) {
     let room = usize::from(canvas.area().width).saturating_sub(6).min(70);
-    let button = |choice: &Choice| format!("[ {} {} ]", choice.key, choice.label);
-    let buttons: usize = dialog.choices.iter().map(|choice| format::width(&button(choice)) + 1).sum();
+    // Brackets say where the focus is, so that it does not hang on the reverse alone.
+    let button = |choice: &Choice, focused: bool| match focused {
+        true => format!("[ {} {} ]", choice.key, choice.label),
+        false => format!("  {} {}  ", choice.key, choice.label),
+    };
+    let buttons: usize = dialog.choices.iter().map(|choice| format::width(&button(choice, true)) + 1).sum();
     let stacked = buttons > room;
     let longest = dialog.lines.iter().map(|line| format::width(line)).max().unwrap_or(0);
     let width = longest.max(if stacked { 0 } else { buttons }).max(format::width(&dialog.title) + 4).max(36).min(room);
@@ -47,12 +51,9 @@ fn dialog(canvas: &mut Canvas<'_>, dialog: &Dialog) {
     let (mut x, mut y) =
         (inside.x, inside.bottom().saturating_sub(u16::try_from(button_rows).unwrap_or(1)).max(inside.y));
     for (number, choice) in dialog.choices.iter().enumerate() {
-        let text = button(choice);
-        let style = if number == dialog.focus {
-            Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD)
-        } else {
-            Style::new()
-        };
+        let focused = number == dialog.focus;
+        let text = button(choice, focused);
+        let style = if focused { Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD) } else { Style::new() };
         if y < inside.bottom() {
             canvas.text(x, y, &text, style, inside.right().saturating_sub(x));
             canvas.target(Rect::new(x, y, columns(&text), 1), Target::Choice(number));
@@ -127,7 +128,7 @@ fn palette(canvas: &mut Canvas<'_>, palette: &Palette, areas: &Areas) {
         canvas.text(body.x + 2, y, &keys, if line.here { canvas.look.key() } else { style }, 15);
         let text = match (wide, line.here) {
             (true, true) => format!("{:<15} {}", line.action.name(), line.action.sentence()),
-            (true, false) => format!("{:<15} {} ({})", line.action.name(), line.action.sentence(), line.context),
+            (true, false) => format!("{:<15} {} ({})", line.action.name(), line.action.sentence(), line.context.name()),
             (false, _) => line.action.sentence().to_owned(),
         };
         canvas.line(Rect::new(body.x + 18, y, body.width.saturating_sub(18), 1), 0, &text, style);

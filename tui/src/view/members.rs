@@ -118,7 +118,14 @@ fn presence(look: Look, state: &State, member: &MemberRow) -> String {
     let since = member.last_seen_ms.map(|at| u64::try_from((state.now - at).max(0) / 1000).unwrap_or(0));
     match (member.status, since, member.last_seen_ms) {
         (MemberStatus::Online, ..) => format!("{} online", glyphs.online),
-        (MemberStatus::Away, Some(since), _) if since >= 60 => format!("{} away {}m", glyphs.away, since / 60),
+        (MemberStatus::Away, Some(since), _) if since >= 60 => {
+            let ago = match since {
+                0..3_600 => format!("{}m", since / 60),
+                3_600..86_400 => format!("{}h", since / 3_600),
+                _ => format!("{}d", since / 86_400),
+            };
+            format!("{} away {ago}", glyphs.away)
+        }
         (MemberStatus::Away, ..) => format!("{} away", glyphs.away),
         (MemberStatus::Offline, _, Some(at)) => {
             format!("{} seen {}", glyphs.offline, format::moment(at, state.now, &state.setup.zone))

@@ -7,6 +7,8 @@ mod gate;
 mod layers;
 mod members;
 mod table;
+#[cfg(test)]
+mod tests;
 mod transfers;
 
 use ratatui::{

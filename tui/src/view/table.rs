@@ -47,6 +47,8 @@ pub(crate) struct Cell {
     pub(crate) name: bool,
     /// Characters of `text` that a filter matched.
     pub(crate) matched: Vec<u32>,
+    /// Stands after the text and is kept whole where there is room for both.
+    pub(crate) tail: String,
 }
 
 impl Cell {
@@ -59,12 +61,18 @@ impl Cell {
     }
 
     pub(crate) fn name(text: String, matched: Vec<u32>) -> Self {
-        Self { text, name: true, matched, style: Style::new() }
+        Self { text, name: true, matched, ..Self::default() }
+    }
+
+    pub(crate) fn with_tail(self, tail: String) -> Self {
+        Self { tail, ..self }
     }
 }
 
 /// Columns before the first cell: blank, mark, blank.
 const LEAD: u16 = 3;
+/// Columns of a name below which its tail is left out.
+const TAILED_NAME_MIN: u16 = 8;
 /// Blank columns between cells.
 const GAP: u16 = 2;
 
@@ -119,7 +127,7 @@ pub(crate) fn body(
         let bare = row.mark.trim().is_empty();
         if selected {
             canvas.text(area.x + u16::from(bare), y, ">", canvas.look.strong(), 1);
-            canvas.cursor.get_or_insert(Position::new(area.x + u16::from(bare), y));
+            canvas.cursor = canvas.cursor.or(Some(Position::new(area.x + u16::from(bare), y)));
         }
         if !bare {
             canvas.text(area.x + 1, y, row.mark, row.mark_style, 1);
@@ -137,6 +145,13 @@ pub(crate) fn body(
 
 fn cell(canvas: &mut Canvas<'_>, cell: &Cell, column: &Column, x: u16, y: u16, width: u16) {
     let cut = canvas.look.glyphs.cut;
+    let tail = columns(&cell.tail);
+    if tail > 0 && tail + TAILED_NAME_MIN <= width {
+        let name = format::cut_middle(&cell.text, usize::from(width - tail), cut);
+        let after = canvas.text(x, y, &name, cell.style, width - tail);
+        canvas.text(after, y, &cell.tail, cell.style, tail);
+        return;
+    }
     let text = match cell.name {
         true => format::cut_middle(&cell.text, usize::from(width), cut),
         false => format::cut_end(&cell.text, usize::from(width), cut),

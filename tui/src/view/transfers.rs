@@ -39,7 +39,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
 fn shown_columns(state: &State, areas: &Areas) -> Vec<Column> {
     let name = left("NAME", 0, SortBy::Name);
     let size = right("SIZE", 9, SortBy::Size);
-    let done = |width| left("PROGRESS", width, SortBy::Progress);
+    let done = |width| left(if width < 8 { "DONE" } else { "PROGRESS" }, width, SortBy::Progress);
     let speed = right("SPEED", 9, SortBy::Speed);
     let status = |width| Column { title: "STATE", width, right: false, sort: Some(SortBy::Left) };
     let who = left(if state.transfers.view == View::Uploads { "TO" } else { "FROM" }, 12, SortBy::Owner);
@@ -51,14 +51,13 @@ fn shown_columns(state: &State, areas: &Areas) -> Vec<Column> {
         (Shape::Strip, false) => vec![name, size, done(11), speed, status(11)],
         (Shape::Split, true) => vec![name, size, who, status(40)],
         (Shape::Split, false) => {
-            vec![name, size, done(16), speed, right("LEFT", 6, SortBy::Left), who, status(24)]
+            vec![name, size, done(15), speed, right("LEFT", 6, SortBy::Left), who, status(20)]
         }
     }
 }
 
 fn row(look: Look, state: &State, transfer: &Transfer, shown: &[Column]) -> Row {
     let row = &transfer.row;
-    let name = display_name(row);
     let marked = state.transfers.pane.marks.contains(&row.id);
     let hazard = !row.folder && show(&row.name) != row.name;
     let (mark, mark_style) = match (marked, hazard, row.state) {
@@ -69,9 +68,9 @@ fn row(look: Look, state: &State, transfer: &Transfer, shown: &[Column]) -> Row 
         (..) => (" ", Style::new()),
     };
     let cells = shown.iter().map(|column| match (column.title, column.width) {
-        ("NAME", _) => Cell::name(name.clone(), Vec::new()),
+        ("NAME", _) => Cell::name(name_of(row), Vec::new()).with_tail(tail_of(row)),
         ("SIZE", _) => Cell::new(format::bytes(row.size)),
-        ("PROGRESS", 0..8) => Cell::new(format!("{:>3}%", transfer.percent())),
+        ("DONE", _) => Cell::new(format!("{:>3}%", transfer.percent())),
         ("PROGRESS", width) => {
             let bar = bar(look, transfer.percent(), usize::from(width) - 5);
             Cell::styled(format!("{bar} {:>3}%", transfer.percent()), bar_style(look, row.state))
@@ -108,20 +107,25 @@ enum StateColumn {
 const fn areas_kind(column: &Column, width: u16) -> StateColumn {
     match (column.right, width) {
         (true, _) => StateColumn::Pocket,
-        (false, 0..20) => StateColumn::Brief,
+        (false, 0..14) => StateColumn::Brief,
         (false, _) => StateColumn::Full,
     }
 }
 
 fn display_name(row: &TransferRow) -> String {
-    if row.folder {
-        let (done, all) = (format::count(row.files_done), format::count(row.files));
-        match row.state {
-            TransferState::Done => format!("{}/ ({})", show(&row.name), format::files(row.files)),
-            _ => format!("{}/ ({done} of {all} files)", show(&row.name)),
-        }
-    } else {
-        show(&row.name)
+    name_of(row) + &tail_of(row)
+}
+
+fn name_of(row: &TransferRow) -> String {
+    if row.folder { format!("{}/", show(&row.name)) } else { show(&row.name) }
+}
+
+/// How far a folder is.
+fn tail_of(row: &TransferRow) -> String {
+    match (row.folder, row.state) {
+        (false, _) => String::new(),
+        (true, TransferState::Done) => format!(" ({})", format::files(row.files)),
+        (true, _) => format!(" ({}/{})", format::count(row.files_done), format::count(row.files)),
     }
 }
 
@@ -327,9 +331,15 @@ fn numbers(look: Look, transfer: &Transfer) -> String {
         let average = format::speed(transfer.average());
         return format!("{} in {took} {dot} avg {average} {dot} complete and verified", format::bytes(row.size));
     }
-    let mut text = format!("{} of {} {dot} {}%", format::bytes(row.done), format::bytes(row.size), transfer.percent());
+    let mut text = format!("{} {dot} {}%", format::bytes_of(row.done, row.size), transfer.percent());
     if row.state == TransferState::Running {
-        text.push_str(&format!(" {dot} {} {dot} avg {}", format::speed(row.speed), format::speed(transfer.average())));
+        let (now, average) = (format::speed(row.speed), format::speed(transfer.average()));
+        // The unit is said once where it is the same.
+        let average = match (now.rsplit_once(' '), average.split_once(' ')) {
+            (Some((_, unit)), Some((number, other))) if unit == other => number.to_owned(),
+            _ => average,
+        };
+        text.push_str(&format!(" {dot} {now} {dot} avg {average}"));
     }
     if let (TransferState::Running, Some(left)) = (row.state, row.eta_s) {
         text.push_str(&format!(" {dot} {} left", format::seconds(left)));

@@ -1,0 +1,605 @@
+//! The screen as a person meets it: scripted keys against a scripted engine, at fixed sizes and a fixed time.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use ratatui::{Terminal, backend::TestBackend, style::Modifier};
+use shared::wire::tracker::Registration;
+
+use super::{Targets, draw};
+use crate::{
+    app::{
+        CallId, Effect, Event, Setup, State, Tab, Target, index,
+        keys::{self, Context, Key},
+        sample, start, update,
+    },
+    engine::api::{
+        Command, Connection, Failure, FailureKind, FolderRow, IndexPage, Status, TrackerInfo, Traffic, TransferPage,
+        TransferState, Update,
+    },
+};
+
+/// A screen being played.
+struct Play {
+    state: State,
+    /// Calls to the engine, in their order.
+    calls: Vec<(CallId, Command)>,
+    /// Everything else that was wanted.
+    wanted: Vec<Effect>,
+}
+
+impl Play {
+    /// A screen that knows nothing yet.
+    fn fresh(width: u16, height: u16) -> Self {
+        let (state, effects) = start(Setup {
+            size: (width, height),
+            now: sample::NOW,
+            zone: TimeZone::UTC,
+            ascii: false,
+            color: true,
+            engine_is_separate: false,
+            home: Some(PathBuf::from("/home/alice")),
+            tracker_hint: String::new(),
+            account_hint: String::new(),
+        });
+        let mut play = Self { state, calls: Vec::new(), wanted: Vec::new() };
+        play.carry_out(effects);
+        play
+    }
+
+    /// A screen at which alice is signed in and sees the sample.
+    fn busy(width: u16, height: u16) -> Self {
+        let mut play = Self::fresh(width, height);
+        play.tell(Update::Account(Some(sample::account())));
+        play.tell(Update::Connection(Connection::Online { rtt_ms: 3 }));
+        play.tell(Update::Members(sample::members()));
+        play.index(sample::files());
+        play.tell(Update::Shares(sample::shares()));
+        let changed = sample::transfers();
+        play.tell(Update::Transfers(TransferPage { restart: true, changed, removed: Vec::new() }));
+        play.tell(Update::Traffic(Traffic { down: 18_400_000, up: 2_100_000 }));
+        for second in 1..=30 {
+            play.tick(second * 1_000);
+        }
+        play.event(Event::Tick(sample::NOW));
+        play
+    }
+
+    fn index(&mut self, present: Vec<crate::engine::api::FileRow>) {
+        let as_of_ms = Some(sample::NOW - 300_000);
+        self.tell(Update::Index(IndexPage { restart: true, present, gone: Vec::new(), more: false, as_of_ms }));
+    }
+
+    fn event(&mut self, event: Event) {
+        let effects = update(&mut self.state, event);
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Call { call, command } => self.calls.push((call, command)),
+                Effect::Arrange { which, generation, index, wanted } => {
+                    let arranged = index::arrange(&index, &wanted);
+                    self.event(Event::Arranged { which, generation, arranged, took_us: 4_000 });
+                }
+                other => self.wanted.push(other),
+            }
+        }
+    }
+
+    /// The watch tells something.
+    fn tell(&mut self, update: Update) {
+        self.event(Event::Update { call: CallId(0), update: Box::new(update) });
+    }
+
+    /// The last call that was made.
+    fn last_call(&self) -> (CallId, &Command) {
+        let (call, command) = self.calls.last().expect("a call was made");
+        (*call, command)
+    }
+
+    fn answer(&mut self, update: Update) {
+        let (call, _) = self.last_call();
+        self.event(Event::Update { call, update: Box::new(update) });
+    }
+
+    fn end(&mut self, result: Result<(), Failure>) {
+        let (call, _) = self.last_call();
+        self.event(Event::Ended { call, result });
+    }
+
+    /// So many milliseconds after the beginning.
+    fn tick(&mut self, after: i64) {
+        self.event(Event::Tick(sample::NOW + after));
+    }
+
+    /// Types keys: letters as they are, others in angle brackets.
+    fn keys(&mut self, script: &str) {
+        let mut rest = script;
+        while let Some(c) = rest.chars().next() {
+            let (key, len) = match rest.strip_prefix('<').and_then(|tail| tail.split_once('>')) {
+                Some((name, _)) => (named(name), name.len() + 2),
+                None => (Key::Char(c), c.len_utf8()),
+            };
+            self.event(Event::Key(key));
+            rest = &rest[len..];
+        }
+    }
+
+    fn terminal(&self) -> (Terminal<TestBackend>, Targets) {
+        let (width, height) = self.state.size;
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        let mut targets = Targets::default();
+        terminal.draw(|frame| targets = draw(&self.state, frame)).unwrap();
+        (terminal, targets)
+    }
+
+    fn screen(&self) -> String {
+        let (terminal, _) = self.terminal();
+        let buffer = terminal.backend().buffer();
+        let width = usize::from(buffer.area().width);
+        let mut text = String::new();
+        for row in buffer.content().chunks(width) {
+            let mut skip = 0_usize;
+            let mut line = String::new();
+            for cell in row {
+                if skip > 0 {
+                    skip -= 1;
+                    continue;
+                }
+                line.push_str(cell.symbol());
+                skip = crate::app::format::width(cell.symbol()).saturating_sub(1);
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+
+    fn click(&mut self, target: Target, twice: bool) {
+        self.event(Event::Click { target, twice });
+    }
+}
+
+fn named(name: &str) -> Key {
+    match name {
+        "enter" => Key::Enter,
+        "esc" => Key::Esc,
+        "tab" => Key::Tab,
+        "up" => Key::Up,
+        "down" => Key::Down,
+        "left" => Key::Left,
+        "backspace" => Key::Backspace,
+        "space" => Key::Char(' '),
+        "C-c" => Key::Ctrl('c'),
+        "C-z" => Key::Ctrl('z'),
+        "F1" => Key::F(1),
+        other => panic!("no key is called {other}"),
+    }
+}
+
+fn refused() -> Failure {
+    Failure::new(FailureKind::SignIn, "wrong_password", "name or password is wrong", "try again in 2 s")
+}
+
+macro_rules! pictures {
+    ($($name:ident: $width:literal x $height:literal, |$play:ident| $script:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let mut $play = Play::busy($width, $height);
+                $script;
+                insta::assert_snapshot!($play.screen());
+            }
+        )*
+    };
+}
+
+pictures! {
+    files_at_80x24: 80 x 24, |play| play.keys("jjjjjjjj");
+    files_at_120x36_with_details: 120 x 36, |play| {
+        play.keys("jjjjjjjj");
+        play.tick(200);
+    };
+    files_at_60x20: 60 x 20, |play| play.keys("j ");
+    files_at_40x12: 40 x 12, |play| play.keys("jj");
+    files_filtered_at_80x24: 80 x 24, |play| play.keys("/ubu size:>1g");
+    files_filtered_without_a_hit: 80 x 24, |play| play.keys("/zzz");
+    inside_a_folder: 80 x 24, |play| play.keys("<enter>");
+    my_shares: 80 x 24, |play| play.keys("]jj");
+    search_before_anything_is_typed: 80 x 24, |play| play.keys("[");
+    transfers_at_80x24: 80 x 24, |play| play.keys("2jj");
+    transfers_at_120x36: 120 x 36, |play| play.keys("2");
+    transfers_at_60x20: 60 x 20, |play| play.keys("2");
+    transfers_at_40x12: 40 x 12, |play| play.keys("2");
+    failed_transfers: 80 x 24, |play| play.keys(".");
+    the_page_of_a_transfer: 80 x 24, |play| play.keys("2<enter>");
+    members_at_80x24: 80 x 24, |play| play.keys("3j");
+    members_at_120x36: 120 x 36, |play| play.keys("3j");
+    quitting_with_transfers_under_way: 80 x 24, |play| play.keys("q");
+    cancelling_at_40x12: 40 x 12, |play| play.keys("2x");
+    the_sort_menu: 80 x 24, |play| play.keys("s");
+    help_at_80x24: 80 x 24, |play| play.keys("?");
+    commands_at_60x20: 60 x 20, |play| play.keys(":share");
+    offline_at_120x36: 120 x 36, |play| {
+        let retry_ms = Some(sample::NOW + 12_000);
+        play.tell(Update::Connection(Connection::Offline { cause: "no answer".to_owned(), retry_ms, tries: 4 }));
+    };
+    the_message_log: 80 x 24, |play| {
+        play.keys("2x");
+        play.keys("yw");
+        play.keys("!");
+    };
+    in_ascii: 80 x 24, |play| {
+        play.state.setup.ascii = true;
+        play.keys("2");
+    };
+    too_small: 32 x 6, |play| play.keys("j");
+}
+
+#[test]
+fn the_sign_in_form_with_a_refused_password() {
+    let mut play = Play::fresh(80, 24);
+    play.tell(Update::Connection(Connection::SignedOut));
+    play.tell(Update::Account(None));
+    play.event(Event::Paste("swapmeet://trk.example.org:7443/#4c91ab77de0112233445566778899aabbccddeeff".to_owned()));
+    play.tick(500);
+    let info = TrackerInfo {
+        address: "trk.example.org:7443".to_owned(),
+        fingerprint: "4c91ab77de0112233445566778899aabbccddeeff".to_owned(),
+        program: "swapmeet-tracker".to_owned(),
+        registration: Registration::Open,
+        members: None,
+        online: None,
+        files: None,
+        bytes: None,
+        copies: None,
+        copy_bytes: None,
+    };
+    play.answer(Update::Tracker(info));
+    play.keys("<tab>alice<tab>hunter22<enter>");
+    assert!(matches!(play.last_call().1, Command::Login { name, .. } if name == "alice"));
+    play.end(Err(refused()));
+    insta::assert_snapshot!(play.screen());
+}
+
+#[test]
+fn registration_at_40x12_keeps_the_focus_in_view() {
+    let mut play = Play::fresh(40, 12);
+    play.tell(Update::Account(None));
+    play.keys("h:1<tab><tab><tab><tab><tab><enter>");
+    play.keys("al<tab><tab>short<tab>other<tab>");
+    insta::assert_snapshot!(play.screen());
+}
+
+#[test]
+fn a_newcomer_lands_in_the_files_with_a_tip() {
+    let mut play = Play::fresh(80, 24);
+    play.tell(Update::Account(None));
+    play.keys("h:1<tab><tab><tab><tab><tab><enter>");
+    play.keys("alice<tab><tab>long enough<tab>long enough<enter>");
+    assert!(matches!(play.last_call().1, Command::Register { .. }));
+    play.answer(Update::Account(Some(sample::account())));
+    let status = Status {
+        version: String::new(),
+        pid: 1,
+        account: None,
+        connection: Connection::Connecting,
+        port: 0,
+        shares: 0,
+        active: 0,
+        tracker: None,
+        downloads: PathBuf::from("/home/alice/Downloads"),
+    };
+    play.answer(Update::Status(Box::new(status)));
+    play.tell(Update::Connection(Connection::Online { rtt_ms: 1 }));
+    play.index(Vec::new());
+    insta::assert_snapshot!(play.screen());
+}
+
+#[test]
+fn a_download_names_the_file_by_its_id_and_can_be_taken_back() {
+    let mut play = Play::busy(80, 24);
+    play.keys("/'live-server-amd64<enter>d");
+    let Command::Get(get) = play.last_call().1 else { panic!("{:?}", play.last_call()) };
+    assert_eq!(get.items, [sample::file_id(2).to_string()]);
+    let row = sample::transfers().remove(5);
+    play.answer(Update::Transfer(Box::new(row)));
+    play.end(Ok(()));
+    assert!(play.screen().contains("u undo"));
+    play.keys("u");
+    let (_, command) = play.last_call();
+    assert!(matches!(command, Command::Steer { how: crate::engine::api::Steer::Cancel, .. }));
+}
+
+#[test]
+fn a_folder_is_fetched_by_its_own_id() {
+    let mut play = Play::busy(80, 24);
+    play.keys("d");
+    let Command::Get(get) = play.last_call().1 else { panic!("{:?}", play.last_call()) };
+    let bob = sample::members()[1].id;
+    assert_eq!(get.items, [shared::id::FolderId::of_path(bob, "old-builds").to_string()]);
+}
+
+#[test]
+fn what_is_had_already_is_not_fetched_again_and_the_reason_is_said() {
+    let mut play = Play::busy(80, 24);
+    play.keys("/'24.04.4<enter>");
+    let before = play.calls.len();
+    play.keys("d");
+    assert_eq!(play.calls.len(), before);
+    assert!(play.screen().contains("you have it already"));
+}
+
+#[test]
+fn answers_to_forgotten_questions_change_nothing() {
+    let mut play = Play::busy(80, 24);
+    let before = play.state.clone();
+    play.event(Event::Update { call: CallId(999), update: Box::new(Update::Traffic(Traffic { down: 1, up: 1 })) });
+    play.event(Event::Ended { call: CallId(999), result: Err(refused()) });
+    play.state.revision = before.revision;
+    assert_eq!(play.state, before);
+}
+
+#[test]
+fn a_search_waits_for_a_pause_and_drops_the_question_before_it() {
+    let mut play = Play::busy(80, 24);
+    play.keys("[ub");
+    let asked = |play: &Play| play.calls.iter().filter(|(_, call)| matches!(call, Command::Search { .. })).count();
+    assert_eq!(asked(&play), 0);
+    play.tick(300);
+    assert_eq!(asked(&play), 1);
+    let (first, _) = play.last_call();
+    play.answer(Update::File(sample::files().remove(0)));
+    play.keys("u");
+    play.tick(600);
+    assert!(play.wanted.contains(&Effect::Drop { call: first }));
+    assert_eq!(play.state.files.search.hits.len(), 0);
+}
+
+#[test]
+fn enter_in_a_dialog_is_safe_and_the_named_key_acts() {
+    let mut play = Play::busy(80, 24);
+    play.keys("2x");
+    let before = play.calls.len();
+    play.keys("<enter>");
+    assert_eq!((play.calls.len(), play.state.layers.len()), (before, 0));
+    play.keys("xy");
+    assert!(matches!(play.last_call().1, Command::Steer { how: crate::engine::api::Steer::Cancel, .. }));
+}
+
+#[test]
+fn quitting_asks_only_when_something_is_under_way() {
+    let mut play = Play::busy(80, 24);
+    play.keys("qs");
+    assert!(
+        matches!(play.wanted.last(), Some(Effect::Quit(leaving)) if leaving.stop_engine && leaving.unfinished == 6)
+    );
+    let mut play = Play::fresh(80, 24);
+    play.keys("q");
+    assert!(matches!(play.wanted.last(), Some(Effect::Quit(leaving)) if leaving.unfinished == 0));
+}
+
+#[test]
+fn ctrl_c_twice_quits_and_once_does_not() {
+    let mut play = Play::busy(80, 24);
+    play.keys("<C-c>j<C-c>");
+    assert!(!play.wanted.iter().any(|effect| matches!(effect, Effect::Quit(_))));
+    play.keys("<C-c>");
+    assert!(play.wanted.iter().any(|effect| matches!(effect, Effect::Quit(_))));
+}
+
+#[test]
+fn the_cursor_follows_its_file_when_the_index_changes() {
+    let mut play = Play::busy(80, 24);
+    play.keys("jjjj");
+    let before = play.state.files.selected().map(|item| item.key());
+    let mut files = sample::files();
+    files.insert(0, sample::file(99, "bob", "aaa.txt", 1));
+    play.index(files);
+    play.tick(5_000);
+    assert_eq!(play.state.files.selected().map(|item| item.key()), before);
+    assert_eq!(play.state.list().cursor, 5);
+}
+
+#[test]
+fn sharing_counts_first_and_asks_before_anything_is_shared() {
+    let mut play = Play::busy(80, 24);
+    play.keys("]a");
+    play.keys("Music<enter>");
+    let Command::Share(share) = play.last_call().1 else { panic!("{:?}", play.last_call()) };
+    assert!(share.dry_run);
+    assert_eq!(share.paths, [PathBuf::from("/home/alice/Music")]);
+    let folder = FolderRow {
+        id: String::new(),
+        name: "Music".to_owned(),
+        path: "Music".to_owned(),
+        owner: "alice".to_owned(),
+        files: 214,
+        size: 3_100_000_000,
+        mine: true,
+        link: String::new(),
+    };
+    play.answer(Update::Folder(folder));
+    play.end(Ok(()));
+    insta::assert_snapshot!(play.screen());
+    play.keys("y");
+    assert!(matches!(play.last_call().1, Command::Share(share) if !share.dry_run));
+}
+
+#[test]
+fn a_pasted_path_offers_to_share_it() {
+    let mut play = Play::busy(80, 24);
+    play.event(Event::Paste("'/home/alice/My\\ Music'\n".to_owned()));
+    assert!(play.screen().contains("/home/alice/My Music"));
+}
+
+#[test]
+fn a_lost_engine_is_asked_again_with_growing_pauses() {
+    let mut play = Play::busy(80, 24);
+    let watches = |play: &Play| play.calls.iter().filter(|(_, call)| *call == Command::Watch).count();
+    play.event(Event::Ended { call: CallId(0), result: Err(crate::engine::client::engine_gone()) });
+    assert_eq!(watches(&play), 1);
+    play.tick(1_000);
+    assert_eq!(watches(&play), 2);
+    play.end(Err(crate::engine::client::engine_gone()));
+    play.tick(2_000);
+    assert_eq!(watches(&play), 2);
+    play.tick(3_100);
+    assert_eq!(watches(&play), 3);
+}
+
+#[test]
+fn the_offline_countdown_moves_every_second_and_an_idle_screen_not_at_all() {
+    let mut play = Play::fresh(120, 36);
+    let retry_ms = Some(sample::NOW + 12_000);
+    play.tell(Update::Connection(Connection::Offline { cause: "no answer".to_owned(), retry_ms, tries: 4 }));
+    assert!(play.screen().contains("OFFLINE retry in 12s (4th try)"));
+    play.tick(1_000);
+    assert!(play.screen().contains("OFFLINE retry in 11s"));
+    let mut idle = Play::fresh(120, 36);
+    idle.tell(Update::Connection(Connection::Online { rtt_ms: 1 }));
+    idle.index(sample::files());
+    let revision = idle.state.revision;
+    idle.tick(30_000);
+    assert_eq!(idle.state.revision, revision);
+}
+
+#[test]
+fn the_selected_row_is_reversed_and_has_a_sign_without_colours() {
+    for keys in ["1", "2", "3", "1]"] {
+        let mut play = Play::busy(80, 24);
+        play.state.setup.color = false;
+        play.keys(keys);
+        let (terminal, _) = play.terminal();
+        let buffer = terminal.backend().buffer();
+        let y = play.state.areas().list.y;
+        assert!(buffer[(10, y)].modifier.contains(Modifier::REVERSED), "{keys}");
+        assert_eq!(buffer[(1, y)].symbol(), ">", "{keys}");
+        let colours: BTreeSet<_> = buffer.content().iter().map(|cell| format!("{:?}{:?}", cell.fg, cell.bg)).collect();
+        assert_eq!(colours.len(), 1, "{keys}");
+    }
+}
+
+#[test]
+fn tabs_rows_and_hints_can_be_clicked() {
+    let mut play = Play::busy(80, 24);
+    let (_, targets) = play.terminal();
+    assert_eq!(targets.at(20, 0), Some(Target::Tab(Tab::Transfers)));
+    assert_eq!(targets.at(10, 5), Some(Target::Line(2)));
+    assert_eq!(targets.at(2, 23), Some(Target::Action(keys::Action::Download)));
+    assert_eq!(targets.at(4, 2), Some(Target::Sort(index::SortBy::Name)));
+    play.click(Target::Line(2), false);
+    assert_eq!(play.state.list().cursor, 2);
+    play.click(Target::Tab(Tab::Members), false);
+    assert_eq!(play.state.tab, Tab::Members);
+}
+
+#[test]
+fn hints_fit_forty_columns_and_come_from_the_table() {
+    for script in ["1", "1]", "1[", "2", "2]", "3", "?", "q", "s", "/", "2<enter>"] {
+        let mut play = Play::busy(40, 16);
+        play.state.size = (40, 16);
+        play.keys(script);
+        let screen = play.screen();
+        let last = screen.lines().last().unwrap_or_default();
+        assert!(crate::app::format::width(last) <= 40, "{last}");
+        assert!(!last.trim().is_empty(), "{script}");
+    }
+}
+
+#[test]
+fn no_key_does_nothing() {
+    let all = (' '..='~').map(Key::Char).chain([Key::Esc, Key::F(5), Key::Other, Key::Backspace]);
+    for key in all {
+        for tab in ["1", "1]", "2", "3"] {
+            let mut play = Play::busy(80, 24);
+            play.keys(tab);
+            play.state.messages = crate::app::messages::Messages::default();
+            let before = (play.screen(), play.wanted.len(), play.calls.len());
+            play.event(Event::Key(key));
+            let after = (play.screen(), play.wanted.len(), play.calls.len());
+            // At the top of a list going up has nowhere to go, and a tab leads to itself.
+            let stays = matches!(keys::lookup(&[Context::Panes], key), Some(action) if {
+                use keys::Action as A;
+                matches!(action, A::Up | A::PageUp | A::First | A::ShowFiles | A::ShowTransfers | A::ShowMembers)
+            });
+            assert!(stays || before != after, "{key:?} in {tab}");
+        }
+    }
+}
+
+#[test]
+fn hostile_names_never_reach_the_screen_as_they_are() {
+    let mut play = Play::busy(120, 36);
+    for keys in ["/photo", "<esc>2", ".", "<enter>", "<esc>3G", "y"] {
+        play.keys(keys);
+        let screen = play.screen();
+        assert!(!screen.chars().any(|c| c == '\u{202e}' || (c.is_control() && c != '\n')), "{keys}\n{screen}");
+    }
+}
+
+#[test]
+fn a_transfer_that_finishes_is_announced_once() {
+    let mut play = Play::busy(80, 24);
+    let mut row = sample::transfers().remove(0);
+    row.state = TransferState::Done;
+    for _ in 0..2 {
+        play.tell(Update::Transfers(TransferPage { restart: false, changed: vec![row.clone()], removed: Vec::new() }));
+    }
+    let said = play.state.messages.log().iter().filter(|message| message.text.contains("finished and verified"));
+    assert_eq!(said.count(), 1);
+}
+
+fn any_key() -> impl Strategy<Value = Key> {
+    prop_oneof![
+        6 => (b' '..=b'~').prop_map(|byte| Key::Char(char::from(byte))),
+        1 => Just(Key::Char('é')),
+        1 => Just(Key::Char('本')),
+        3 => prop_oneof![
+            Just(Key::Enter), Just(Key::Esc), Just(Key::Tab), Just(Key::BackTab), Just(Key::Backspace),
+            Just(Key::Delete), Just(Key::Up), Just(Key::Down), Just(Key::Left), Just(Key::Right), Just(Key::Home),
+            Just(Key::End), Just(Key::PageUp), Just(Key::PageDown), Just(Key::F(1)), Just(Key::Ctrl('d')),
+            Just(Key::Ctrl('u')), Just(Key::Ctrl('w')), Just(Key::Other),
+        ],
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_size_and_no_keys_make_the_screen_fail(
+        signed_in in any::<bool>(),
+        steps in proptest::collection::vec((any_key(), 0_u8..12, 1_u16..300, 1_u16..100), 1..60),
+    ) {
+        let mut play = if signed_in { Play::busy(80, 24) } else { Play::fresh(80, 24) };
+        if !signed_in {
+            play.tell(Update::Account(None));
+        }
+        let mut now = 0;
+        for (key, what, width, height) in steps {
+            match what {
+                0 => play.event(Event::Resize(width, height)),
+                1 => play.event(Event::Wheel(if width % 2 == 0 { 3 } else { -3 })),
+                2 => {
+                    now += i64::from(width) * 20;
+                    play.tick(now);
+                }
+                3 => {
+                    let (_, targets) = play.terminal();
+                    if let Some(target) = targets.at(width % 80, height % 24) {
+                        play.click(target, width % 2 == 0);
+                    }
+                }
+                4 => play.event(Event::Paste("/tmp/a\u{202e}b \x1b[31m日本".to_owned())),
+                _ => play.event(Event::Key(key)),
+            }
+            let (terminal, _) = play.terminal();
+            let (width, height) = play.state.size;
+            prop_assert_eq!(terminal.backend().buffer().area().as_size(), (width, height).into());
+        }
+    }
+}
