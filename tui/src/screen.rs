@@ -17,7 +17,7 @@ use crossterm::event::{
 use data_encoding::BASE64;
 use futures_util::StreamExt;
 use jiff::tz::TimeZone;
-use ratatui::{Terminal, backend::CrosstermBackend};
+use ratatui::{Terminal, backend::CrosstermBackend, layout::Rect};
 use shared::limits::{
     CLIPBOARD_BYTES_MAX, EVENTS_PER_FRAME_MAX, PATH_SUGGESTIONS_MAX, SORTED_INLINE_MAX, UPDATES_WAITING_MAX,
 };
@@ -150,6 +150,9 @@ async fn run_here(client: Client, options: ScreenOptions) -> Result<ScreenEnd, S
         over_ssh: std::env::var_os("SSH_CONNECTION").is_some(),
         panic_key: std::env::var("SWAPMEET_TEST_PANIC").is_ok_and(|value| value == "key"),
         end: None,
+        go_on: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+        suspend: false,
+        late: Vec::new(),
     };
     shell.run(effects, reported, hung_up).await
 }
@@ -180,6 +183,11 @@ struct Shell {
     over_ssh: bool,
     panic_key: bool,
     end: Option<Leaving>,
+    go_on: Signal,
+    /// Whether to go to sleep after the present events.
+    suspend: bool,
+    /// Effects of a repaint, carried out with the next event's.
+    late: Vec<Effect>,
 }
 
 struct Signals {
@@ -187,7 +195,6 @@ struct Signals {
     hangup: Signal,
     interrupt: Signal,
     stop: Signal,
-    go_on: Signal,
 }
 
 enum Woken {
@@ -211,7 +218,6 @@ impl Shell {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             stop: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
-            go_on: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
         };
         let mut input = self.read_input();
         self.carry_out(effects).await?;
@@ -225,7 +231,7 @@ impl Shell {
                 _ = signals.interrupt.recv() => Woken::Terminate,
                 _ = hung_up.recv() => Woken::Terminate,
                 _ = signals.stop.recv() => Woken::Stop,
-                _ = signals.go_on.recv() => Woken::GoOn,
+                _ = self.go_on.recv() => Woken::GoOn,
                 event = input.recv() => Woken::Input(event),
                 Some(report) = reported.recv() => Woken::Report(report),
                 Some(done) = self.tasks.join_next() => {
@@ -248,12 +254,15 @@ impl Shell {
                 }
                 Woken::Terminate => self.dispatch(Event::Terminate).await?,
                 Woken::Stop => {
-                    self.guard.stop_here()?;
-                    self.repaint()?;
+                    self.guard.suspend_self()?;
+                    self.sleep_until_woken().await?;
                 }
                 // Whoever stopped us may have left the screen in any state.
                 Woken::GoOn => self.repaint()?,
                 Woken::Time => {}
+            }
+            if std::mem::take(&mut self.suspend) {
+                self.suspend().await?;
             }
             self.settle_resize().await?;
             if self.due() {
@@ -305,7 +314,8 @@ impl Shell {
         if let Event::Ended { call, .. } = &event {
             self.calls.remove(call);
         }
-        let effects = app::update(&mut self.state, event);
+        let mut effects = std::mem::take(&mut self.late);
+        effects.extend(app::update(&mut self.state, event));
         self.carry_out(effects).await
     }
 
@@ -439,11 +449,31 @@ impl Shell {
         Ok(())
     }
 
-    /// Draws everything anew, whatever the terminal shows.
+    /// Draws everything anew, whatever the terminal shows. Not by `Terminal::clear`, which asks the terminal where its
+    /// cursor is and would wait for an answer that the input task reads.
     fn repaint(&mut self) -> Result<(), ScreenError> {
-        self.terminal.clear()?;
+        let (width, height) = crossterm::terminal::size()?;
+        self.terminal.resize(Rect::new(0, 0, width, height))?;
+        self.resize = None;
+        let effects = app::update(&mut self.state, Event::Resize(width, height));
+        self.late.extend(effects);
         self.title.clear();
         self.draw()
+    }
+
+    async fn suspend(&mut self) -> Result<(), ScreenError> {
+        if self.guard.suspend_group()? {
+            self.sleep_until_woken().await
+        } else {
+            self.dispatch(Event::NotSuspended).await
+        }
+    }
+
+    /// The stop takes hold while this waits; should it not, the screen comes back.
+    async fn sleep_until_woken(&mut self) -> Result<(), ScreenError> {
+        let _woken_or_not = tokio::time::timeout(STOP_TAKES_HOLD, self.go_on.recv()).await;
+        self.guard.take_again()?;
+        self.repaint()
     }
 
     // Effects
@@ -504,13 +534,7 @@ impl Shell {
                 });
             }
             Effect::Mouse(on) => self.guard.set_mouse(on)?,
-            Effect::Suspend => {
-                if self.guard.suspend()? {
-                    self.repaint()?;
-                } else {
-                    next.extend(app::update(&mut self.state, Event::NotSuspended));
-                }
-            }
+            Effect::Suspend => self.suspend = true,
             Effect::Redraw => self.repaint()?,
             Effect::Quit(leaving) => self.end = Some(leaving),
         }
@@ -672,5 +696,7 @@ const FRAME_UNFOCUSED: Duration = Duration::from_millis(500);
 const CLICK_AFTER_FOCUS: Duration = Duration::from_millis(80);
 /// Longest time between the clicks of a double click.
 const DOUBLE_CLICK: Duration = Duration::from_millis(400);
+/// Time in which a stop signal reaches all threads.
+const STOP_TAKES_HOLD: Duration = Duration::from_millis(500);
 /// Lines that one notch of the wheel scrolls.
 const WHEEL_LINES: isize = 3;

@@ -57,31 +57,36 @@ impl TermGuard {
         write_now(if on { MOUSE_ON } else { MOUSE_OFF })
     }
 
-    /// Gives the terminal back for a while, stops this program's process group as the terminal would, and takes the
-    /// terminal again when it goes on. Says whether it stopped: without a shell above nobody could wake it.
+    /// Gives the terminal back and sends this program's process group to sleep, as the terminal itself would. The stop
+    /// takes hold a moment later: wait for the signal to go on, then [`Self::take_again`]. Says whether it was done:
+    /// without a shell above nobody could wake us.
     ///
     /// # Errors
-    /// When the terminal cannot be switched.
-    pub fn suspend(&mut self) -> io::Result<bool> {
+    /// When the signal cannot be sent.
+    pub fn suspend_group(&mut self) -> io::Result<bool> {
         if group_is_orphaned() {
             return Ok(false);
         }
         leave();
-        let stopped = kill_current_process_group(Signal::STOP);
-        enter(self.mouse)?;
-        stopped?;
+        kill_current_process_group(Signal::STOP)?;
         Ok(true)
     }
 
-    /// As [`Self::suspend`], for a stop that somebody else asked of this process alone.
+    /// As [`Self::suspend_group`], for a stop that somebody else asked of this process alone.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn suspend_self(&mut self) -> io::Result<()> {
+        leave();
+        Ok(kill_process(getpid(), Signal::STOP)?)
+    }
+
+    /// Takes the terminal after a stop, in the same modes.
     ///
     /// # Errors
     /// When the terminal cannot be switched.
-    pub fn stop_here(&mut self) -> io::Result<()> {
-        leave();
-        let stopped = kill_process(getpid(), Signal::STOP);
-        enter(self.mouse)?;
-        Ok(stopped?)
+    pub fn take_again(&mut self) -> io::Result<()> {
+        enter(self.mouse)
     }
 }
 
