@@ -201,6 +201,10 @@ pub const LISTINGS_KEPT_MAX: usize = 16;
 
 /// Connections that read the tracker's database at a time: one a core, and each holds a page cache.
 pub const DATABASE_READERS: u32 = 2;
+/// Bytes of the page cache of the connection that writes: publishing touches many random places of several indexes.
+pub const DATABASE_WRITER_CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// Pages of 4 KiB in the write-ahead log before they move into the database.
+pub const DATABASE_LOG_PAGES: u32 = 4000;
 /// Time a statement waits for a lock on the database (another process may be looking at it).
 pub const DATABASE_WAIT: Duration = Duration::from_secs(10);
 /// Newest search hits that are put in order of quality; the ones behind come by age.
@@ -250,12 +254,8 @@ pub const EVENTS_GATHER: Duration = Duration::from_millis(50);
 pub const TRACKER_HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time a reply may take to be read by the client.
 pub const REPLY_WRITE: Duration = Duration::from_secs(30);
-/// Bytes of the program's name in a greeting.
-pub const PROGRAM_BYTES_MAX: usize = 128;
-/// Packets of connections not yet accepted that are buffered, in bytes, over all of them.
-pub const INCOMING_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Packets of one connection not yet accepted that are buffered, in bytes.
-pub const INCOMING_BYTES_EACH_MAX: u64 = 64 * 1024;
+/// Characters of a program's name that a log keeps.
+pub const PROGRAM_CHARS_MAX: usize = 128;
 /// Registrations that one invitation code may allow.
 pub const INVITE_USES_MAX: u32 = 1000;
 /// Bytes of a part in which a blob travels into the blob store: what S3 demands at least is 5 MiB.
@@ -284,10 +284,14 @@ pub const TRACKER_CERTIFICATE_RENEW: Duration = Duration::from_secs(30 * 24 * 36
 /// Bytes of a source's first slice, before its speed is known: a fraction of a second on a LAN, little to lose on a
 /// slow line.
 pub const SLICE_START_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes of a source's first slice where others work already: they lose little if it is slow.
+pub const SLICE_TRIAL_BYTES: u64 = 1024 * 1024;
 /// Bytes of the smallest slice: below, round trips would outweigh what smaller slices gain at the end.
 pub const SLICE_BYTES_MIN: u64 = 256 * 1024;
 /// Time that one slice should take its source: long against a round trip, short against the wait for a slow one.
 pub const SLICE_WORK: Duration = Duration::from_millis(1500);
+/// Time that a slice should take its source even at the end: shorter ones would leave it waiting for the next order.
+pub const SLICE_WORK_MIN: Duration = Duration::from_millis(300);
 /// Time over which a source's speed is measured: shorter trembles, longer notices a change too late.
 pub const SPEED_WINDOW: Duration = Duration::from_secs(3);
 /// Time whose bytes count as one when a speed is measured: bounds what is remembered.
@@ -296,6 +300,8 @@ pub const SPEED_STEP: Duration = Duration::from_millis(125);
 pub const SPEED_MEASURE_MIN: Duration = Duration::from_millis(250);
 /// Interval at which idle sources are compared with slow ones at the end of a download.
 pub const RACE_CHECK: Duration = Duration::from_millis(500);
+/// Time that a source takes for its first bytes as long as nobody knows: long, so that its help is asked for little.
+pub const RESPONSE_GUESS: Duration = Duration::from_secs(1);
 /// Work that a source ends sooner than this is left to it: asking another one would gain nothing.
 pub const RACE_REST_MIN: Duration = Duration::from_millis(500);
 /// How often faces are told what changed.
@@ -318,3 +324,26 @@ pub const TRANSFER_LOG_LINES_MAX: usize = 50;
 pub const MAP_CELLS: usize = 256;
 /// Finished transfers that are remembered.
 pub const TRANSFERS_REMEMBERED_MAX: usize = 500;
+/// Reasons kept for files that a scan passed over.
+pub const SCAN_TROUBLES_MAX: usize = 20;
+/// Head start of each address of a device before the next one is tried too.
+pub const PEER_DIAL_STAGGER: Duration = Duration::from_millis(150);
+
+// Local socket
+
+/// Calls of one attached face that are under way at a time: a screen has a few, a command one.
+pub const LOCAL_CALLS_MAX: usize = 64;
+/// Bytes written ahead for the other end of the local socket before nothing more is prepared for it.
+pub const LOCAL_AHEAD_BYTES: usize = 256 * 1024;
+/// Time an attached face has to read the last words of an ending connection.
+pub const LOCAL_FAREWELL: Duration = Duration::from_secs(5);
+/// Pause after a face could not be let in, which is for want of file handles.
+pub const LOCAL_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time in which a face finds the running engine or may run one: an ending engine is gone by then.
+pub const ENGINE_FOUND: Duration = Duration::from_secs(10);
+/// First wait before the engine is looked for again; it doubles.
+pub const ENGINE_RETRY_MIN: Duration = Duration::from_millis(10);
+/// Longest wait before the engine is looked for again.
+pub const ENGINE_RETRY_MAX: Duration = Duration::from_millis(250);
+/// Time that a leaving face which runs the engine gives the short calls of others.
+pub const FACE_LEAVE: Duration = Duration::from_secs(3);

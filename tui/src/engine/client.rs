@@ -50,6 +50,12 @@ impl Client {
         Updates { receiver }
     }
 
+    /// Passes a call on; its updates go where they went before. Where the engine is gone, the call ends as lost.
+    pub(super) async fn pass(&self, call: Call) {
+        // The lost call is dropped with the error, which ends it.
+        let _gone = self.calls.send(call).await;
+    }
+
     /// Runs a call to its end and returns all its updates.
     ///
     /// # Errors

@@ -2,3 +2,19 @@
 
 pub mod api;
 pub mod client;
+
+pub mod catalog;
+pub mod core;
+pub mod dispatch;
+pub mod face;
+pub mod failure;
+pub mod hub;
+pub mod library;
+pub mod link;
+mod local;
+pub mod peers;
+pub mod rows;
+pub mod scan;
+pub mod session;
+pub mod state;
+pub mod transfers;

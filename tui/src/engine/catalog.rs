@@ -1,0 +1,229 @@
+//! What this device serves: its shared files, opened in place and checked against the state they were hashed in.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use shared::{
+    content::Layout,
+    id::{BlobHash, DeviceId},
+    limits::SMALL_FILE_BYTES_MAX,
+    name::IndexPath,
+    transfer::{
+        content::{self, Content, FileContent, SmallContent, read_range},
+        jail::{Stamp, open_shared},
+    },
+    wire::{Code, Refusal, peer::Want},
+};
+use tokio::sync::Notify;
+
+use super::state::{ShareRecord, SharedFile};
+use crate::profile::Profile;
+
+type Served = HashMap<BlobHash, Vec<Servable>>;
+
+/// The served contents.
+#[derive(Debug)]
+pub struct Catalog {
+    trees: PathBuf,
+    served: Arc<Mutex<Served>>,
+    uploads: Mutex<HashMap<DeviceId, Upload>>,
+    /// Bytes sent since the last look.
+    pub sent: AtomicU64,
+    /// A served file was found changed: the library should look.
+    pub changed: Notify,
+}
+
+/// A place where a content lies.
+#[derive(Debug, Clone)]
+struct Servable {
+    share: i64,
+    path: Arc<str>,
+    root: Arc<Path>,
+    relative: Option<Arc<str>>,
+    stamp: Stamp,
+}
+
+/// What one device took lately.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// The path in the index of what it took last.
+    pub path: Arc<str>,
+    /// Bytes since the upload began.
+    pub bytes: u64,
+    pub began: Instant,
+    pub last: Instant,
+}
+
+impl Catalog {
+    /// An empty catalog of a profile.
+    pub fn new(profile: &Profile) -> Self {
+        Self {
+            trees: profile.state.join("trees"),
+            served: Arc::default(),
+            uploads: Mutex::default(),
+            sent: AtomicU64::new(0),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Where the tree of a content lies.
+    pub fn tree_path(&self, blob: &BlobHash) -> PathBuf {
+        let name = blob.to_string();
+        self.trees.join(&name[..2]).join(name)
+    }
+
+    /// Serves these files of a share.
+    pub fn add(&self, share: &ShareRecord, files: &[SharedFile]) {
+        let root: Arc<Path> = share.local.as_path().into();
+        let mut served = self.served();
+        for file in files {
+            let servable = Servable {
+                share: share.id,
+                path: file.path.as_str().into(),
+                root: root.clone(),
+                relative: file.relative.as_deref().map(Into::into),
+                stamp: file.stamp,
+            };
+            served.entry(file.blob).or_default().push(servable);
+        }
+    }
+
+    /// No longer serves the files of a share for which `gone` says so.
+    pub fn remove(&self, share: i64, gone: impl Fn(&str) -> bool) {
+        self.served().retain(|_, places| {
+            places.retain(|place| place.share != share || !gone(&place.path));
+            !places.is_empty()
+        });
+    }
+
+    /// Whether this content is shared from here.
+    pub fn holds(&self, blob: &BlobHash) -> bool {
+        self.served().contains_key(blob)
+    }
+
+    /// Nobody may have these any more: running transfers of them end at their next block.
+    pub fn revoke(&self, blobs: &[BlobHash]) {
+        let mut served = self.served();
+        for blob in blobs {
+            served.remove(blob);
+        }
+    }
+
+    /// Who takes what now, by device.
+    pub fn uploads(&self) -> Vec<(DeviceId, Upload)> {
+        let uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.iter().map(|(device, upload)| (*device, upload.clone())).collect()
+    }
+
+    /// Forgets an upload that is over.
+    pub fn forget_upload(&self, device: DeviceId) {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).remove(&device);
+    }
+
+    fn served(&self) -> MutexGuard<'_, Served> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn places(&self, blob: &BlobHash) -> Vec<Servable> {
+        self.served().get(blob).cloned().unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl content::Catalog for Catalog {
+    async fn open(&self, want: &Want, asker: Option<DeviceId>) -> Result<Arc<dyn Content>, Refusal> {
+        let places = self.places(&want.blob);
+        let Some(first) = places.first() else {
+            return Err(Refusal::new(Code::NotFound, "this device does not share that file"));
+        };
+        if let Some(asker) = asker {
+            let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let begin = || Upload { path: first.path.clone(), bytes: 0, began: now, last: now };
+            uploads.entry(asker).or_insert_with(begin).path = first.path.clone();
+        }
+        let layout = Layout::new(want.size).map_err(|error| Refusal::new(Code::TooLarge, error.to_string()))?;
+        let (blob, tree) = (want.blob, self.tree_path(&want.blob));
+        let opened = tokio::task::spawn_blocking(move || {
+            places.iter().find_map(|place| open_place(place, layout, blob, &tree))
+        });
+        match opened.await {
+            Ok(Some(content)) => Ok(Arc::new(Revocable { content, blob, served: self.served.clone() })),
+            Ok(None) => {
+                self.changed.notify_one();
+                Err(Refusal::new(Code::Changed, "the file changed since it was shared"))
+            }
+            Err(error) => {
+                tracing::error!(%error, "opening a shared file ended abnormally");
+                Err(Refusal::new(Code::Internal, "the file could not be opened"))
+            }
+        }
+    }
+
+    fn sent(&self, _blob: BlobHash, asker: Option<DeviceId>, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(asker) = asker
+            && let Some(upload) = self.uploads.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&asker)
+        {
+            upload.bytes += bytes;
+            upload.last = Instant::now();
+        }
+    }
+}
+
+/// A content that ends when it is no longer shared.
+#[derive(Debug)]
+struct Revocable {
+    content: Arc<dyn Content>,
+    blob: BlobHash,
+    served: Arc<Mutex<Served>>,
+}
+
+#[async_trait]
+impl Content for Revocable {
+    fn size(&self) -> u64 {
+        self.content.size()
+    }
+
+    async fn data(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
+        if !self.served.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&self.blob) {
+            return Err(Refusal::new(Code::Forbidden, "the file is no longer shared"));
+        }
+        self.content.data(range).await
+    }
+
+    async fn tree(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
+        self.content.tree(range).await
+    }
+}
+
+/// Opens one place if it still holds what was hashed there.
+fn open_place(place: &Servable, layout: Layout, blob: BlobHash, tree: &Path) -> Option<Arc<dyn Content>> {
+    let relative = match &place.relative {
+        Some(text) => Some(IndexPath::parse(text).ok()?),
+        None => None,
+    };
+    let (file, stamp) = open_shared(&place.root, relative.as_ref())
+        .inspect_err(|error| tracing::debug!(%error, "a shared file cannot be opened"))
+        .ok()?;
+    if stamp != place.stamp || stamp.size != layout.size() {
+        return None;
+    }
+    if layout.size() <= SMALL_FILE_BYTES_MAX {
+        let data: Bytes = read_range(&file, &(0..layout.size())).ok()?;
+        return SmallContent::verified(data, blob).map(|content| Arc::new(content) as Arc<dyn Content>);
+    }
+    let tree = File::open(tree).inspect_err(|error| tracing::warn!(%error, "a hash tree is missing")).ok()?;
+    Some(Arc::new(FileContent::new(layout, file, stamp, tree)))
+}

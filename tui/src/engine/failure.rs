@@ -1,0 +1,72 @@
+//! Refusals and local errors as what a person reads: kind, sentence, next step. The one place where they are worded.
+
+use std::fmt::Display;
+
+use shared::{
+    show::show_line,
+    wire::{Code, Refusal},
+};
+
+use super::api::{Failure, FailureKind};
+
+/// A fault of this program or machine.
+pub fn unexpected(error: impl Display) -> Failure {
+    Failure::new(
+        FailureKind::Unexpected,
+        "unexpected",
+        error.to_string(),
+        "the log beside the profile's state says more",
+    )
+}
+
+/// What the tracker or a member refused.
+#[must_use]
+pub fn refused(refusal: &Refusal) -> Failure {
+    let (kind, hint) = match refusal.code {
+        Code::BadRequest | Code::TooLarge => (FailureKind::Usage, "change the request"),
+        Code::Unauthenticated => (FailureKind::SignIn, "check name and password, then `swapmeet login NAME --tracker LINK`"),
+        Code::Forbidden => (FailureKind::Refused, "ask the owner"),
+        Code::NotFound => (FailureKind::NotFound, "`swapmeet ls` shows what is there"),
+        Code::Conflict => (FailureKind::Conflict, "choose another name"),
+        Code::RateLimited => (FailureKind::Refused, "wait a moment and try again"),
+        Code::Unavailable => (FailureKind::Unreachable, "try again later"),
+        Code::Unsupported => (FailureKind::Unexpected, "update the older of the two programs"),
+        Code::Internal => (FailureKind::Unexpected, "the tracker's log says more"),
+        Code::Changed => (FailureKind::Transfer, "run the command again to get the new version"),
+        Code::Cancelled => (FailureKind::Transfer, "run the command again; it goes on where it stopped"),
+    };
+    Failure::new(kind, refusal.code.name(), show_line(&refusal.detail, 300), hint)
+}
+
+/// No account on this device.
+#[must_use]
+pub fn signed_out() -> Failure {
+    Failure::new(
+        FailureKind::SignIn,
+        "signed_out",
+        "this device is not signed in",
+        "`swapmeet register NAME --tracker LINK` makes an account, `swapmeet login NAME --tracker LINK` uses one",
+    )
+}
+
+/// The tracker does not answer.
+#[must_use]
+pub fn unreachable(cause: &str) -> Failure {
+    Failure::new(
+        FailureKind::Unreachable,
+        "tracker_unreachable",
+        format!("the tracker cannot be reached: {cause}"),
+        "check that it runs and that UDP gets through; `swapmeet status` shows the connection",
+    )
+}
+
+/// The tracker answered something that does not fit the question.
+#[must_use]
+pub fn bad_answer() -> Failure {
+    Failure::new(
+        FailureKind::Unexpected,
+        "bad_answer",
+        "the tracker's answer does not fit the question",
+        "update the older of the two programs",
+    )
+}

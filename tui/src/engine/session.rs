@@ -1,0 +1,620 @@
+//! The connection to the tracker: signs in by the device's key, stays, comes back after a loss, and tells what changed.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use certs::PeerCredentials;
+use quinn::{Connection, Endpoint};
+use rand::Rng;
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+use shared::{
+    id::{AccountId, DeviceId},
+    limits::{
+        CERTIFICATE_RENEW, HELLO, RECONNECT_MAX, RECONNECT_MIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_READ,
+        TRACKER_DIAL,
+    },
+    net::{self, Outgoing, endpoint, frame},
+    show::show_line,
+    transfer::serve::{Gate, serve},
+    wire::{
+        Code, PEER_ALPN, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME,
+        peer::Open,
+        tracker::{Answer, Changes, Event, NewDevice, Registration, Request, SignedIn, Welcome},
+    },
+};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{
+    api::{self, Failure, FailureKind},
+    core::{Core, now_ms},
+    failure,
+    link::TrackerLink,
+};
+
+/// Program and version, as told to others.
+pub const PROGRAM: &str = concat!("swapmeet ", env!("CARGO_PKG_VERSION"));
+
+/// Who is signed in on this device, as remembered between runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedAccount {
+    pub tracker: String,
+    pub id: AccountId,
+    pub name: String,
+    pub device: DeviceId,
+}
+
+/// A connection that is signed in.
+#[derive(Debug)]
+pub struct Online {
+    pub connection: Connection,
+    pub account: SavedAccount,
+    /// Key that grants are signed with.
+    pub grant_key: [u8; 32],
+    /// For connections to members.
+    pub credentials: PeerCredentials,
+    pub observed: SocketAddr,
+    pub registration: Registration,
+}
+
+/// How the connection stands.
+#[derive(Debug, Clone)]
+pub enum Phase {
+    SignedOut,
+    Connecting,
+    Online(Arc<Online>),
+    Offline { cause: String, retry_ms: Option<i64>, tries: u32 },
+}
+
+/// The session as the rest of the engine sees it.
+#[derive(Debug)]
+pub struct Session {
+    phase: watch::Sender<Phase>,
+    /// The account changed, or somebody wants a try now.
+    poke: Notify,
+    /// The newest sign-in, also after its connection was lost: certificate and grant key stay good for a while.
+    newest: Mutex<Option<Arc<Online>>>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self { phase: watch::Sender::new(Phase::Connecting), poke: Notify::new(), newest: Mutex::default() }
+    }
+}
+
+impl Session {
+    /// How the connection stands, and how it changes.
+    pub fn watch(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Looks at the account again, or tries the tracker now.
+    pub fn poke(&self) {
+        self.poke.notify_one();
+    }
+
+    /// The account changed: whatever connection there is belongs to the past.
+    pub fn restart(&self) {
+        if let Some(online) = self.current() {
+            online.connection.close(0u32.into(), b"bye");
+        }
+        self.phase.send_replace(Phase::Connecting);
+        self.poke.notify_one();
+    }
+
+    /// The signed-in connection, if there is one now.
+    pub fn current(&self) -> Option<Arc<Online>> {
+        match &*self.phase.borrow() {
+            Phase::Online(online) => Some(online.clone()),
+            Phase::SignedOut | Phase::Connecting | Phase::Offline { .. } => None,
+        }
+    }
+
+    /// The newest sign-in, whether its connection still stands or not.
+    pub fn newest(&self) -> Option<Arc<Online>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The signed-in connection; waits for a try that is under way, and begins one when there is none.
+    pub async fn online(&self) -> Result<Arc<Online>, Failure> {
+        let mut phase = self.phase.subscribe();
+        let mut poked_at = None;
+        loop {
+            match &*phase.borrow_and_update() {
+                Phase::Online(online) => return Ok(online.clone()),
+                Phase::SignedOut => return Err(failure::signed_out()),
+                Phase::Connecting => {}
+                Phase::Offline { cause, retry_ms, tries } => match poked_at {
+                    Some(before) if before != *tries => return Err(failure::unreachable(cause)),
+                    Some(_) => {}
+                    None if retry_ms.is_none() => {
+                        return Err(Failure { message: cause.clone(), ..failure::signed_out() });
+                    }
+                    // The first failed try after the start answers for itself.
+                    None if *tries == 1 => return Err(failure::unreachable(cause)),
+                    None => {
+                        poked_at = Some(*tries);
+                        self.poke.notify_one();
+                    }
+                },
+            }
+            if phase.changed().await.is_err() {
+                return Err(failure::unreachable("the engine is stopping"));
+            }
+        }
+    }
+
+    /// Asks the tracker.
+    pub async fn ask(&self, request: &Request) -> Result<Answer, Failure> {
+        let online = self.online().await?;
+        ask(&online.connection, request).await
+    }
+}
+
+impl Phase {
+    /// As faces see it.
+    pub fn connection(&self) -> api::Connection {
+        match self {
+            Self::SignedOut => api::Connection::SignedOut,
+            Self::Connecting => api::Connection::Connecting,
+            Self::Online(online) => api::Connection::Online {
+                rtt_ms: u32::try_from(online.connection.rtt().as_millis()).unwrap_or(u32::MAX),
+            },
+            Self::Offline { cause, retry_ms, tries } => {
+                api::Connection::Offline { cause: cause.clone(), retry_ms: *retry_ms, tries: *tries }
+            }
+        }
+    }
+}
+
+/// One request on a stream of its own.
+pub async fn ask(connection: &Connection, request: &Request) -> Result<Answer, Failure> {
+    let lost = |cause: &str| failure::unreachable(cause);
+    let (send, mut recv) = connection.open_bi().await.map_err(|error| lost(&error.to_string()))?;
+    let mut send = Outgoing::new(send);
+    frame::send(&mut send, request, REQUEST_BYTES_MAX).await.map_err(|error| lost(&error.to_string()))?;
+    send.finish();
+    // Answers may take as long as a queue of password hashes; the connection's own idle time bounds a dead tracker.
+    let answer = timeout(REQUEST_READ * 3, frame::receive(&mut recv, REPLY_BYTES_MAX)).await;
+    match answer {
+        Ok(Ok(Answer::Refused(refusal))) => Err(failure::refused(&refusal)),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(lost(&error.to_string())),
+        Err(_) => Err(Failure::new(
+            FailureKind::Timeout,
+            "tracker_timeout",
+            "the tracker did not answer in time",
+            "try again; it may be busy",
+        )),
+    }
+}
+
+/// A connection that was greeted, not yet signed in.
+#[derive(Debug)]
+pub struct Greeted {
+    pub connection: Connection,
+    pub welcome: Welcome,
+}
+
+/// Reaches a tracker and checks that it is the one of the link.
+pub async fn dial(core: &Core, link: &TrackerLink) -> Result<Greeted, Failure> {
+    let addresses = resolve(&link.address).await?;
+    let (tls, seen) = certs::tracker_client_config(link.fingerprint, TRACKER_ALPN).map_err(failure::unexpected)?;
+    let config = endpoint::tracker_client(tls).map_err(failure::unexpected)?;
+    let mut cause = "no address of this machine's kind".to_owned();
+    for address in addresses {
+        let Some(endpoint) = core.endpoints.for_address(address) else { continue };
+        let connecting = match endpoint.connect_with(config.clone(), address, TRACKER_NAME) {
+            Ok(connecting) => connecting,
+            Err(error) => {
+                cause = error.to_string();
+                continue;
+            }
+        };
+        match timeout(TRACKER_DIAL, connecting).await {
+            Ok(Ok(connection)) => match greet(connection).await {
+                Ok(greeted) => return Ok(greeted),
+                Err(failure) => cause = failure.message,
+            },
+            Ok(Err(error)) => {
+                if let Some(presented) = seen.get()
+                    && presented != link.fingerprint
+                {
+                    return Err(wrong_tracker(link, presented));
+                }
+                cause = error.to_string();
+            }
+            Err(_) => cause = format!("{address} does not answer"),
+        }
+    }
+    Err(failure::unreachable(&cause))
+}
+
+fn wrong_tracker(link: &TrackerLink, presented: certs::Fingerprint) -> Failure {
+    Failure::new(
+        FailureKind::SignIn,
+        "wrong_fingerprint",
+        format!(
+            "this is not the tracker of the link: expected {}, but {} shows {presented}",
+            link.fingerprint, link.address
+        ),
+        "do not go on before the tracker's owner confirms a new join link; somebody may be in between",
+    )
+}
+
+async fn greet(connection: Connection) -> Result<Greeted, Failure> {
+    let hello = Request::Hello { program: PROGRAM.to_owned() };
+    let answer = timeout(HELLO, ask(&connection, &hello)).await;
+    match answer {
+        Ok(Ok(Answer::Welcome(welcome))) => Ok(Greeted { connection, welcome }),
+        Ok(Ok(_)) => Err(failure::bad_answer()),
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => Err(failure::unreachable("it does not say hello")),
+    }
+}
+
+async fn resolve(address: &str) -> Result<Vec<SocketAddr>, Failure> {
+    let found = tokio::net::lookup_host(address).await;
+    match found {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(failure::unreachable(&format!("{}: {error}", show_line(address, 100)))),
+    }
+}
+
+/// What a device shows to be enrolled on this connection.
+pub fn new_device(core: &Core, connection: &Connection) -> Result<NewDevice, Failure> {
+    let exported = net::exported(connection).map_err(failure::unexpected)?;
+    let proof = core.key.sign(&[shared::wire::ENROL_CONTEXT, &exported].concat()).to_vec();
+    Ok(NewDevice { key: core.key.public(), proof, label: host_label() })
+}
+
+fn host_label() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    show_line(&name, shared::limits::DEVICE_LABEL_BYTES_MAX / 4)
+}
+
+/// Keeps the session until the engine stops.
+pub async fn run(core: Arc<Core>) {
+    let session = &core.session;
+    let mut tries = 0;
+    loop {
+        let account: Option<SavedAccount> = match core.state.setting("account").await {
+            Ok(account) => account,
+            Err(error) => {
+                tracing::error!(%error, "the account cannot be read");
+                None
+            }
+        };
+        let Some(account) = account else {
+            tries = 0;
+            session.phase.send_replace(Phase::SignedOut);
+            core.hub.account(None);
+            tokio::select! {
+                () = session.poke.notified() => continue,
+                () = core.stop.cancelled() => return,
+            }
+        };
+        if tries == 0 {
+            session.phase.send_replace(Phase::Connecting);
+        }
+        let ended = tokio::select! {
+            ended = hold(&core, account, &mut tries) => ended,
+            () = core.stop.cancelled() => {
+                if let Some(online) = session.current() {
+                    // Zero is a goodbye: the tracker shows us offline at once.
+                    online.connection.close(0u32.into(), b"bye");
+                }
+                return;
+            }
+        };
+        tries += 1;
+        let wait = match &ended {
+            // Signed out elsewhere: nothing to retry.
+            failure if failure.kind == FailureKind::SignIn => None,
+            _ => Some(backoff(tries)),
+        };
+        let retry_ms = wait.map(|wait| now_ms() + i64::try_from(wait.as_millis()).unwrap_or(0));
+        session.phase.send_replace(Phase::Offline { cause: ended.message, retry_ms, tries });
+        core.members_went_dark();
+        tokio::select! {
+            () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)) => {}
+            () = session.poke.notified() => {}
+            () = core.stop.cancelled() => return,
+        }
+    }
+}
+
+/// Doubling from the first wait to the longest, with jitter so that a tracker's members do not return all at once.
+fn backoff(tries: u32) -> Duration {
+    let doubled = RECONNECT_MIN.saturating_mul(1 << (tries - 1).min(16)).min(RECONNECT_MAX);
+    doubled.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+/// One connection from dialling to its end.
+async fn hold(core: &Arc<Core>, account: SavedAccount, tries: &mut u32) -> Failure {
+    let online = match sign_in(core, account).await {
+        Ok(online) => Arc::new(online),
+        Err(failure) => return failure,
+    };
+    *tries = 0;
+    *core.session.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(online.clone());
+    core.session.phase.send_replace(Phase::Online(online.clone()));
+    core.hub.account(Some(core.account_row(&online.account)));
+    tracing::info!(rtt_ms = online.connection.rtt().as_millis(), "signed in at the tracker");
+    let mut tasks: JoinSet<Failure> = JoinSet::new();
+    tasks.spawn(follow(core.clone(), online.clone()));
+    tasks.spawn(serve_tracker(core.clone(), online.clone()));
+    tasks.spawn(renew(core.clone(), online.clone()));
+    let lost = online.connection.closed();
+    let ended = tokio::select! {
+        error = lost => closed(&error),
+        Some(ended) = tasks.join_next() => ended.unwrap_or_else(failure::unexpected),
+    };
+    online.connection.close(0u32.into(), b"bye");
+    tasks.shutdown().await;
+    ended
+}
+
+fn closed(error: &quinn::ConnectionError) -> Failure {
+    if let quinn::ConnectionError::ApplicationClosed(close) = error
+        && Code::from_number(close.error_code.into_inner()) == Some(Code::Unauthenticated)
+    {
+        return Failure { message: "this device was signed out".to_owned(), ..failure::signed_out() };
+    }
+    failure::unreachable(&error.to_string())
+}
+
+async fn sign_in(core: &Arc<Core>, account: SavedAccount) -> Result<Online, Failure> {
+    let link: TrackerLink = account.tracker.parse()?;
+    let greeted = dial(core, &link).await?;
+    let exported = net::exported(&greeted.connection).map_err(failure::unexpected)?;
+    let proof = core.key.sign(&[SIGN_IN_CONTEXT, &exported].concat()).to_vec();
+    let request = Request::SignInKey { device: account.device, proof };
+    let Answer::SignedIn(signed_in) = ask(&greeted.connection, &request).await? else {
+        return Err(failure::bad_answer());
+    };
+    let credentials = credentials(core, &signed_in)?;
+    let tls = credentials.server_config(PEER_ALPN).map_err(failure::unexpected)?;
+    core.endpoints.serve(endpoint::peer_server(tls).map_err(failure::unexpected)?);
+    Ok(Online {
+        connection: greeted.connection,
+        account,
+        grant_key: signed_in.grant_key,
+        credentials,
+        observed: greeted.welcome.observed,
+        registration: greeted.welcome.registration,
+    })
+}
+
+fn credentials(core: &Core, signed_in: &SignedIn) -> Result<PeerCredentials, Failure> {
+    let certificate = CertificateDer::from(signed_in.certificate.clone());
+    let authority = CertificateDer::from(signed_in.authority.clone());
+    PeerCredentials::new(&core.key, certificate, authority).map_err(failure::unexpected)
+}
+
+/// A fresh certificate while the connection lasts.
+async fn renew(core: Arc<Core>, online: Arc<Online>) -> Failure {
+    loop {
+        tokio::time::sleep(CERTIFICATE_RENEW).await;
+        let renewed = match ask(&online.connection, &Request::Renew).await {
+            Ok(Answer::SignedIn(signed_in)) => online
+                .credentials
+                .replace_certificate(CertificateDer::from(signed_in.certificate))
+                .map_err(failure::unexpected),
+            Ok(_) => Err(failure::bad_answer()),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = renewed {
+            tracing::warn!(%failure, "the certificate could not be renewed");
+            core.hub.notice(api::NoticeLevel::Warning, &failure.message, &failure.hint);
+        }
+    }
+}
+
+/// Streams that the tracker opens: it takes copies of what this device shares.
+async fn serve_tracker(core: Arc<Core>, online: Arc<Online>) -> Failure {
+    let mut serving = JoinSet::new();
+    loop {
+        let (send, mut recv) = match online.connection.accept_bi().await {
+            Ok(streams) => streams,
+            Err(error) => return closed(&error),
+        };
+        while serving.try_join_next().is_some() {}
+        let core = core.clone();
+        serving.spawn(async move {
+            let opened = frame::receive_within(&mut recv, REQUEST_BYTES_MAX, REQUEST_READ).await;
+            match opened {
+                Ok(Open::Fetch) => {
+                    if let Err(error) = serve(Outgoing::new(send), recv, Gate::Tracker, core.catalog.clone()).await {
+                        tracing::debug!(%error, "the tracker's fetch ended early");
+                    }
+                }
+                Ok(Open::Hello(_)) => Outgoing::new(send).reset(Code::BadRequest),
+                Err(error) => tracing::debug!(%error, "the tracker opened a stream without a meaning"),
+            }
+        });
+    }
+}
+
+/// Tells the tracker where this device is, follows its events and keeps everything in step.
+async fn follow(core: Arc<Core>, online: Arc<Online>) -> Failure {
+    match follow_until_lost(&core, &online).await {
+        Ok(()) => failure::unreachable("the tracker ended the stream of events"),
+        Err(failure) => failure,
+    }
+}
+
+async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(), Failure> {
+    let connection = &online.connection;
+    let addresses = core.endpoints.local_addresses(connection.remote_address()).await;
+    ask(connection, &Request::Announce { addresses }).await?;
+    let lost = |error: &dyn std::fmt::Display| failure::unreachable(&error.to_string());
+    let (send, mut recv) = connection.open_bi().await.map_err(|error| lost(&error))?;
+    let mut send = Outgoing::new(send);
+    frame::send(&mut send, &Request::Subscribe, REQUEST_BYTES_MAX).await.map_err(|error| lost(&error))?;
+    send.finish();
+    let answer: Answer = frame::receive(&mut recv, REPLY_BYTES_MAX).await.map_err(|error| lost(&error))?;
+    match answer {
+        Answer::Done => {}
+        Answer::Refused(refusal) => return Err(failure::refused(&refusal)),
+        _ => return Err(failure::bad_answer()),
+    }
+    let moved = Notify::new();
+    moved.notify_one();
+    let publish = async {
+        core.library.publish_pending(core).await;
+        std::future::pending::<Result<(), Failure>>().await
+    };
+    tokio::try_join!(hear(core, connection, &mut recv, &moved), keep_in_step(core, connection, &moved), publish)?;
+    Ok(())
+}
+
+/// Acts on the tracker's events until they end.
+async fn hear(
+    core: &Arc<Core>,
+    connection: &Connection,
+    recv: &mut quinn::RecvStream,
+    moved: &Notify,
+) -> Result<(), Failure> {
+    core.load_members(connection).await?;
+    loop {
+        let event = frame::receive(recv, REPLY_BYTES_MAX).await;
+        match event.map_err(|error| failure::unreachable(&error.to_string()))? {
+            Event::IndexMoved { .. } => moved.notify_one(),
+            Event::Member(member) => core.member_changed(member),
+            Event::Revoked { blobs } => core.catalog.revoke(&blobs),
+            Event::CopyStored { file } => core.copy_ended(file, None),
+            Event::CopyFailed { file, refusal } => core.copy_ended(file, Some(refusal)),
+            Event::Resync => {
+                core.load_members(connection).await?;
+                core.copies_unknown();
+                moved.notify_one();
+            }
+            Event::SignedOut { refusal } => {
+                return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
+            }
+        }
+    }
+}
+
+/// Pulls the index whenever it has moved.
+async fn keep_in_step(core: &Arc<Core>, connection: &Connection, moved: &Notify) -> Result<(), Failure> {
+    loop {
+        moved.notified().await;
+        replicate(core, connection).await?;
+    }
+}
+
+/// Pulls what changed in the index into the replica.
+async fn replicate(core: &Arc<Core>, connection: &Connection) -> Result<(), Failure> {
+    let mut since: u64 = core.state.setting("index_next").await.map_err(failure::unexpected)?.unwrap_or(0);
+    let mut restart = false;
+    loop {
+        let Answer::Changes(page) = ask(connection, &Request::Changes { since }).await? else {
+            return Err(failure::bad_answer());
+        };
+        if page.restart && since != 0 {
+            (since, restart) = (0, true);
+            continue;
+        }
+        let (next, more) = (page.next, page.more);
+        core.apply_changes(page_of(page, restart)).await?;
+        restart = false;
+        since = next;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+fn page_of(page: Changes, restart: bool) -> Changes {
+    Changes { restart, ..page }
+}
+
+/// The engine's sockets: one for each address family that this machine has.
+#[derive(Debug)]
+pub struct Endpoints {
+    v4: Endpoint,
+    v6: Option<Endpoint>,
+}
+
+impl Endpoints {
+    /// Binds free ports.
+    pub fn bind() -> std::io::Result<Self> {
+        let v4 = endpoint::endpoint(endpoint::bind((Ipv4Addr::UNSPECIFIED, 0).into())?, None)?;
+        let v6 = endpoint::bind((std::net::Ipv6Addr::UNSPECIFIED, 0).into())
+            .and_then(|socket| endpoint::endpoint(socket, None));
+        if let Err(error) = &v6 {
+            tracing::debug!(%error, "no IPv6 on this machine");
+        }
+        Ok(Self { v4, v6: v6.ok() })
+    }
+
+    /// The endpoint for an address's family.
+    pub fn for_address(&self, address: SocketAddr) -> Option<&Endpoint> {
+        match address {
+            SocketAddr::V4(_) => Some(&self.v4),
+            SocketAddr::V6(_) => self.v6.as_ref(),
+        }
+    }
+
+    /// All endpoints.
+    pub fn all(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.v4).chain(self.v6.as_ref())
+    }
+
+    /// From now on members may connect.
+    pub fn serve(&self, config: quinn::ServerConfig) {
+        for endpoint in self.all() {
+            endpoint.set_server_config(Some(config.clone()));
+        }
+    }
+
+    /// The IPv4 port.
+    pub fn port(&self) -> u16 {
+        self.v4.local_addr().map_or(0, |address| address.port())
+    }
+
+    /// The address of this machine on the way to `remote`, with our port.
+    pub async fn local_addresses(&self, remote: SocketAddr) -> Vec<SocketAddr> {
+        let mut addresses = Vec::new();
+        // Connecting a UDP socket sends nothing; it only asks the kernel for the route.
+        let unspecified: IpAddr = match remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let routed = async {
+            let socket = tokio::net::UdpSocket::bind((unspecified, 0)).await?;
+            socket.connect(remote).await?;
+            socket.local_addr()
+        };
+        match routed.await {
+            Ok(local) => {
+                let port = self.for_address(remote).and_then(|endpoint| endpoint.local_addr().ok());
+                addresses.extend(port.map(|port| SocketAddr::new(local.ip(), port.port())));
+            }
+            Err(error) => tracing::debug!(%error, "no route to the tracker to learn the local address from"),
+        }
+        addresses
+    }
+
+    /// Says goodbye to everyone and waits a moment for it to arrive.
+    pub async fn close(&self) {
+        for endpoint in self.all() {
+            endpoint.close(0u32.into(), b"bye");
+        }
+        for endpoint in self.all() {
+            if timeout(Duration::from_secs(1), endpoint.wait_idle()).await.is_err() {
+                tracing::debug!("a connection did not say goodbye in time");
+            }
+        }
+    }
+}
+

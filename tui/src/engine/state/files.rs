@@ -1,0 +1,280 @@
+//! Shared files with the state that their hash belongs to, and fetched files.
+
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use shared::{
+    id::{BlobHash, FileId},
+    transfer::jail::Stamp,
+    wire::tracker::Audience,
+};
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::{State, StateError, signed, unreadable, unsigned};
+
+/// A file or folder that this device shares, as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareRecord {
+    /// Number in this database.
+    pub id: i64,
+    /// First component of its files' paths in the index, or the file's path.
+    pub name: String,
+    /// Where it lies.
+    pub local: PathBuf,
+    /// A folder with files below, or one file.
+    pub folder: bool,
+    /// Who shall see new files; `None`: public.
+    pub audience: Option<Audience>,
+    /// The remark for new files.
+    pub note: Option<String>,
+}
+
+/// One file of a share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedFile {
+    /// Path in the index.
+    pub path: String,
+    /// Path below a shared folder; `None` for a shared file.
+    pub relative: Option<String>,
+    /// Its content when it had this stamp.
+    pub blob: BlobHash,
+    /// The state that the hash belongs to.
+    pub stamp: Stamp,
+    /// Whether it may be executed.
+    pub executable: bool,
+    /// Its id, once this content is published.
+    pub file: Option<FileId>,
+}
+
+impl State {
+    /// All shares.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn shares(&self) -> Result<Vec<ShareRecord>, StateError> {
+        let rows = sqlx::query("SELECT id, name, local, folder, audience, note FROM share ORDER BY name")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let audience: Option<String> = row.try_get(4)?;
+                Ok(ShareRecord {
+                    id: row.try_get(0)?,
+                    name: row.try_get(1)?,
+                    local: path_of(row.try_get(2)?),
+                    folder: row.try_get(3)?,
+                    audience: audience.map(|text| serde_json::from_str(&text)).transpose()?,
+                    note: row.try_get(5)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Adds a share, or updates the one of this name; returns its number.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn put_share(&self, share: &ShareRecord) -> Result<i64, StateError> {
+        let audience = share.audience.as_ref().map(serde_json::to_string).transpose()?;
+        let row = sqlx::query(
+            "INSERT INTO share (name, local, folder, audience, note) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (name) DO UPDATE SET local = $2, folder = $3, audience = $4, note = $5 RETURNING id",
+        )
+        .bind(&share.name)
+        .bind(share.local.as_os_str().as_bytes())
+        .bind(share.folder)
+        .bind(audience)
+        .bind(&share.note)
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Forgets a share and its files.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn remove_share(&self, id: i64) -> Result<(), StateError> {
+        sqlx::query("DELETE FROM share WHERE id = $1").bind(id).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// The files of a share.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn files_of(&self, share: i64) -> Result<Vec<SharedFile>, StateError> {
+        let rows = sqlx::query(
+            "SELECT path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file \
+             FROM shared_file WHERE share = $1 ORDER BY path",
+        )
+        .bind(share)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(shared_file).collect()
+    }
+
+    /// Adds or updates files of a share.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn put_files(&self, share: i64, files: &[SharedFile]) -> Result<(), StateError> {
+        let mut tx = self.pool.begin().await?;
+        for file in files {
+            sqlx::query(
+                "INSERT INTO shared_file \
+                 (share, path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (share, path) DO UPDATE SET \
+                 relative = $3, blob = $4, size = $5, modified_ns = $6, inode = $7, device = $8, changed_ns = $9, \
+                 executable = $10, file = $11",
+            )
+            .bind(share)
+            .bind(&file.path)
+            .bind(&file.relative)
+            .bind(&file.blob.0[..])
+            .bind(signed(file.stamp.size))
+            .bind(file.stamp.modified_ns)
+            .bind(file.stamp.inode.cast_signed())
+            .bind(file.stamp.device.cast_signed())
+            .bind(file.stamp.changed_ns)
+            .bind(file.executable)
+            .bind(file.file.map(|id| id.0.to_vec()))
+            .execute(&mut *tx)
+            .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// The paths of a share that were taken out of the index one by one.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn excluded(&self, share: i64) -> Result<HashSet<String>, StateError> {
+        let rows = sqlx::query("SELECT path FROM excluded WHERE share = $1").bind(share).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Takes paths of a share out, so that a rescan does not bring them back.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn exclude(&self, share: i64, paths: &[String]) -> Result<(), StateError> {
+        let mut tx = self.pool.begin().await?;
+        for path in paths {
+            sqlx::query("INSERT INTO excluded (share, path) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                .bind(share)
+                .bind(path)
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Everything below the share counts again.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn include_all(&self, share: i64) -> Result<(), StateError> {
+        sqlx::query("DELETE FROM excluded WHERE share = $1").bind(share).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Forgets files of a share.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn remove_files(&self, share: i64, paths: &[String]) -> Result<(), StateError> {
+        let mut tx = self.pool.begin().await?;
+        for path in paths {
+            sqlx::query("DELETE FROM shared_file WHERE share = $1 AND path = $2")
+                .bind(share)
+                .bind(path)
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// A complete, verified file lies here in this state.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn put_fetched(&self, files: &[(BlobHash, PathBuf, Stamp)]) -> Result<(), StateError> {
+        let mut tx = self.pool.begin().await?;
+        for (blob, local, stamp) in files {
+            sqlx::query(
+                "INSERT INTO fetched (blob, local, size, modified_ns, inode, device, changed_ns) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (blob, local) DO UPDATE SET \
+                 size = $3, modified_ns = $4, inode = $5, device = $6, changed_ns = $7",
+            )
+            .bind(&blob.0[..])
+            .bind(local.as_os_str().as_bytes())
+            .bind(signed(stamp.size))
+            .bind(stamp.modified_ns)
+            .bind(stamp.inode.cast_signed())
+            .bind(stamp.device.cast_signed())
+            .bind(stamp.changed_ns)
+            .execute(&mut *tx)
+            .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// The contents that were fetched to this device.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn fetched_blobs(&self) -> Result<Vec<BlobHash>, StateError> {
+        let rows = sqlx::query("SELECT DISTINCT blob FROM fetched").fetch_all(&self.pool).await?;
+        rows.iter().map(|row| blob_of(row.try_get(0)?)).collect()
+    }
+
+    /// Whether this content was fetched to this place, and the state that the file had then.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn fetched_stamp(&self, blob: BlobHash, local: &Path) -> Result<Option<Stamp>, StateError> {
+        let row = sqlx::query(
+            "SELECT size, modified_ns, inode, device, changed_ns FROM fetched WHERE blob = $1 AND local = $2",
+        )
+        .bind(&blob.0[..])
+        .bind(local.as_os_str().as_bytes())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| stamp_at(&row, 0)).transpose()
+    }
+}
+
+fn shared_file(row: &SqliteRow) -> Result<SharedFile, StateError> {
+    let file: Option<&[u8]> = row.try_get(9)?;
+    Ok(SharedFile {
+        path: row.try_get(0)?,
+        relative: row.try_get(1)?,
+        blob: blob_of(row.try_get(2)?)?,
+        stamp: stamp_at(row, 3)?,
+        executable: row.try_get(8)?,
+        file: file.and_then(FileId::from_slice),
+    })
+}
+
+fn stamp_at(row: &SqliteRow, first: usize) -> Result<Stamp, StateError> {
+    Ok(Stamp {
+        size: unsigned(row.try_get(first)?),
+        modified_ns: row.try_get(first + 1)?,
+        inode: row.try_get::<i64, _>(first + 2)?.cast_unsigned(),
+        device: row.try_get::<i64, _>(first + 3)?.cast_unsigned(),
+        changed_ns: row.try_get(first + 4)?,
+    })
+}
+
+pub(super) fn blob_of(bytes: &[u8]) -> Result<BlobHash, StateError> {
+    BlobHash::from_slice(bytes).ok_or_else(|| unreadable("a hash"))
+}
+
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}

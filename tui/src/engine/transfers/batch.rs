@@ -1,0 +1,427 @@
+//! Many small files: fetched on one stream without a round trip each, made durable and named together.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::FileExt,
+    sync::Arc,
+};
+
+use shared::{
+    content::{Layout, ParentNode},
+    id::DeviceId,
+    limits::{
+        BATCH_BYTES_IN_FLIGHT_MAX, BATCH_WANTS_IN_FLIGHT_MAX, GRANT_BLOBS_MAX, LANDING_BYTES_MAX, LANDING_FILES_MAX,
+        LOCATE_AGAIN, REPLANS_MAX, SMALL_FILE_BYTES_MAX, SOURCE_STALL,
+    },
+    show::show_line,
+    transfer::{
+        jail::{Folder, Jail, finish_metadata},
+        lane::{Job, LaneError, LaneEvent, Order, Sink},
+    },
+    wire::{grant::SignedGrant, tracker::LocatedFile},
+};
+use tokio::{task::JoinHandle, time::timeout};
+
+use super::{
+    Halt, PART_SUFFIX, Transfer,
+    land::{self, Landed},
+    large::nobody,
+    source::{self, Source},
+    work::{disk, jail_failure, note, refused_file, replan},
+};
+use crate::engine::{
+    api::{Failure, FailureKind, TransferState},
+    core::{Core, pause},
+    state::PlannedFile,
+};
+
+/// Where the batch's files lie until they get their names.
+fn staging_name(transfer: &Transfer) -> String {
+    format!(".{}{PART_SUFFIX}", transfer.text_id())
+}
+
+/// Removes what an unfinished batch left behind.
+pub fn discard(jail: &Jail, transfer: &Transfer) -> Result<(), Failure> {
+    let name = staging_name(transfer);
+    let root = jail.root();
+    if !root.exists(&name).map_err(jail_failure)? {
+        return Ok(());
+    }
+    let staging = root.child(&name).map_err(jail_failure)?;
+    // The folder is ours alone; anything in it is an unfinished file under its number.
+    for entry in std::fs::read_dir(staging.path()).into_iter().flatten().flatten() {
+        if let Some(number) = entry.file_name().to_str() {
+            staging.remove(number).map_err(jail_failure)?;
+        }
+    }
+    root.remove_empty_child(&name).map_err(jail_failure)
+}
+
+/// Fetches small files to their places. Returns those that grew large meanwhile.
+pub async fn fetch(
+    core: &Arc<Core>,
+    transfer: &Arc<Transfer>,
+    jail: &Jail,
+    files: Vec<PlannedFile>,
+) -> Result<Vec<PlannedFile>, Halt> {
+    let (jail_in, transfer_in) = (jail.clone(), transfer.clone());
+    let staging = disk(move || {
+        discard(&jail_in, &transfer_in)?;
+        jail_in.root().child(&staging_name(&transfer_in)).map_err(jail_failure)
+    })
+    .await?;
+    let mut batch = Batch {
+        core,
+        transfer,
+        jail,
+        staging,
+        landing: None,
+        staged: Vec::new(),
+        staged_bytes: 0,
+        named: Vec::new(),
+        grown: Vec::new(),
+        banned: HashSet::new(),
+        missed: HashMap::new(),
+        last_why: String::new(),
+    };
+    let mut ended = Ok(());
+    let mut left: VecDeque<PlannedFile> = files.into();
+    while !left.is_empty() && ended.is_ok() {
+        let chunk = left.drain(..left.len().min(GRANT_BLOBS_MAX)).collect();
+        ended = batch.fetch_chunk(chunk).await;
+    }
+    // What arrived gets its names, however the rest ended.
+    let landed = batch.land_all().await;
+    ended.and(landed)?;
+    let (jail, transfer) = (jail.clone(), transfer.clone());
+    let grown = batch.grown;
+    disk(move || discard(&jail, &transfer)).await?;
+    Ok(grown)
+}
+
+struct Batch<'a> {
+    core: &'a Arc<Core>,
+    transfer: &'a Arc<Transfer>,
+    jail: &'a Jail,
+    staging: Folder,
+    landing: Option<JoinHandle<Result<Vec<Landed>, Failure>>>,
+    /// Complete and verified, not yet named.
+    staged: Vec<PlannedFile>,
+    staged_bytes: u64,
+    /// Named, durable with the next flush.
+    named: Vec<Landed>,
+    grown: Vec<PlannedFile>,
+    /// Sources that lied.
+    banned: HashSet<Option<DeviceId>>,
+    /// Which sources did not serve which file.
+    missed: HashMap<u64, HashSet<Option<DeviceId>>>,
+    last_why: String,
+}
+
+/// How a lane with some files ended.
+struct Round {
+    left: Vec<PlannedFile>,
+    progress: bool,
+}
+
+impl Batch<'_> {
+    async fn fetch_chunk(&mut self, mut files: Vec<PlannedFile>) -> Result<(), Halt> {
+        let (mut idle_rounds, mut replans) = (0u32, 0);
+        while !files.is_empty() {
+            let sources = source::locate(self.core, files.iter().map(|file| file.file).collect()).await?;
+            let mut groups: BTreeMap<Option<DeviceId>, (Source, Vec<PlannedFile>)> = BTreeMap::new();
+            let mut waiting = Vec::new();
+            let mut none_known = false;
+            for (file, located) in files.drain(..).zip(&sources.files) {
+                match located {
+                    LocatedFile::Refused { refusal, .. } => return Err(Halt::Failed(refused_file(refusal))),
+                    LocatedFile::Found { blob, size, .. } if *blob != file.blob => {
+                        replans += 1;
+                        let new = PlannedFile { blob: *blob, size: *size, ..file.clone() };
+                        replan(self.core, self.transfer, &file, &new).await?;
+                        self.missed.remove(&file.position);
+                        if new.size > SMALL_FILE_BYTES_MAX { self.grown.push(new) } else { waiting.push(new) }
+                    }
+                    LocatedFile::Found { peers, copy, .. } => {
+                        let all = sources.of(self.core, peers, *copy, self.transfer.plan.from);
+                        none_known |= all.is_empty();
+                        let missed = self.missed.get(&file.position);
+                        let source = all.into_iter().find(|source| {
+                            let device = source.device();
+                            !self.banned.contains(&device) && missed.is_none_or(|missed| !missed.contains(&device))
+                        });
+                        match source {
+                            Some(source) => groups.entry(source.device()).or_insert((source, Vec::new())).1.push(file),
+                            None => waiting.push(file),
+                        }
+                    }
+                }
+            }
+            let mut progress = false;
+            for (source, wanted) in groups.into_values() {
+                let round = self.fetch_from(&source, wanted, sources.grant.clone()).await?;
+                progress |= round.progress;
+                waiting.extend(round.left);
+            }
+            files = waiting;
+            if files.is_empty() {
+                break;
+            }
+            idle_rounds = if progress { 0 } else { idle_rounds + 1 };
+            if replans > REPLANS_MAX as usize * GRANT_BLOBS_MAX {
+                return Err(Halt::Waiting { reason: "the files keep changing".to_owned(), no_source: false });
+            }
+            if idle_rounds > 0 {
+                self.rest(&files, none_known, idle_rounds).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing came in a round: gives up when nobody is there, else tries everyone again after a while.
+    async fn rest(&mut self, files: &[PlannedFile], none_known: bool, idle_rounds: u32) -> Result<(), Halt> {
+        let Some(first) = files.first() else { return Ok(()) };
+        if none_known && self.missed.is_empty() {
+            return Err(Halt::Waiting { reason: nobody(first, &self.last_why), no_source: true });
+        }
+        if !self.banned.is_empty() && idle_rounds > 3 {
+            return Err(Halt::Failed(Failure::new(
+                FailureKind::Transfer,
+                "no_honest_source",
+                format!("no source delivers these files: {}", self.last_why),
+                "tell the owner; retry when another source is there",
+            )));
+        }
+        if idle_rounds > 5 {
+            return Err(Halt::Waiting { reason: nobody(first, &self.last_why), no_source: none_known });
+        }
+        self.missed.clear();
+        pause(LOCATE_AGAIN * 2u32.pow(idle_rounds.min(3)), &self.transfer.look_again).await;
+        Ok(())
+    }
+
+    /// Fetches files from one source as far as it delivers.
+    async fn fetch_from(
+        &mut self,
+        source: &Source,
+        files: Vec<PlannedFile>,
+        grant: SignedGrant,
+    ) -> Result<Round, Halt> {
+        let (mut lane, place) = match source::open(self.core, self.transfer, source).await {
+            Ok(opened) => opened,
+            Err(why) => {
+                self.note_trouble(source, &why);
+                self.miss(source, &files);
+                return Ok(Round { left: files, progress: false });
+            }
+        };
+        self.transfer.set_state(TransferState::Running, "");
+        let mut queue: VecDeque<PlannedFile> = files.into();
+        let mut flying: HashMap<u64, PlannedFile> = HashMap::new();
+        let mut refused = Vec::new();
+        let (mut flying_bytes, mut received) = (0, 0);
+        let mut open = lane.order(Order::Grant(grant)).await;
+        let trouble = loop {
+            while open
+                && flying.len() < BATCH_WANTS_IN_FLIGHT_MAX / 2
+                && (flying_bytes < BATCH_BYTES_IN_FLIGHT_MAX || flying.is_empty())
+                && let Some(file) = queue.pop_front()
+            {
+                let job = self.job(&file)?;
+                match lane.try_order(Order::Job(job)) {
+                    Ok(()) => {
+                        flying_bytes += file.size;
+                        flying.insert(file.position, file);
+                    }
+                    Err(_full) => {
+                        queue.push_front(file);
+                        break;
+                    }
+                }
+            }
+            if flying.is_empty() && (queue.is_empty() || !open) {
+                lane.finish();
+                open = false;
+            }
+            match timeout(SOURCE_STALL, lane.event()).await {
+                Ok(Some(LaneEvent::Verified { .. })) => {}
+                Ok(Some(LaneEvent::Done { job })) => {
+                    if let Some(file) = flying.remove(&job) {
+                        flying_bytes -= file.size;
+                        received += file.size;
+                        self.transfer.received(place, file.size);
+                        self.core.hub.down.fetch_add(file.size, std::sync::atomic::Ordering::Relaxed);
+                        self.stage(file).await?;
+                    }
+                }
+                Ok(Some(LaneEvent::Refused { job, refusal })) => {
+                    if let Some(file) = flying.remove(&job) {
+                        flying_bytes -= file.size;
+                        self.last_why = format!("{} refused: {}", source.name(), show_line(&refusal.detail, 100));
+                        refused.push(file);
+                    }
+                }
+                Ok(None) => break lane.outcome().await.err(),
+                Err(_) => {
+                    lane.stop();
+                    break Some(LaneError::Lost);
+                }
+            }
+        };
+        if let Some(account) = source.account() {
+            self.core.add_exchanged(account, received, 0).await;
+        }
+        self.transfer.source_does(place, "");
+        self.miss(source, &refused);
+        let mut left: Vec<PlannedFile> = flying.into_values().chain(queue).collect();
+        self.blame(source, trouble, &left)?;
+        left.extend(refused);
+        Ok(Round { left, progress: received > 0 })
+    }
+
+    /// Draws the conclusions from the end of a lane.
+    fn blame(&mut self, source: &Source, trouble: Option<LaneError>, left: &[PlannedFile]) -> Result<(), Halt> {
+        match trouble {
+            None => {}
+            Some(LaneError::Disk(error)) => {
+                return Err(Halt::Failed(Failure::new(
+                    FailureKind::Transfer,
+                    "disk",
+                    format!("could not write: {error}"),
+                    "check the disk, then retry; what is there is kept",
+                )));
+            }
+            Some(LaneError::Misbehaved(fault)) => {
+                tracing::warn!(source = ?source.device(), %fault, "a source misbehaved");
+                self.note_trouble(source, &format!("dropped: {fault}"));
+                self.banned.insert(source.device());
+            }
+            Some(error @ (LaneError::Reset(_) | LaneError::Lost | LaneError::Stopped)) => {
+                self.note_trouble(source, &error.to_string());
+                self.miss(source, left);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_trouble(&mut self, source: &Source, why: &str) {
+        self.last_why = format!("{} {why}", source.name());
+        self.transfer.log(&format!("{}: {why}", source.name()));
+    }
+
+    fn miss(&mut self, source: &Source, files: &[PlannedFile]) {
+        for file in files {
+            self.missed.entry(file.position).or_default().insert(source.device());
+        }
+    }
+
+    fn job(&self, file: &PlannedFile) -> Result<Job, Halt> {
+        let layout = Layout::new(file.size).map_err(|error| Halt::Failed(crate::engine::failure::unexpected(error)))?;
+        let sink = SmallSink {
+            staging: self.staging.clone(),
+            number: file.position.to_string(),
+            layout,
+            written: 0,
+            file: None,
+            modified_ms: file.modified_ms,
+            executable: file.executable,
+        };
+        Ok(Job { id: file.position, blob: file.blob, layout, groups: layout.all(), sink: Box::new(sink) })
+    }
+
+    /// One more file is complete; enough of them get their names together.
+    async fn stage(&mut self, file: PlannedFile) -> Result<(), Halt> {
+        self.staged_bytes += file.size;
+        self.staged.push(file);
+        if self.staged_bytes >= LANDING_BYTES_MAX || self.staged.len() >= LANDING_FILES_MAX {
+            self.begin_landing().await?;
+        }
+        Ok(())
+    }
+
+    /// Lands what is staged beside the fetch; one landing at a time.
+    async fn begin_landing(&mut self) -> Result<(), Halt> {
+        self.end_landing().await?;
+        let staged = std::mem::take(&mut self.staged);
+        self.staged_bytes = 0;
+        let (jail, staging) = (self.jail.clone(), self.staging.clone());
+        // The flush of this landing also makes the names of the one before durable.
+        self.landing = Some(tokio::task::spawn_blocking(move || name_all(&jail, &staging, &staged)));
+        Ok(())
+    }
+
+    /// Waits for the landing under way; the names given before it are durable then.
+    async fn end_landing(&mut self) -> Result<(), Halt> {
+        let Some(landing) = self.landing.take() else { return Ok(()) };
+        let landed = landing.await.map_err(crate::engine::failure::unexpected)?;
+        let durable = std::mem::take(&mut self.named);
+        note(self.core, self.transfer, durable).await?;
+        self.named = landed.map_err(Halt::Failed)?;
+        Ok(())
+    }
+
+    /// Everything staged gets its name and is durable.
+    async fn land_all(&mut self) -> Result<(), Halt> {
+        if !self.staged.is_empty() {
+            self.begin_landing().await?;
+        }
+        self.end_landing().await?;
+        if !self.named.is_empty() {
+            let staging = self.staging.clone();
+            disk(move || staging.sync_filesystem().map_err(jail_failure)).await?;
+            let named = std::mem::take(&mut self.named);
+            note(self.core, self.transfer, named).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Flushes the staged files, then gives each its name.
+fn name_all(jail: &Jail, staging: &Folder, staged: &[PlannedFile]) -> Result<Vec<Landed>, Failure> {
+    staging.sync_filesystem().map_err(jail_failure)?;
+    let mut landed = Vec::with_capacity(staged.len());
+    for file in staged {
+        let (home, wanted) = land::home_of(jail, file).map_err(jail_failure)?;
+        let name = land::publish(staging, &file.position.to_string(), &home, wanted).map_err(jail_failure)?;
+        let local = home.path().join(&name);
+        let stamp = land::stamp_of(&local);
+        landed.push(Landed { position: file.position, name, blob: file.blob, local, stamp });
+    }
+    Ok(landed)
+}
+
+/// Writes one small file under its number.
+struct SmallSink {
+    staging: Folder,
+    number: String,
+    layout: Layout,
+    written: u64,
+    file: Option<File>,
+    modified_ms: i64,
+    executable: bool,
+}
+
+impl Sink for SmallSink {
+    fn write(&mut self, groups: Range<u64>, data: &[u8], _parents: &[(u64, ParentNode)]) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => file,
+            None => {
+                // A try that broke off may have left its half.
+                self.staging.remove(&self.number).map_err(io::Error::other)?;
+                let created = self.staging.create_new(&self.number, 0o666).map_err(io::Error::other)?;
+                self.file.insert(created)
+            }
+        };
+        file.write_all_at(data, self.layout.bytes_of(&groups).start)?;
+        self.written += groups.end - groups.start;
+        if self.written == self.layout.groups()
+            && let Err(error) = finish_metadata(file, self.modified_ms, self.executable)
+        {
+            tracing::debug!(%error, "a file keeps no modification time or mode here");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! From complete and verified to its final name: durable first, named then, nothing ever replaced. Blocking work.
+
+use std::{fs::File, io, path::PathBuf, sync::atomic::{AtomicBool, AtomicU64}};
+
+use shared::{
+    id::BlobHash,
+    transfer::{
+        hash::hash_file,
+        jail::{EntryKind, Folder, Jail, JailError, Stamp},
+    },
+};
+
+use crate::engine::state::PlannedFile;
+
+/// A file with its final name.
+#[derive(Debug, Clone)]
+pub struct Landed {
+    pub position: u64,
+    pub name: String,
+    pub blob: BlobHash,
+    pub local: PathBuf,
+    pub stamp: Option<Stamp>,
+}
+
+/// The folder that a planned file belongs into, and its name there.
+pub fn home_of<'a>(jail: &Jail, file: &'a PlannedFile) -> Result<(Folder, &'a str), JailError> {
+    match file.path.rsplit_once('/') {
+        Some((folders, name)) => Ok((jail.folder(folders.split('/'))?, name)),
+        None => Ok((jail.root(), &file.path)),
+    }
+}
+
+/// Gives a complete file its name: the wanted one, or a numbered one where that is taken.
+pub fn publish(from: &Folder, temporary: &str, to: &Folder, wanted: &str) -> Result<String, JailError> {
+    match from.publish(temporary, to, wanted) {
+        Ok(()) => Ok(wanted.to_owned()),
+        Err(JailError::Taken { .. }) => from.publish_numbered(temporary, to, wanted),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether exactly this content lies at its place already: fetched before, or just before a kill.
+pub fn lies_there(folder: &Folder, name: &str, file: &PlannedFile) -> io::Result<bool> {
+    let entry = folder.stat(name).map_err(io::Error::other)?;
+    if !entry.is_some_and(|entry| entry.kind == EntryKind::File && entry.bytes == file.size) {
+        return Ok(false);
+    }
+    // Read-only files can be compared too.
+    let opened = File::open(folder.path().join(name))?;
+    let hash = hash_file(&opened, file.size, None, &AtomicU64::new(0), &AtomicBool::new(false));
+    Ok(hash.is_ok_and(|hash| hash == file.blob))
+}
+
+/// The state of a file that just got its name.
+pub fn stamp_of(path: &std::path::Path) -> Option<Stamp> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| Stamp::of_metadata(&metadata))
+}

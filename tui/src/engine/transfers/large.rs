@@ -1,0 +1,596 @@
+//! One large file: the download machine decides, this task carries it out over lanes and disk.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use shared::{
+    content::{GroupSet, Layout},
+    download::{Action, Download, Input, Leaving, SliceId, SourceId, SourceKind},
+    id::DeviceId,
+    limits::{LOCATE_AGAIN, MAP_CELLS, SLICES_IN_FLIGHT_MAX},
+    show::show_line,
+    transfer::{
+        fetch::PartialSink,
+        jail::{Folder, Jail, finish_metadata},
+        lane::{Job, LaneError, LaneEvent, Order},
+        partial::{BootId, Partial, PartialFiles},
+    },
+    wire::{Code, Refusal, grant::SignedGrant, tracker::LocatedFile},
+};
+use tokio::{
+    sync::{mpsc, mpsc::error::TrySendError},
+    task::{JoinHandle, JoinSet},
+    time::sleep_until,
+};
+
+use super::{
+    Halt, PART_SUFFIX, Transfer,
+    land::{self, Landed},
+    source::{self, Source},
+    work::{disk, jail_failure, refused_file},
+};
+use crate::engine::{
+    api::{Failure, FailureKind, TransferState},
+    core::Core,
+    failure,
+    state::PlannedFile,
+};
+
+/// What came of one large file.
+#[derive(Debug)]
+pub enum Fetched {
+    Landed(Landed),
+    /// The index has another content for it now.
+    Replaced(PlannedFile),
+}
+
+/// Fetches one large file to its place.
+pub async fn fetch(core: &Arc<Core>, transfer: &Arc<Transfer>, jail: &Jail, file: &PlannedFile) -> Result<Fetched, Halt> {
+    let (jail_in, file_in) = (jail.clone(), file.clone());
+    let sidecar = Sidecar::of(core, transfer, file);
+    let sidecar_in = sidecar.clone();
+    let (partial, folder, part_name) = disk(move || open(&jail_in, &file_in, &sidecar_in)).await?;
+    let partial = Arc::new(partial);
+    let had = partial.have_bytes();
+    transfer.change(|row| row.done += had);
+    if had > 0 {
+        transfer.log(&format!("resumes at {}%", had * 100 / file.size.max(1)));
+    }
+    let ended = drive(core, transfer, file, &partial).await;
+    let flushing = partial.clone();
+    disk(move || flushing.flush().map_err(disk_failure)).await?;
+    match ended {
+        Ok(None) => {
+            transfer.set_state(TransferState::Finishing, "making it durable");
+            let file = file.clone();
+            let tree = core.catalog.tree_path(&file.blob);
+            let landed = disk(move || finish(&partial, &folder, &part_name, &file, &sidecar, &tree)).await?;
+            Ok(Fetched::Landed(landed))
+        }
+        Ok(Some(replaced)) => {
+            drop(partial);
+            let done = had;
+            disk(move || remove(&folder, &part_name, &sidecar)).await?;
+            transfer.change(|row| row.done = row.done.saturating_sub(done));
+            Ok(Fetched::Replaced(replaced))
+        }
+        Err(halt) => {
+            // The next attempt counts what is there anew.
+            let have = partial.have_bytes();
+            transfer.change(|row| row.done = row.done.saturating_sub(have));
+            Err(halt)
+        }
+    }
+}
+
+/// Removes what a large file that is no longer wanted left behind.
+pub fn discard(core: &Core, transfer: &Transfer, jail: &Jail, file: &PlannedFile) -> Result<(), Failure> {
+    let (folder, name) = land::home_of(jail, file).map_err(jail_failure)?;
+    remove(&folder, &part_name(name, file), &Sidecar::of(core, transfer, file))
+}
+
+/// Where the tree and the have-log of a partial file lie.
+#[derive(Debug, Clone)]
+struct Sidecar {
+    tree: std::path::PathBuf,
+    log: std::path::PathBuf,
+}
+
+impl Sidecar {
+    fn of(core: &Core, transfer: &Transfer, file: &PlannedFile) -> Self {
+        let folder = core.profile.state.join("partials");
+        let stem = format!("{}-{}", transfer.text_id(), file.position);
+        Self { tree: folder.join(format!("{stem}.tree")), log: folder.join(format!("{stem}.log")) }
+    }
+}
+
+/// `name.1a2b3c4d.swapmeet-part`, within what a file system holds.
+fn part_name(name: &str, file: &PlannedFile) -> String {
+    let tail = format!(".{:.8}{PART_SUFFIX}", file.blob.to_string());
+    let mut end = name.len().min(shared::limits::NAME_BYTES_MAX - tail.len());
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{tail}", &name[..end])
+}
+
+fn open(jail: &Jail, file: &PlannedFile, sidecar: &Sidecar) -> Result<(Partial, Folder, String), Failure> {
+    let layout = Layout::new(file.size).map_err(failure::unexpected)?;
+    let (folder, name) = land::home_of(jail, file).map_err(jail_failure)?;
+    let part = part_name(name, file);
+    let data = if folder.exists(&part).map_err(jail_failure)? {
+        folder.open_existing(&part)
+    } else {
+        let free = folder.free_bytes().map_err(jail_failure)?;
+        if free < file.size {
+            return Err(Failure::new(
+                FailureKind::Transfer,
+                "disk_full",
+                format!("{} bytes are needed and {free} are free", file.size),
+                "make room or choose another folder with -o, then retry",
+            ));
+        }
+        folder.create_new(&part, 0o600)
+    };
+    let data = data.map_err(jail_failure)?;
+    let side = |path: &std::path::Path| {
+        std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+        std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path)
+    };
+    let files = PartialFiles {
+        data,
+        tree: side(&sidecar.tree).map_err(disk_failure)?,
+        log: side(&sidecar.log).map_err(disk_failure)?,
+    };
+    let (partial, resumed) = Partial::open(layout, file.blob, files, BootId::current()).map_err(disk_failure)?;
+    if resumed.rechecked > 0 {
+        tracing::info!(groups = resumed.rechecked, "verified again what the last shutdown may have lost");
+    }
+    Ok((partial, folder, part))
+}
+
+fn finish(
+    partial: &Partial,
+    folder: &Folder,
+    part_name: &str,
+    file: &PlannedFile,
+    sidecar: &Sidecar,
+    tree: &std::path::Path,
+) -> Result<Landed, Failure> {
+    if let Err(error) = finish_metadata(partial.data(), file.modified_ms, file.executable) {
+        // Some file systems hold neither times nor modes; the content matters more.
+        tracing::info!(%error, "the file keeps no modification time or mode here");
+    }
+    partial.data().sync_all().map_err(disk_failure)?;
+    let wanted = file.path.rsplit('/').next().unwrap_or(&file.path);
+    let name = land::publish(folder, part_name, folder, wanted).map_err(jail_failure)?;
+    folder.sync().map_err(jail_failure)?;
+    // With its tree this device can serve the file later without hashing it again.
+    let kept = tree.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::rename(&sidecar.tree, tree));
+    if let Err(error) = kept {
+        tracing::debug!(%error, "the hash tree was not kept");
+    }
+    if let Err(error) = std::fs::remove_file(&sidecar.log) {
+        tracing::debug!(%error, "a have-log was left behind");
+    }
+    let local = folder.path().join(&name);
+    let stamp = land::stamp_of(&local);
+    Ok(Landed { position: file.position, name, blob: file.blob, local, stamp })
+}
+
+fn remove(folder: &Folder, part_name: &str, sidecar: &Sidecar) -> Result<(), Failure> {
+    folder.remove(part_name).map_err(jail_failure)?;
+    for path in [&sidecar.tree, &sidecar.log] {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(disk_failure(error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn disk_failure(error: std::io::Error) -> Failure {
+    Failure::new(
+        FailureKind::Transfer,
+        "disk",
+        format!("could not write: {error}"),
+        "check the disk, then retry; what is there is kept",
+    )
+}
+
+/// What a source's task tells.
+enum News {
+    Joined { place: usize },
+    Event(LaneEvent),
+    Ended(Ending),
+}
+
+/// How a source's task ended.
+enum Ending {
+    Unreachable(String),
+    Refused(Refusal),
+    Lane(LaneError),
+    Idle,
+}
+
+/// A source at work.
+struct Worker {
+    source: Source,
+    jobs: mpsc::Sender<Job>,
+    place: Option<usize>,
+}
+
+struct Driver<'a> {
+    core: &'a Arc<Core>,
+    transfer: &'a Arc<Transfer>,
+    file: &'a PlannedFile,
+    partial: &'a Arc<Partial>,
+    machine: Download,
+    workers: BTreeMap<SourceId, Worker>,
+    tasks: JoinSet<()>,
+    news_in: mpsc::Sender<(SourceId, News)>,
+    next_source: u64,
+    /// Devices (`None`: the copy) that lied or refused: not asked again for this file.
+    banned: HashSet<Option<DeviceId>>,
+    /// When unreachable sources may be tried again.
+    resting: BTreeMap<Option<DeviceId>, Instant>,
+    durable: Option<JoinHandle<()>>,
+    mapped: Instant,
+    last_why: String,
+}
+
+/// Runs the machine until the file is whole (`None`), replaced by another content, or stuck.
+async fn drive(
+    core: &Arc<Core>,
+    transfer: &Arc<Transfer>,
+    file: &PlannedFile,
+    partial: &Arc<Partial>,
+) -> Result<Option<PlannedFile>, Halt> {
+    if partial.is_complete() {
+        return Ok(None);
+    }
+    let (news_in, mut news) = mpsc::channel(64);
+    let mut driver = Driver {
+        machine: Download::new(partial.layout(), partial.have()),
+        core,
+        transfer,
+        file,
+        partial,
+        workers: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        news_in,
+        next_source: 0,
+        banned: HashSet::new(),
+        resting: BTreeMap::new(),
+        durable: None,
+        mapped: Instant::now(),
+        last_why: String::new(),
+    };
+    let mut attempts = 0;
+    let mut locate_at = Instant::now();
+    let ended = loop {
+        if driver.machine.is_starved() && Instant::now() >= locate_at {
+            match driver.find_sources().await {
+                Ok(None) => {}
+                Ok(Some(replaced)) => break Ok(Some(replaced)),
+                Err(halt) => break Err(halt),
+            }
+            attempts += 1;
+            locate_at = Instant::now() + LOCATE_AGAIN * 2u32.pow(attempts.min(3));
+        }
+        if driver.act() {
+            break Ok(None);
+        }
+        let deadline = driver.machine.next_deadline().unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
+        let deadline = if driver.machine.is_starved() { deadline.min(locate_at) } else { deadline };
+        tokio::select! {
+            Some((id, news)) = news.recv() => {
+                if matches!(news, News::Event(LaneEvent::Verified { .. })) {
+                    attempts = 0;
+                }
+                if let Err(halt) = driver.hear(id, news) {
+                    break Err(halt);
+                }
+            }
+            () = sleep_until(deadline.into()) => driver.machine.handle(Instant::now(), Input::Tick),
+            () = transfer.look_again.notified() => {
+                driver.resting.clear();
+                locate_at = Instant::now();
+                // A member who came back is better than the copy.
+                if !driver.machine.is_starved() && driver.only_copy_works() {
+                    match driver.find_sources().await {
+                        Ok(None) => {}
+                        Ok(Some(replaced)) => break Ok(Some(replaced)),
+                        Err(Halt::Waiting { .. }) => {}
+                        Err(halt) => break Err(halt),
+                    }
+                }
+            }
+        }
+    };
+    driver.tasks.shutdown().await;
+    if let Some(durable) = driver.durable.take()
+        && let Err(error) = durable.await
+    {
+        tracing::warn!(%error, "a flush ended abnormally");
+    }
+    ended
+}
+
+impl Driver<'_> {
+    /// Asks the tracker for sources and sets those to work that are new.
+    async fn find_sources(&mut self) -> Result<Option<PlannedFile>, Halt> {
+        let sources = source::locate(self.core, vec![self.file.file]).await?;
+        let (peers, copy) = match &sources.files[..] {
+            [LocatedFile::Found { blob, size, peers, copy, .. }] => {
+                if *blob != self.file.blob {
+                    self.transfer.log("the file changed; fetching its new version");
+                    return Ok(Some(PlannedFile { blob: *blob, size: *size, ..self.file.clone() }));
+                }
+                (peers.clone(), *copy)
+            }
+            [LocatedFile::Refused { refusal, .. }] => return Err(Halt::Failed(refused_file(refusal))),
+            _ => return Err(Halt::from(failure::bad_answer())),
+        };
+        let all = sources.of(self.core, &peers, copy, self.transfer.plan.from);
+        let none_known = all.is_empty();
+        let now = Instant::now();
+        self.resting.retain(|_, until| *until > now);
+        let usable = all.into_iter().filter(|source| {
+            let device = source.device();
+            let working = self.workers.values().any(|worker| worker.source.device() == device);
+            !working && !self.banned.contains(&device) && !self.resting.contains_key(&device)
+        });
+        let usable: Vec<Source> = usable.collect();
+        if usable.is_empty() && self.workers.is_empty() && self.resting.is_empty() {
+            if !none_known {
+                // Everyone who has it lied or refused.
+                return Err(Halt::Failed(Failure::new(
+                    FailureKind::Transfer,
+                    "no_honest_source",
+                    format!("no source delivers this file: {}", self.last_why),
+                    "tell the owner; retry when another source is there",
+                )));
+            }
+            return Err(Halt::Waiting { reason: nobody(self.file, &self.last_why), no_source: true });
+        }
+        for source in usable {
+            self.employ(source, sources.grant.clone());
+        }
+        Ok(None)
+    }
+
+    fn only_copy_works(&self) -> bool {
+        self.workers.values().all(|worker| matches!(worker.source, Source::Copy))
+    }
+
+    fn employ(&mut self, source: Source, grant: SignedGrant) {
+        self.next_source += 1;
+        let id = SourceId(self.next_source);
+        let (jobs, jobs_in) = mpsc::channel(SLICES_IN_FLIGHT_MAX * 2);
+        let task = run_source(self.core.clone(), self.transfer.clone(), source.clone(), grant, jobs_in, id, self.news_in.clone());
+        self.tasks.spawn(task);
+        self.workers.insert(id, Worker { source, jobs, place: None });
+    }
+
+    /// Carries out what the machine decides. `true`: every group is there.
+    fn act(&mut self) -> bool {
+        while let Some(action) = self.machine.poll_action() {
+            match action {
+                Action::Finished => return true,
+                Action::Fetch { source, slice, groups } => self.give(source, slice, groups),
+                // A source's lane is one stream: what is no longer wanted of it ends with the lane.
+                Action::Cancel { source, .. } => self.dismiss(source, "another source was faster", Duration::ZERO),
+                Action::Stalled { source } => self.dismiss(source, "sends nothing", Duration::from_secs(20)),
+            }
+        }
+        false
+    }
+
+    fn give(&mut self, source: SourceId, slice: SliceId, groups: GroupSet) {
+        let Some(worker) = self.workers.get(&source) else { return };
+        let job = Job {
+            id: slice.0,
+            blob: self.file.blob,
+            layout: self.partial.layout(),
+            groups,
+            sink: Box::new(PartialSink(self.partial.clone())),
+        };
+        match worker.jobs.try_send(job) {
+            Ok(()) => {}
+            // Its task has ended and its news is on the way.
+            Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(_)) => self.dismiss(source, "does not keep up", Duration::from_secs(5)),
+        }
+    }
+
+    fn dismiss(&mut self, id: SourceId, why: &str, rest: Duration) {
+        let Some(worker) = self.workers.remove(&id) else { return };
+        if let Some(place) = worker.place {
+            self.transfer.source_does(place, why);
+        }
+        if !rest.is_zero() {
+            self.transfer.log(&format!("{}: {why}", worker.source.name()));
+            self.resting.insert(worker.source.device(), Instant::now() + rest);
+            why.clone_into(&mut self.last_why);
+        }
+        // Dropping its jobs ends its task, and with it the lane.
+        self.machine.handle(Instant::now(), Input::Left { source: id, why: Leaving::Lost });
+    }
+
+    fn hear(&mut self, id: SourceId, news: News) -> Result<(), Halt> {
+        let now = Instant::now();
+        let Some(worker) = self.workers.get_mut(&id) else { return Ok(()) };
+        match news {
+            News::Joined { place } => {
+                worker.place = Some(place);
+                let kind = match worker.source {
+                    Source::Peer(_) => SourceKind::Peer,
+                    Source::Copy => SourceKind::Copy,
+                };
+                self.transfer.set_state(TransferState::Running, "");
+                self.machine.handle(now, Input::Joined { source: id, kind, have: None });
+            }
+            News::Event(LaneEvent::Verified { job, groups, bytes }) => {
+                let place = worker.place;
+                let fresh = !self.machine.have().contains_all(&groups);
+                self.machine.handle(now, Input::Verified { source: id, slice: SliceId(job), groups, bytes });
+                if let (Some(place), true) = (place, fresh) {
+                    self.transfer.received(place, bytes);
+                    self.core.hub.down.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+                }
+                self.keep_durable();
+                self.draw_map(now);
+            }
+            News::Event(LaneEvent::Done { .. }) => {}
+            News::Event(LaneEvent::Refused { refusal, .. }) => self.left(id, Ending::Refused(refusal))?,
+            News::Ended(ending) => self.left(id, ending)?,
+        }
+        Ok(())
+    }
+
+    /// A source is gone: blamed, banned or given a rest, as its end says.
+    fn left(&mut self, id: SourceId, ending: Ending) -> Result<(), Halt> {
+        let Some(worker) = self.workers.remove(&id) else { return Ok(()) };
+        let device = worker.source.device();
+        let name = worker.source.name();
+        let (why, leaving, rest) = match ending {
+            Ending::Unreachable(why) => (why, Leaving::Lost, Some(Duration::from_secs(4))),
+            Ending::Refused(refusal) => {
+                let why = format!("refused: {}", show_line(&refusal.detail, 100));
+                let again = refusal.code.retry_helps();
+                (why, if again { Leaving::Lost } else { Leaving::Refused }, again.then_some(Duration::from_secs(2)))
+            }
+            Ending::Lane(LaneError::Misbehaved(fault)) => {
+                tracing::warn!(source = ?device, %fault, "a source misbehaved");
+                (format!("dropped: {fault}"), Leaving::Misbehaved, None)
+            }
+            Ending::Lane(LaneError::Disk(error)) => return Err(Halt::Failed(disk_failure(error))),
+            Ending::Lane(LaneError::Reset(Some(Code::Changed | Code::NotFound | Code::Forbidden))) => {
+                ("no longer serves this file".to_owned(), Leaving::Lost, Some(Duration::from_secs(1)))
+            }
+            Ending::Lane(error @ (LaneError::Reset(_) | LaneError::Lost | LaneError::Stopped)) => {
+                (error.to_string(), Leaving::Lost, Some(Duration::from_secs(1)))
+            }
+            Ending::Idle => ("done".to_owned(), Leaving::Lost, Some(Duration::from_secs(1))),
+        };
+        if let Some(place) = worker.place {
+            self.transfer.source_does(place, &why);
+        }
+        self.transfer.log(&format!("{name}: {why}"));
+        self.last_why = format!("{name} {why}");
+        match rest {
+            Some(rest) => drop(self.resting.insert(device, Instant::now() + rest)),
+            None => drop(self.banned.insert(device)),
+        }
+        self.machine.handle(Instant::now(), Input::Left { source: id, why: leaving });
+        Ok(())
+    }
+
+    /// Every few hundred megabytes what arrived is made durable beside the transfer.
+    fn keep_durable(&mut self) {
+        let busy = self.durable.as_ref().is_some_and(|task| !task.is_finished());
+        if busy || !self.partial.wants_durability() {
+            return;
+        }
+        let partial = self.partial.clone();
+        self.durable = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = partial.make_durable() {
+                // The last flush before the file gets its name decides; this one only saves work after power loss.
+                tracing::warn!(%error, "a flush in the middle failed");
+            }
+        }));
+    }
+
+    fn draw_map(&mut self, now: Instant) {
+        if now.duration_since(self.mapped) < shared::limits::TICK {
+            return;
+        }
+        self.mapped = now;
+        let map = map_of(self.partial.layout(), self.machine.have(), &self.machine.in_flight());
+        self.transfer.change(|row| row.map = map);
+    }
+}
+
+/// The file in equal parts: 0 (nothing) to 8 (all verified), 9 in flight.
+fn map_of(layout: Layout, have: &GroupSet, in_flight: &GroupSet) -> Vec<u8> {
+    let cells = (layout.groups()).min(MAP_CELLS as u64);
+    (0..cells)
+        .map(|cell| {
+            let range = cell * layout.groups() / cells..(cell + 1) * layout.groups() / cells;
+            let held = have.within(range.clone()).count();
+            let total = range.end - range.start;
+            if held < total && !in_flight.within(range).is_empty() { 9 } else { (held * 8 / total.max(1)) as u8 }
+        })
+        .collect()
+}
+
+/// Why nobody serves a file now, for people.
+pub fn nobody(file: &PlannedFile, last_why: &str) -> String {
+    let name = show_line(crate::engine::rows::name_of(&file.path), 80);
+    let known = if last_why.is_empty() { String::new() } else { format!(" ({last_why})") };
+    format!("nobody who has {name} is online{known}, and the tracker has no copy")
+}
+
+async fn run_source(
+    core: Arc<Core>,
+    transfer: Arc<Transfer>,
+    source: Source,
+    grant: SignedGrant,
+    mut jobs: mpsc::Receiver<Job>,
+    id: SourceId,
+    news: mpsc::Sender<(SourceId, News)>,
+) {
+    let mut received = 0;
+    let ending = match source::open(&core, &transfer, &source).await {
+        Err(why) => Ending::Unreachable(why),
+        Ok((mut lane, place)) => {
+            // The receiver is gone when the transfer has ended; then so does this task.
+            if news.send((id, News::Joined { place })).await.is_err() || !lane.order(Order::Grant(grant)).await {
+                return;
+            }
+            loop {
+                tokio::select! {
+                    job = jobs.recv() => match job {
+                        Some(job) => {
+                            if !lane.order(Order::Job(job)).await {
+                                break ended(lane.outcome().await);
+                            }
+                        }
+                        None => {
+                            lane.stop();
+                            break Ending::Idle;
+                        }
+                    },
+                    event = lane.event() => match event {
+                        Some(event) => {
+                            if let LaneEvent::Verified { bytes, .. } = event {
+                                received += bytes;
+                            }
+                            if news.send((id, News::Event(event))).await.is_err() {
+                                return;
+                            }
+                        }
+                        None => break ended(lane.outcome().await),
+                    },
+                }
+            }
+        }
+    };
+    if let Some(account) = source.account()
+        && received > 0
+    {
+        core.add_exchanged(account, received, 0).await;
+    }
+    let _transfer_over = news.send((id, News::Ended(ending))).await;
+}
+
+fn ended(outcome: Result<(), LaneError>) -> Ending {
+    match outcome {
+        Ok(()) => Ending::Idle,
+        Err(error) => Ending::Lane(error),
+    }
+}

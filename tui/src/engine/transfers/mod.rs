@@ -1,0 +1,355 @@
+//! Transfers into this device: the queue, what each one stands at, and who may act on it.
+
+pub mod batch;
+pub mod land;
+pub mod large;
+pub mod plan;
+pub mod row;
+pub mod source;
+pub mod work;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use rand::Rng;
+use shared::{
+    id::DeviceId,
+    limits::{TRANSFERS_AT_ONCE_MAX, TRANSFERS_REMEMBERED_MAX},
+};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+
+pub use plan::{folder_files, resolve, start};
+pub use row::Transfer;
+
+use super::{
+    api::{Failure, FailureKind, Steer, TransferPage, TransferRow, TransferState},
+    core::{Core, now_ms, pause},
+    failure,
+};
+
+/// Ends the names of files and folders that are still arriving.
+pub const PART_SUFFIX: &str = ".swapmeet-part";
+
+/// All transfers of this profile.
+#[derive(Debug, Default)]
+pub struct Transfers {
+    all: Mutex<BTreeMap<i64, Arc<Transfer>>>,
+    removed: Mutex<BTreeSet<String>>,
+    /// What was told about uploads, so that their ends are told too.
+    uploads: Mutex<HashMap<DeviceId, (String, u64)>>,
+    /// Something may be startable.
+    wake: Notify,
+}
+
+/// What a person wants of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    Run,
+    Pause,
+    Cancel,
+}
+
+/// How one attempt at a transfer ended before it was done.
+#[derive(Debug)]
+pub enum Halt {
+    /// A person, or the engine's end.
+    Wished,
+    /// No source delivers now.
+    Waiting {
+        reason: String,
+        /// Nobody who has it is there, as far as the tracker knows.
+        no_source: bool,
+    },
+    /// It will not get better by itself.
+    Failed(Failure),
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            // Without the tracker, or a sign-in, it waits for them.
+            FailureKind::Unreachable | FailureKind::Timeout | FailureKind::SignIn => {
+                Self::Waiting { reason: failure.message, no_source: false }
+            }
+            FailureKind::Interrupted => Self::Wished,
+            FailureKind::Unexpected
+            | FailureKind::Usage
+            | FailureKind::NotFound
+            | FailureKind::Transfer
+            | FailureKind::Refused
+            | FailureKind::Conflict => Self::Failed(failure),
+        }
+    }
+}
+
+impl Transfers {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<i64, Arc<Transfer>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sources may have come: what waits tries again.
+    pub fn poke(&self) {
+        for transfer in self.all().values() {
+            if transfer.state() == TransferState::Waiting {
+                transfer.set_state(TransferState::Queued, "");
+            }
+            transfer.look_again.notify_one();
+        }
+        self.wake.notify_one();
+    }
+
+    /// Every transfer as faces see it, oldest first.
+    pub fn rows(&self) -> Vec<TransferRow> {
+        let mut rows: Vec<_> = self.all().values().map(|transfer| transfer.row()).collect();
+        rows.sort_by_key(|row| row.created_ms);
+        rows
+    }
+
+    /// Running or waiting for something.
+    pub fn active_count(&self) -> u64 {
+        self.all().values().filter(|transfer| transfer.is_active()).count() as u64
+    }
+
+    /// What changed since the last call, with speeds of now.
+    pub fn take_changes(&self, now_ms: i64) -> TransferPage {
+        let changed = self.all().values().filter_map(|transfer| transfer.take_change(now_ms)).collect();
+        let removed = std::mem::take(&mut *self.removed.lock().unwrap_or_else(PoisonError::into_inner));
+        TransferPage { restart: false, changed, removed: removed.into_iter().collect() }
+    }
+
+    /// Tells the changes of uploads too.
+    pub fn take_upload_changes(&self, core: &Core, page: &mut TransferPage) {
+        let mut told = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        for (device, upload) in core.catalog.uploads() {
+            let id = format!("up{:.14}", device.to_string());
+            let idle = upload.last.elapsed() > UPLOAD_IDLE;
+            let before = told.get(&device).map(|(_, bytes)| *bytes);
+            if idle {
+                page.removed.push(id);
+                told.remove(&device);
+                core.catalog.forget_upload(device);
+            } else if before != Some(upload.bytes) || before.is_none() {
+                page.changed.push(row::upload_row(core, device, &id, &upload));
+                told.insert(device, (id, upload.bytes));
+            }
+        }
+    }
+
+    /// The transfers that a person means: all that `how` applies to, or those of these ids or prefixes.
+    pub fn find(&self, ids: &[String]) -> Result<Vec<Arc<Transfer>>, Failure> {
+        let all = self.all();
+        if ids.is_empty() {
+            return Ok(all.values().cloned().collect());
+        }
+        ids.iter()
+            .map(|id| {
+                let mut matching = all.values().filter(|transfer| !id.is_empty() && transfer.text_id().starts_with(id.as_str()));
+                match (matching.next(), matching.next()) {
+                    (Some(transfer), None) => Ok(transfer.clone()),
+                    (Some(_), Some(_)) => Err(Failure::new(
+                        FailureKind::Usage,
+                        "ambiguous",
+                        format!("several transfers begin with {}", shared::show::show_line(id, 40)),
+                        "give more digits of the id",
+                    )),
+                    (None, _) => Err(Failure::new(
+                        FailureKind::NotFound,
+                        "no_transfer",
+                        format!("there is no transfer {}", shared::show::show_line(id, 40)),
+                        "`swapmeet transfers ls` shows them",
+                    )),
+                }
+            })
+            .collect()
+    }
+}
+
+/// An upload counts as over when nothing was taken for this long.
+const UPLOAD_IDLE: Duration = Duration::from_secs(3);
+/// How often what waits tries again by itself.
+const WAITING_RETRY: Duration = Duration::from_secs(10);
+
+/// Reads the transfers of earlier runs; what was under way goes on.
+pub async fn load(core: &Core) -> Result<(), Failure> {
+    let stored = core.state.transfers().await.map_err(failure::unexpected)?;
+    let finished = stored.iter().filter(|stored| !stored.active).count();
+    let mut forget = finished.saturating_sub(TRANSFERS_REMEMBERED_MAX);
+    for stored in stored {
+        if !stored.active && forget > 0 {
+            forget -= 1;
+            core.state.remove_transfer(stored.id).await.map_err(failure::unexpected)?;
+            continue;
+        }
+        let transfer = Transfer::stored(stored);
+        core.transfers.all().insert(transfer.id, transfer);
+    }
+    Ok(())
+}
+
+/// Runs what is queued until the engine stops.
+pub async fn run(core: Arc<Core>) {
+    let mut running = JoinSet::new();
+    loop {
+        start_queued(&core, &mut running);
+        tokio::select! {
+            () = pause(WAITING_RETRY, &core.transfers.wake) => {}
+            Some(ended) = running.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a transfer ended abnormally");
+                }
+                continue;
+            }
+            () = core.stop.cancelled() => break,
+        }
+        for transfer in core.transfers.all().values() {
+            if transfer.state() == TransferState::Waiting {
+                transfer.set_state(TransferState::Queued, "");
+            }
+        }
+    }
+    // Each sees the stop by itself and stores where it stands.
+    while running.join_next().await.is_some() {}
+}
+
+fn start_queued(core: &Arc<Core>, running: &mut JoinSet<()>) {
+    let mut queued: Vec<Arc<Transfer>> = core.transfers.all().values().filter(|t| t.is_startable()).cloned().collect();
+    queued.sort_by_key(|transfer| transfer.row().created_ms);
+    for transfer in queued {
+        if running.len() >= TRANSFERS_AT_ONCE_MAX {
+            break;
+        }
+        transfer.set_state(TransferState::Running, "looking for sources");
+        transfer.attempting.store(true, Ordering::Relaxed);
+        running.spawn(attempt(core.clone(), transfer));
+    }
+}
+
+async fn attempt(core: Arc<Core>, transfer: Arc<Transfer>) {
+    let ended = tokio::select! {
+        ended = work::run(&core, &transfer) => ended,
+        () = transfer.wished_away() => Err(Halt::Wished),
+        () = core.stop.cancelled() => Err(Halt::Wished),
+    };
+    transfer.settle_sources();
+    match ended {
+        Ok(()) => transfer.finish(TransferState::Done, "", None),
+        Err(Halt::Waiting { reason, no_source }) => {
+            transfer.no_source.store(no_source, Ordering::Relaxed);
+            transfer.set_state(TransferState::Waiting, &reason);
+        }
+        Err(Halt::Failed(failure)) => {
+            let reason = failure.message.clone();
+            transfer.finish(TransferState::Failed, &reason, Some(failure));
+        }
+        Err(Halt::Wished) => match transfer.wish() {
+            Wish::Run => transfer.set_state(TransferState::Queued, ""),
+            Wish::Pause => transfer.set_state(TransferState::Paused, "paused by you"),
+            Wish::Cancel => {
+                work::discard(&core, &transfer).await;
+                transfer.finish(TransferState::Cancelled, "cancelled by you", None);
+            }
+        },
+    }
+    transfer.attempting.store(false, Ordering::Relaxed);
+    store(&core, &transfer).await;
+    transfer.note_attempt();
+}
+
+/// Stores how a transfer stands.
+async fn store(core: &Core, transfer: &Transfer) {
+    let row = transfer.row();
+    if let Err(error) = core.state.update_transfer(transfer.id, transfer.is_active(), &row).await {
+        tracing::error!(%error, "a transfer's state could not be stored");
+    }
+}
+
+/// Acts on transfers; returns those that it applied to.
+pub async fn steer(core: &Arc<Core>, ids: &[String], how: Steer) -> Result<Vec<TransferRow>, Failure> {
+    let mut rows = Vec::new();
+    for transfer in core.transfers.find(ids)? {
+        let state = transfer.state();
+        let active = transfer.is_active();
+        let applies = match how {
+            Steer::Pause => active && state != TransferState::Paused,
+            Steer::Resume => state == TransferState::Paused,
+            // Without ids only what is under way is cancelled.
+            Steer::Cancel => active,
+            Steer::Retry => matches!(state, TransferState::Failed | TransferState::Cancelled | TransferState::Waiting),
+            Steer::Clear => !active,
+        };
+        if !applies {
+            if !ids.is_empty() {
+                rows.push(transfer.row());
+            }
+            continue;
+        }
+        match how {
+            Steer::Pause => quit(core, &transfer, Wish::Pause).await,
+            Steer::Cancel => quit(core, &transfer, Wish::Cancel).await,
+            Steer::Resume | Steer::Retry => {
+                transfer.again();
+                store(core, &transfer).await;
+                core.transfers.wake.notify_one();
+            }
+            Steer::Clear => {
+                core.state.remove_transfer(transfer.id).await.map_err(failure::unexpected)?;
+                core.transfers.all().remove(&transfer.id);
+                let mut removed = core.transfers.removed.lock().unwrap_or_else(PoisonError::into_inner);
+                removed.insert(transfer.text_id());
+            }
+        }
+        rows.push(transfer.row());
+    }
+    Ok(rows)
+}
+
+/// Makes a transfer stop and waits until it has.
+async fn quit(core: &Arc<Core>, transfer: &Arc<Transfer>, wish: Wish) {
+    let mut attempts = transfer.attempts();
+    transfer.set_wish(wish);
+    if transfer.attempting.load(Ordering::Relaxed) {
+        // Ends with the engine at the latest.
+        let _ended = attempts.changed().await;
+        return;
+    }
+    match wish {
+        Wish::Cancel => {
+            work::discard(core, transfer).await;
+            transfer.finish(TransferState::Cancelled, "cancelled by you", None);
+        }
+        Wish::Pause => transfer.set_state(TransferState::Paused, "paused by you"),
+        Wish::Run => {}
+    }
+    store(core, transfer).await;
+}
+
+/// A transfer's number that no other one has.
+fn fresh_id(core: &Core) -> i64 {
+    let all = core.transfers.all();
+    loop {
+        let id = rand::rng().random_range(1..i64::MAX);
+        if !all.contains_key(&id) {
+            return id;
+        }
+    }
+}
+
+/// Puts a transfer into the queue.
+fn enqueue(core: &Core, transfer: Arc<Transfer>) {
+    core.transfers.all().insert(transfer.id, transfer);
+    core.transfers.wake.notify_one();
+}
+
+/// How many attempts have ended.
+type Attempts = watch::Receiver<u64>;
+
+/// The time now, for rows.
+fn now() -> i64 {
+    now_ms()
+}

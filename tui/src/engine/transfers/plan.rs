@@ -1,0 +1,204 @@
+//! From what a person asked to a list of files with their places.
+
+use std::{path::PathBuf, sync::Arc};
+
+use shared::{
+    id::FolderId,
+    name::{IndexPath, Platform},
+    show::show_line,
+    wire::tracker::{Answer, FileEntry, FolderEntry, Item, Reference, Request},
+};
+
+use super::{Transfer, enqueue, fresh_id, now};
+use crate::engine::{
+    api::{Direction, Failure, FailureKind, Get, Target, TransferRow, TransferState},
+    core::Core,
+    failure, link,
+    rows::name_of,
+    state::{PlannedFile, StoredTransfer},
+};
+
+/// Where a transfer's files go: paths of its files are below this folder.
+pub fn base_of(core: &Core, plan: &Get) -> PathBuf {
+    match &plan.target {
+        Target::Downloads => core.profile.downloads.clone(),
+        Target::Folder(folder) => folder.clone(),
+        Target::File(file) => file.parent().map(PathBuf::from).unwrap_or_default(),
+    }
+}
+
+/// Queues what was asked: one transfer for each item. What is under way already is joined, not doubled.
+pub async fn start(core: &Arc<Core>, get: &Get) -> Result<Vec<Arc<Transfer>>, Failure> {
+    if get.items.is_empty() {
+        return Err(Failure::new(FailureKind::Usage, "no_item", "nothing was named to fetch", "name an id"));
+    }
+    let mut transfers = Vec::new();
+    for item in &get.items {
+        let (item, files) = list(core, item).await?;
+        let plan = Get { items: vec![item_id(&item)], ..get.clone() };
+        if matches!(plan.target, Target::File(_)) && (get.items.len() > 1 || matches!(item, Item::Folder(_))) {
+            return Err(Failure::new(
+                FailureKind::Usage,
+                "one_file_only",
+                "one file name cannot hold several files",
+                "give a folder with -o",
+            ));
+        }
+        match joined(core, &plan, &files) {
+            Some(transfer) => transfers.push(transfer),
+            None => transfers.push(queue(core, plan, &item, &files).await?),
+        }
+    }
+    Ok(transfers)
+}
+
+/// The item with all of its files.
+async fn list(core: &Core, text: &str) -> Result<(Item, Vec<FileEntry>), Failure> {
+    let item = resolve(core, link::parse_item(text)?).await?;
+    let files = match &item {
+        Item::File(file) => vec![file.clone()],
+        Item::Folder(folder) => folder_files(core, folder.id).await?,
+    };
+    Ok((item, files))
+}
+
+/// What a reference names.
+pub async fn resolve(core: &Core, reference: Reference) -> Result<Item, Failure> {
+    let Answer::Listing { items, .. } = core.session.ask(&Request::Resolve(reference)).await? else {
+        return Err(failure::bad_answer());
+    };
+    items.into_iter().next().ok_or_else(failure::bad_answer)
+}
+
+/// All files below a folder.
+pub async fn folder_files(core: &Core, folder: FolderId) -> Result<Vec<FileEntry>, Failure> {
+    let mut files = Vec::new();
+    let mut after = None;
+    loop {
+        let Answer::Listing { items, next } = core.session.ask(&Request::FolderFiles { folder, after }).await? else {
+            return Err(failure::bad_answer());
+        };
+        files.extend(items.into_iter().filter_map(|item| match item {
+            Item::File(file) => Some(file),
+            Item::Folder(_) => None,
+        }));
+        after = next;
+        if after.is_none() {
+            return Ok(files);
+        }
+    }
+}
+
+fn item_id(item: &Item) -> String {
+    match item {
+        Item::File(file) => file.id.to_string(),
+        Item::Folder(folder) => folder.id.to_string(),
+    }
+}
+
+/// A transfer of the same item to the same place that is not over, or that stopped short of its end.
+fn joined(core: &Core, plan: &Get, files: &[FileEntry]) -> Option<Arc<Transfer>> {
+    let all = core.transfers.all();
+    let transfer = all.values().find(|transfer| {
+        let unfinished = transfer.is_active() || transfer.state() == TransferState::Failed;
+        let row = transfer.row();
+        unfinished
+            && transfer.plan.items == plan.items
+            && transfer.plan.target == plan.target
+            && transfer.plan.from == plan.from
+            && row.files == files.len() as u64
+    })?;
+    if !transfer.attempting.load(std::sync::atomic::Ordering::Relaxed) {
+        transfer.again();
+        core.transfers.wake.notify_one();
+    }
+    Some(transfer.clone())
+}
+
+async fn queue(core: &Arc<Core>, plan: Get, item: &Item, files: &[FileEntry]) -> Result<Arc<Transfer>, Failure> {
+    let planned = place(&plan, item, files)?;
+    let base = base_of(core, &plan);
+    let id = fresh_id(core);
+    let row = row_of(id, &base, item, &planned);
+    let stored = StoredTransfer { id, active: true, plan: plan.clone(), row: row.clone() };
+    core.state.add_transfer(&stored, &planned).await.map_err(failure::unexpected)?;
+    let transfer = Transfer::new(id, plan, row);
+    enqueue(core, transfer.clone());
+    Ok(transfer)
+}
+
+/// Gives every file its checked place below the base.
+fn place(plan: &Get, item: &Item, files: &[FileEntry]) -> Result<Vec<PlannedFile>, Failure> {
+    // Everything above the item's own name stays behind.
+    let cut = match item {
+        Item::File(file) => file.path.len() - name_of(&file.path).len(),
+        Item::Folder(folder) => folder.path.len() - name_of(&folder.path).len(),
+    };
+    files
+        .iter()
+        .zip(0..)
+        .map(|(file, position)| {
+            let path = match &plan.target {
+                Target::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+                Target::Downloads | Target::Folder(_) => file.path.get(cut..).unwrap_or_default().to_owned(),
+            };
+            let path = IndexPath::parse(&path).map_err(|error| bad_path(&path, &error.to_string()))?;
+            Ok(PlannedFile {
+                position,
+                file: file.id,
+                blob: file.blob,
+                path: path.local_path(Platform::HERE).as_str().to_owned(),
+                size: file.size,
+                modified_ms: file.modified_ms,
+                executable: file.executable,
+                landed: None,
+            })
+        })
+        .collect()
+}
+
+fn bad_path(path: &str, why: &str) -> Failure {
+    Failure::new(
+        FailureKind::Refused,
+        "bad_path",
+        format!("'{}' cannot be stored here: {why}", show_line(path, 100)),
+        "give it another name with -o FILE",
+    )
+}
+
+fn row_of(id: i64, base: &std::path::Path, item: &Item, files: &[PlannedFile]) -> TransferRow {
+    let (name, owner, folder, hash) = match item {
+        Item::File(FileEntry { path, owner_name, blob, .. }) => (name_of(path), owner_name, false, Some(*blob)),
+        Item::Folder(FolderEntry { path, owner_name, .. }) => (name_of(path), owner_name, true, None),
+    };
+    let top = files.first().and_then(|file| file.path.split('/').next()).unwrap_or(name);
+    TransferRow {
+        id: format!("{id:016x}"),
+        direction: Direction::Down,
+        name: name.to_owned(),
+        item: item_id(item),
+        owner: owner.clone(),
+        folder,
+        files: files.len() as u64,
+        files_done: 0,
+        state: TransferState::Queued,
+        reason: String::new(),
+        size: files.iter().map(|file| file.size).sum(),
+        done: 0,
+        speed: 0,
+        eta_s: None,
+        path: base.join(top),
+        hash,
+        bytes_peer: 0,
+        bytes_copy: 0,
+        bytes_relay: 0,
+        bytes_local: 0,
+        sources: Vec::new(),
+        map: Vec::new(),
+        log: Vec::new(),
+        created_ms: now(),
+        finished_ms: None,
+        elapsed_ms: 0,
+        failure: None,
+    }
+}

@@ -1,0 +1,362 @@
+//! One transfer: what faces see of it, its speeds, its log, and what a person wants of it.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use shared::{
+    id::DeviceId,
+    limits::TRANSFER_LOG_LINES_MAX,
+    show::show_line,
+};
+use tokio::sync::{Notify, watch};
+
+use super::{Attempts, Wish, now};
+use crate::engine::{
+    api::{
+        Direction, Failure, Get, LogLine, PathKind, SourceKind, TransferRow, TransferSource, TransferState,
+    },
+    catalog::Upload,
+    core::Core,
+    peers::path_kind,
+    rows::name_of,
+    state::StoredTransfer,
+};
+
+/// Speeds are averages over this long.
+const SPEED_WINDOW_MS: i64 = 3000;
+
+/// A transfer into this device.
+#[derive(Debug)]
+pub struct Transfer {
+    pub id: i64,
+    pub plan: Get,
+    inner: Mutex<Inner>,
+    wish: watch::Sender<Wish>,
+    ended: watch::Sender<u64>,
+    /// An attempt is under way.
+    pub attempting: AtomicBool,
+    /// The last attempt found nobody who has it.
+    pub no_source: AtomicBool,
+    /// Somebody came: look for sources now.
+    pub look_again: Notify,
+    dirty: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    row: TransferRow,
+    total: Rate,
+    sources: Vec<Rate>,
+    since_ms: i64,
+}
+
+/// Bytes over the last seconds.
+#[derive(Debug, Default)]
+struct Rate {
+    samples: VecDeque<(i64, u64)>,
+}
+
+impl Rate {
+    fn speed(&mut self, now_ms: i64, bytes: u64) -> u64 {
+        self.samples.push_back((now_ms, bytes));
+        while self.samples.len() > 2 && self.samples[1].0 <= now_ms - SPEED_WINDOW_MS {
+            self.samples.pop_front();
+        }
+        let Some(&(then, before)) = self.samples.front() else { return 0 };
+        let elapsed = (now_ms - then).max(1) as u64;
+        bytes.saturating_sub(before) * 1000 / elapsed
+    }
+}
+
+impl Transfer {
+    /// A new transfer, queued.
+    pub fn new(id: i64, plan: Get, row: TransferRow) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            plan,
+            inner: Mutex::new(Inner { row, total: Rate::default(), sources: Vec::new(), since_ms: now() }),
+            wish: watch::Sender::new(Wish::Run),
+            ended: watch::Sender::new(0),
+            attempting: AtomicBool::new(false),
+            no_source: AtomicBool::new(false),
+            look_again: Notify::new(),
+            dirty: AtomicBool::new(true),
+        })
+    }
+
+    /// One of an earlier run: what was running then is queued now.
+    pub fn stored(stored: StoredTransfer) -> Arc<Self> {
+        let StoredTransfer { id, plan, mut row, .. } = stored;
+        row.sources.clear();
+        row.speed = 0;
+        row.eta_s = None;
+        if matches!(row.state, TransferState::Running | TransferState::Finishing | TransferState::Waiting) {
+            row.state = TransferState::Queued;
+        }
+        let paused = row.state == TransferState::Paused;
+        let transfer = Self::new(id, plan, row);
+        if paused {
+            transfer.wish.send_replace(Wish::Pause);
+        }
+        transfer
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The id as people type it.
+    pub fn text_id(&self) -> String {
+        format!("{:016x}", self.id)
+    }
+
+    /// What faces see.
+    pub fn row(&self) -> TransferRow {
+        self.inner().row.clone()
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> TransferState {
+        self.inner().row.state
+    }
+
+    /// Not yet done, failed or cancelled.
+    pub fn is_active(&self) -> bool {
+        !matches!(self.state(), TransferState::Done | TransferState::Failed | TransferState::Cancelled)
+    }
+
+    /// Waits for its turn.
+    pub fn is_startable(&self) -> bool {
+        self.state() == TransferState::Queued
+            && self.wish() == Wish::Run
+            && !self.attempting.load(Ordering::Relaxed)
+    }
+
+    /// Changes what faces see.
+    pub fn change(&self, change: impl FnOnce(&mut TransferRow)) {
+        change(&mut self.inner().row);
+        self.dirty.store(true, Ordering::Relaxed);
+    }
+
+    /// Sets where it stands and why.
+    pub fn set_state(&self, state: TransferState, reason: &str) {
+        self.change(|row| {
+            row.state = state;
+            reason.clone_into(&mut row.reason);
+        });
+    }
+
+    /// It is over.
+    pub fn finish(&self, state: TransferState, reason: &str, failure: Option<Failure>) {
+        let now_ms = now();
+        let mut inner = self.inner();
+        let since_ms = std::mem::replace(&mut inner.since_ms, now_ms);
+        let row = &mut inner.row;
+        row.elapsed_ms += u64::try_from(now_ms - since_ms).unwrap_or(0);
+        row.state = state;
+        reason.clone_into(&mut row.reason);
+        row.failure = failure;
+        row.finished_ms = Some(now_ms);
+        row.speed = 0;
+        row.eta_s = None;
+        row.map.clear();
+        drop(inner);
+        self.dirty.store(true, Ordering::Relaxed);
+    }
+
+    /// Adds a line to its log; the text may hold names of others.
+    pub fn log(&self, text: &str) {
+        let line = LogLine { at_ms: now(), text: show_line(text, 200) };
+        self.change(|row| {
+            if row.log.len() == TRANSFER_LOG_LINES_MAX {
+                row.log.remove(0);
+            }
+            row.log.push(line);
+        });
+    }
+
+    /// The work begins: time counts from here.
+    pub fn begin(&self) {
+        self.inner().since_ms = now();
+    }
+
+    /// What a person wants.
+    pub fn wish(&self) -> Wish {
+        *self.wish.borrow()
+    }
+
+    /// A person wants something else.
+    pub fn set_wish(&self, wish: Wish) {
+        self.wish.send_replace(wish);
+    }
+
+    /// Resolves when a person wants it to stop.
+    pub async fn wished_away(&self) {
+        let mut wish = self.wish.subscribe();
+        // The sender lives as long as this transfer.
+        let _closed = wish.wait_for(|wish| *wish != Wish::Run).await;
+    }
+
+    /// From the beginning of the queue again.
+    pub fn again(&self) {
+        self.wish.send_replace(Wish::Run);
+        self.change(|row| {
+            row.state = TransferState::Queued;
+            row.reason.clear();
+            row.failure = None;
+            row.finished_ms = None;
+        });
+    }
+
+    /// Tells when attempts end.
+    pub fn attempts(&self) -> Attempts {
+        self.ended.subscribe()
+    }
+
+    /// An attempt has ended.
+    pub fn note_attempt(&self) {
+        self.ended.send_modify(|ended| *ended += 1);
+    }
+
+    /// A source joins the picture; returns its place.
+    pub fn add_source(&self, source: TransferSource) -> usize {
+        let mut inner = self.inner();
+        let place = inner.row.sources.iter().position(|known| known.device == source.device && known.kind == source.kind);
+        let place = match place {
+            Some(place) => {
+                let bytes = inner.row.sources[place].bytes;
+                inner.row.sources[place] = TransferSource { bytes, ..source };
+                place
+            }
+            None => {
+                inner.row.sources.push(source);
+                inner.sources.push(Rate::default());
+                inner.row.sources.len() - 1
+            }
+        };
+        drop(inner);
+        self.dirty.store(true, Ordering::Relaxed);
+        place
+    }
+
+    /// What a source does now.
+    pub fn source_does(&self, place: usize, doing: &str) {
+        self.change(|row| {
+            if let Some(source) = row.sources.get_mut(place) {
+                doing.clone_into(&mut source.doing);
+            }
+        });
+    }
+
+    /// Verified bytes came from a source.
+    pub fn received(&self, place: usize, bytes: u64) {
+        self.change(|row| {
+            row.done += bytes;
+            if let Some(source) = row.sources.get_mut(place) {
+                source.bytes += bytes;
+                match source.kind {
+                    SourceKind::Copy => row.bytes_copy += bytes,
+                    SourceKind::Peer if source.path == PathKind::Relay => row.bytes_relay += bytes,
+                    SourceKind::Peer => row.bytes_peer += bytes,
+                }
+            }
+        });
+    }
+
+    /// No source does anything for it now.
+    pub fn settle_sources(&self) {
+        self.change(|row| {
+            row.speed = 0;
+            row.eta_s = None;
+            for source in &mut row.sources {
+                source.speed = 0;
+                if source.doing == "sending" {
+                    source.doing.clear();
+                }
+            }
+        });
+    }
+
+    /// The row with the speeds of now, if it changed or moves.
+    pub fn take_change(&self, now_ms: i64) -> Option<TransferRow> {
+        let dirty = self.dirty.swap(false, Ordering::Relaxed);
+        let mut inner = self.inner();
+        if !dirty && inner.row.speed == 0 {
+            return None;
+        }
+        let Inner { row, total, sources, since_ms } = &mut *inner;
+        let running = matches!(row.state, TransferState::Running | TransferState::Finishing);
+        if running {
+            row.elapsed_ms += u64::try_from(now_ms - *since_ms).unwrap_or(0);
+            *since_ms = now_ms;
+            row.speed = total.speed(now_ms, row.bytes_peer + row.bytes_copy + row.bytes_relay);
+            let left = row.size.saturating_sub(row.done);
+            row.eta_s = (row.speed > 0).then(|| left / row.speed);
+            for (source, rate) in row.sources.iter_mut().zip(sources) {
+                source.speed = rate.speed(now_ms, source.bytes);
+            }
+        } else {
+            *since_ms = now_ms;
+        }
+        Some(row.clone())
+    }
+}
+
+/// Someone takes files from here, as a row beside the downloads.
+pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> TransferRow {
+    let member = core.peers.member_of(device).and_then(|account| core.member_name(account));
+    let elapsed = upload.began.elapsed();
+    let speed = (upload.bytes as f64 / elapsed.as_secs_f64().max(0.2)) as u64;
+    let path = core.peers.live_path(device).unwrap_or(PathKind::Direct);
+    TransferRow {
+        id: id.to_owned(),
+        direction: Direction::Up,
+        name: name_of(&upload.path).to_owned(),
+        item: String::new(),
+        owner: member.clone().unwrap_or_default(),
+        folder: false,
+        files: 1,
+        files_done: 0,
+        state: TransferState::Running,
+        reason: String::new(),
+        size: 0,
+        done: upload.bytes,
+        speed,
+        eta_s: None,
+        path: PathBuf::from(upload.path.as_ref()),
+        hash: None,
+        bytes_peer: upload.bytes,
+        bytes_copy: 0,
+        bytes_relay: 0,
+        bytes_local: 0,
+        sources: vec![TransferSource {
+            member,
+            device: Some(device),
+            kind: SourceKind::Peer,
+            path,
+            bytes: upload.bytes,
+            speed,
+            rtt_ms: None,
+            doing: "taking".to_owned(),
+        }],
+        map: Vec::new(),
+        log: Vec::new(),
+        created_ms: now() - i64::try_from(elapsed.as_millis()).unwrap_or(0),
+        finished_ms: None,
+        elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(0),
+        failure: None,
+    }
+}
+
+impl crate::engine::peers::Peers {
+    /// How the open connection to a device runs.
+    pub fn live_path(&self, device: DeviceId) -> Option<PathKind> {
+        self.live(device).map(|connection| path_kind(&connection))
+    }
+}

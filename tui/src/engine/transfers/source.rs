@@ -1,0 +1,145 @@
+//! Sources of files: found through the tracker, reached, and spoken to over lanes.
+
+use std::sync::Arc;
+
+use shared::{
+    id::{AccountId, DeviceId, FileId},
+    limits::{REQUEST_BYTES_MAX, SERVED_STREAMS_MAX},
+    net::{Outgoing, frame},
+    transfer::lane::Lane,
+    wire::{
+        grant::SignedGrant,
+        tracker::{Answer, Located, LocatedFile, PeerSource, Request},
+    },
+};
+
+use super::{Halt, Transfer};
+use crate::engine::{
+    api::{From, PathKind, SourceKind, TransferSource},
+    core::Core,
+    failure,
+    peers::{self, path_kind},
+};
+
+/// Someone to fetch from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    Peer(PeerSource),
+    Copy,
+}
+
+/// What the tracker says about some files.
+#[derive(Debug)]
+pub struct Sources {
+    pub grant: SignedGrant,
+    pub peers: Vec<PeerSource>,
+    pub files: Vec<LocatedFile>,
+}
+
+impl Source {
+    /// What makes two of them the same.
+    pub fn device(&self) -> Option<DeviceId> {
+        match self {
+            Self::Peer(peer) => Some(peer.device),
+            Self::Copy => None,
+        }
+    }
+
+    /// The member behind it.
+    pub fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::Peer(peer) => Some(peer.account),
+            Self::Copy => None,
+        }
+    }
+
+    /// For people.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Peer(peer) => shared::show::show_line(&peer.member, 40),
+            Self::Copy => "the tracker's copy".to_owned(),
+        }
+    }
+
+    /// Its row before anything came from it.
+    pub fn row(&self, path: PathKind, rtt_ms: Option<u32>, doing: &str) -> TransferSource {
+        TransferSource {
+            member: match self {
+                Self::Peer(peer) => Some(peer.member.clone()),
+                Self::Copy => None,
+            },
+            device: self.device(),
+            kind: match self {
+                Self::Peer(_) => SourceKind::Peer,
+                Self::Copy => SourceKind::Copy,
+            },
+            path,
+            bytes: 0,
+            speed: 0,
+            rtt_ms,
+            doing: doing.to_owned(),
+        }
+    }
+}
+
+/// Asks the tracker who has these files, at most as many as one grant names.
+pub async fn locate(core: &Core, files: Vec<FileId>) -> Result<Sources, Halt> {
+    let asked = files.len();
+    let answer = core.session.ask(&Request::Locate { files }).await?;
+    match answer {
+        Answer::Located(Located { peers, files, grant }) if files.len() == asked => Ok(Sources { grant, peers, files }),
+        _ => Err(Halt::from(failure::bad_answer())),
+    }
+}
+
+impl Sources {
+    /// The sources of one located file that the plan allows: members first, this device itself never.
+    pub fn of(&self, core: &Core, peers: &[u16], copy: bool, from: From) -> Vec<Source> {
+        let mut sources = Vec::new();
+        if from != From::Copy {
+            let devices = peers.iter().filter_map(|index| self.peers.get(usize::from(*index)));
+            sources.extend(devices.filter(|peer| peer.device != core.device()).take(SERVED_STREAMS_MAX).cloned().map(Source::Peer));
+        }
+        if copy && from != From::Peer {
+            sources.push(Source::Copy);
+        }
+        sources
+    }
+}
+
+/// A lane to a source with how it is reached, or why it is not, for people.
+pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source) -> Result<(Lane, usize), String> {
+    let place = transfer.add_source(source.row(PathKind::Direct, None, "connecting"));
+    let opened = async {
+        match source {
+            Source::Peer(peer) => {
+                let connection = core.peers.connect(core, peer).await.map_err(|error| error.to_string())?;
+                let lane = peers::lane(&connection).await.map_err(|error| error.to_string())?;
+                Ok((lane, path_kind(&connection), connection))
+            }
+            Source::Copy => {
+                let online = core.session.online().await.map_err(|failure| failure.message)?;
+                let lane = copy_lane(&online.connection).await?;
+                Ok((lane, PathKind::Copy, online.connection.clone()))
+            }
+        }
+    };
+    match opened.await {
+        Ok((lane, path, connection)) => {
+            let rtt_ms = u32::try_from(connection.rtt().as_millis()).ok();
+            transfer.add_source(source.row(path, rtt_ms, "sending"));
+            Ok((lane, place))
+        }
+        Err::<_, String>(why) => {
+            transfer.source_does(place, &why);
+            Err(why)
+        }
+    }
+}
+
+async fn copy_lane(connection: &quinn::Connection) -> Result<Lane, String> {
+    let (send, recv) = connection.open_bi().await.map_err(|error| error.to_string())?;
+    let mut send = Outgoing::new(send);
+    frame::send(&mut send, &Request::Fetch, REQUEST_BYTES_MAX).await.map_err(|error| error.to_string())?;
+    Ok(Lane::start(send, recv))
+}

@@ -1,0 +1,175 @@
+//! One attempt at a transfer: what is there already, the small files in batches, the large ones each by itself.
+
+use std::sync::Arc;
+
+use shared::{
+    limits::{REPLANS_MAX, SMALL_FILE_BYTES_MAX},
+    transfer::jail::{Jail, JailError},
+    wire::{Code, Refusal},
+};
+
+use super::{
+    Halt, Transfer, batch,
+    land::{self, Landed},
+    large::{self, Fetched},
+    plan::base_of,
+};
+use crate::engine::{
+    api::{Failure, FailureKind},
+    core::Core,
+    failure,
+    state::PlannedFile,
+};
+
+/// Runs a transfer to its end or to where it cannot go on.
+pub async fn run(core: &Arc<Core>, transfer: &Arc<Transfer>) -> Result<(), Halt> {
+    transfer.begin();
+    let files = core.state.planned_files(transfer.id).await.map_err(failure::unexpected)?;
+    let base = base_of(core, &transfer.plan);
+    let jail = disk(move || Jail::open(&base).map_err(jail_failure)).await?;
+    let files = skip_what_lies_there(core, transfer, &jail, files).await?;
+    let (small, large): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.size <= SMALL_FILE_BYTES_MAX);
+    let grown = if small.is_empty() { Vec::new() } else { batch::fetch(core, transfer, &jail, small).await? };
+    for mut file in large.into_iter().chain(grown) {
+        let mut replans = 0;
+        loop {
+            match large::fetch(core, transfer, &jail, &file).await? {
+                Fetched::Landed(landed) => break note(core, transfer, vec![landed]).await?,
+                Fetched::Replaced(new) => {
+                    replans += 1;
+                    if replans > REPLANS_MAX {
+                        return Err(Halt::Waiting { reason: "the file keeps changing".to_owned(), no_source: false });
+                    }
+                    replan(core, transfer, &file, &new).await?;
+                    file = new;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The index has another content for a file of this transfer.
+pub async fn replan(core: &Core, transfer: &Transfer, old: &PlannedFile, new: &PlannedFile) -> Result<(), Halt> {
+    core.state.replan_file(transfer.id, new).await.map_err(failure::unexpected)?;
+    transfer.change(|row| {
+        row.size = row.size.saturating_sub(old.size) + new.size;
+        if !row.folder {
+            row.hash = Some(new.blob);
+        }
+    });
+    Ok(())
+}
+
+/// Files have their final names: noted for good.
+pub async fn note(core: &Core, transfer: &Transfer, landed: Vec<Landed>) -> Result<(), Halt> {
+    let names: Vec<_> = landed.iter().map(|file| (file.position, file.name.clone())).collect();
+    core.state.mark_landed(transfer.id, &names).await.map_err(failure::unexpected)?;
+    let fetched: Vec<_> =
+        landed.iter().filter_map(|file| Some((file.blob, file.local.clone(), file.stamp?))).collect();
+    core.state.put_fetched(&fetched).await.map_err(failure::unexpected)?;
+    core.note_fetched(landed.iter().map(|file| file.blob));
+    transfer.change(|row| {
+        row.files_done += landed.len() as u64;
+        if !row.folder
+            && let Some(file) = landed.first()
+        {
+            row.path.clone_from(&file.local);
+        }
+    });
+    Ok(())
+}
+
+/// Counts what landed in an earlier attempt, and takes what lies at its place anyway.
+async fn skip_what_lies_there(
+    core: &Core,
+    transfer: &Transfer,
+    jail: &Jail,
+    files: Vec<PlannedFile>,
+) -> Result<Vec<PlannedFile>, Halt> {
+    let (landed, missing): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.landed.is_some());
+    let landed_bytes: u64 = landed.iter().map(|file| file.size).sum();
+    transfer.change(|row| {
+        row.files_done = landed.len() as u64;
+        row.done = landed_bytes;
+    });
+    let jail = jail.clone();
+    let (there, missing) = disk(move || Ok(sort_out(&jail, missing))).await?;
+    if !there.is_empty() {
+        let bytes: u64 = there.iter().map(|(file, _)| file.size).sum();
+        note(core, transfer, there.into_iter().map(|(_, landed)| landed).collect()).await?;
+        transfer.change(|row| {
+            row.done += bytes;
+            row.bytes_local += bytes;
+        });
+        transfer.log("already have some of it");
+    }
+    Ok(missing)
+}
+
+type There = Vec<(PlannedFile, Landed)>;
+
+fn sort_out(jail: &Jail, files: Vec<PlannedFile>) -> (There, Vec<PlannedFile>) {
+    let mut there = Vec::new();
+    let mut missing = Vec::new();
+    for file in files {
+        let found = land::home_of(jail, &file).ok().and_then(|(folder, name)| {
+            land::lies_there(&folder, name, &file).ok().filter(|lies| *lies)?;
+            let local = folder.path().join(name);
+            let stamp = land::stamp_of(&local);
+            Some(Landed { position: file.position, name: name.to_owned(), blob: file.blob, local, stamp })
+        });
+        match found {
+            Some(landed) => there.push((file, landed)),
+            None => missing.push(file),
+        }
+    }
+    (there, missing)
+}
+
+/// Removes what a cancelled transfer left unfinished; finished files stay.
+pub async fn discard(core: &Arc<Core>, transfer: &Arc<Transfer>) {
+    let removed = async {
+        let files = core.state.planned_files(transfer.id).await.map_err(failure::unexpected)?;
+        let (core, transfer, base) = (core.clone(), transfer.clone(), base_of(core, &transfer.plan));
+        disk(move || {
+            let jail = Jail::open(&base).map_err(jail_failure)?;
+            batch::discard(&jail, &transfer)?;
+            for file in files.iter().filter(|file| file.landed.is_none() && file.size > SMALL_FILE_BYTES_MAX) {
+                large::discard(&core, &transfer, &jail, file)?;
+            }
+            Ok(())
+        })
+        .await
+    };
+    if let Err(Halt::Failed(failure)) = removed.await {
+        tracing::warn!(%failure, "unfinished parts of a cancelled transfer were left behind");
+    }
+}
+
+/// Runs work on a thread that may block.
+pub async fn disk<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Halt> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(Halt::Failed),
+        Err(error) => Err(Halt::Failed(failure::unexpected(error))),
+    }
+}
+
+/// A folder that cannot be written to.
+pub fn jail_failure(error: JailError) -> Failure {
+    Failure::new(
+        FailureKind::Transfer,
+        "cannot_write",
+        error.to_string(),
+        "choose another folder with -o, or mend this one and retry",
+    )
+}
+
+/// The tracker does not let this file be fetched.
+pub fn refused_file(refusal: &Refusal) -> Failure {
+    let failure = failure::refused(refusal);
+    match refusal.code {
+        Code::NotFound => Failure { hint: "it is no longer shared; `swapmeet search` may find another".to_owned(), ..failure },
+        _ => failure,
+    }
+}
