@@ -230,6 +230,8 @@ pub const UNASKED_FILES_MAX: u64 = 1_000;
 pub const SORTED_INLINE_MAX: usize = 10_000;
 /// Terminal events handled before a frame is drawn, so that a flood cannot stop drawing.
 pub const EVENTS_PER_FRAME_MAX: usize = 4096;
+/// Reports waiting for the screen: enough to fill a frame, few enough that pages of the index do not pile up.
+pub const REPORTS_WAITING_MAX: usize = 32;
 /// Bytes of text put on the clipboard through the terminal; many terminals drop longer sequences.
 pub const CLIPBOARD_BYTES_MAX: usize = 64 * 1024;
 /// Copies looked at in one step by the tracker's queue of copies.

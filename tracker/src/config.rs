@@ -261,7 +261,7 @@ pub fn reachable(listening: SocketAddr) -> SocketAddr {
         IpAddr::V4(_) => own_address(Ipv4Addr::UNSPECIFIED.into(), "192.0.2.1:9"),
         IpAddr::V6(_) => own_address(Ipv6Addr::UNSPECIFIED.into(), "[2001:db8::1]:9"),
     };
-    SocketAddr::new(own.unwrap_or(Ipv4Addr::LOCALHOST.into()), listening.port())
+    SocketAddr::new(own.unwrap_or_else(|| Ipv4Addr::LOCALHOST.into()), listening.port())
 }
 
 /// The address that packets to the outside leave from. Nothing is sent.

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use futures_util::FutureExt as _;
 use quinn::{RecvStream, SendStream};
 use shared::{
-    limits::{REPLY_BYTES_MAX, REPLY_WRITE, REQUEST_BYTES_MAX, REQUEST_READ},
+    limits::{PROGRAM_CHARS_MAX, REPLY_BYTES_MAX, REPLY_WRITE, REQUEST_BYTES_MAX, REQUEST_READ},
     net::{
         Outgoing,
         frame::{self, ReceiveError, SendError},
@@ -35,22 +35,19 @@ pub(super) async fn stream(session: Arc<Session>, send: SendStream, mut recv: Re
     let number = session.server.next_request();
     let kind = kind(&request);
     async move {
-        match request {
-            Request::Fetch => fetch(&session, send, recv).await,
-            Request::Subscribe => subscribe(&session, send, number).await,
-            request => {
-                let begun = Instant::now();
-                let answer = answer(&session, request, number).await;
-                let outcome = match &answer {
-                    Answer::Refused(refusal) => refusal.code.name(),
-                    _ => "ok",
-                };
-                let sent = reply(&mut send, &answer, number).await;
-                tracing::debug!(outcome, sent, elapsed_ms = begun.elapsed().as_millis(), "request");
-                if sent {
-                    send.finish();
-                }
-            }
+        if request == Request::Fetch {
+            return fetch(&session, send, recv).await;
+        }
+        if request == Request::Subscribe {
+            return subscribe(&session, send, number).await;
+        }
+        let begun = Instant::now();
+        let answer = answer(&session, request, number).await;
+        let outcome = if let Answer::Refused(refusal) = &answer { refusal.code.name() } else { "ok" };
+        let sent = reply(&mut send, &answer, number).await;
+        tracing::debug!(outcome, sent, elapsed_ms = begun.elapsed().as_millis(), "request");
+        if sent {
+            send.finish();
         }
     }
     .instrument(tracing::debug_span!("request", number, kind))
@@ -101,56 +98,60 @@ async fn answer(session: &Arc<Session>, request: Request, number: u64) -> Answer
 
 async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result<Answer, Error> {
     let ctx: &Ctx = &session.server.ctx;
-    match request {
+    let caller = || session.caller().ok_or(Error::NotSignedIn);
+    Ok(match request {
         Request::Hello { program } => {
-            let program: String = program.chars().take(shared::limits::PROGRAM_BYTES_MAX).collect();
-            tracing::debug!(program = ?program, "hello");
-            return Ok(Answer::Welcome(account::hello(ctx, &session.peer(), now)));
+            let program: String = program.chars().take(PROGRAM_CHARS_MAX).collect();
+            tracing::debug!(?program, "hello");
+            Answer::Welcome(account::hello(ctx, &session.peer(), now))
         }
         Request::Register(request) => {
-            return sign_in(session, async |peer| account::register(ctx, &peer, request, now).await).await;
+            sign_in(session, async |peer| account::register(ctx, &peer, request, now).await).await?
         }
         Request::SignInPassword(request) => {
-            return sign_in(session, async |peer| account::sign_in_password(ctx, &peer, request, now).await).await;
+            sign_in(session, async |peer| account::sign_in_password(ctx, &peer, request, now).await).await?
         }
         Request::SignInKey { device, proof } => {
-            return sign_in(session, async |peer| account::sign_in_key(ctx, &peer, device, &proof, now).await).await;
+            sign_in(session, async |peer| account::sign_in_key(ctx, &peer, device, &proof, now).await).await?
         }
-        _ => {}
-    }
-    let caller = session.caller().ok_or(Error::NotSignedIn)?;
-    let caller = &caller;
-    Ok(match request {
         Request::SignOut => {
-            account::sign_out(ctx, caller).await?;
+            account::sign_out(ctx, &caller()?).await?;
             session.end();
             Answer::Done
         }
-        Request::Renew => Answer::SignedIn(account::renew(ctx, caller, now).await?),
+        Request::Renew => Answer::SignedIn(account::renew(ctx, &caller()?, now).await?),
         Request::Announce { addresses } => {
+            let caller = caller()?;
             let addresses = locate::sensible(addresses, session.address())?;
             ctx.roster.announce(caller.device, session.number, addresses);
             Answer::Done
         }
-        Request::Publish { entries } => Answer::Published { files: publish::publish(ctx, caller, entries, now).await? },
-        Request::Withdraw { files } => Answer::Count(publish::withdraw(ctx, caller, &files).await?),
-        Request::Changes { since } => Answer::Changes(browse::changes(ctx, caller, since).await?),
-        Request::List(list) => browse::list(ctx, caller, list).await?,
-        Request::Search { query, offset } => browse::search(ctx, caller, &query, offset).await?,
-        Request::Resolve(reference) => browse::resolve(ctx, caller, reference).await?,
-        Request::FolderFiles { folder, after } => browse::folder_files(ctx, caller, folder, after.as_deref()).await?,
-        Request::Inspect { file } => Answer::Detail(browse::inspect(ctx, caller, file).await?),
-        Request::Locate { files } => Answer::Located(locate::locate(ctx, caller, &files, now).await?),
-        Request::Members { after } => members::members(ctx, after.as_deref()).await?,
-        Request::KeepCopy { files } => Answer::Count(copy::keep(ctx, caller, &files, now).await?),
-        Request::DropCopy { files } => Answer::Count(copy::forget(ctx, caller, &files).await?),
-        Request::Status => Answer::Status(members::status(ctx).await?),
-        Request::Hello { .. }
-        | Request::Register(_)
-        | Request::SignInPassword(_)
-        | Request::SignInKey { .. }
-        | Request::Subscribe
-        | Request::Fetch => return Err(Error::Unsupported("this request is answered elsewhere")),
+        Request::Publish { entries } => {
+            Answer::Published { files: publish::publish(ctx, &caller()?, entries, now).await? }
+        }
+        Request::Withdraw { files } => Answer::Count(publish::withdraw(ctx, &caller()?, &files).await?),
+        Request::Changes { since } => Answer::Changes(browse::changes(ctx, &caller()?, since).await?),
+        Request::List(list) => browse::list(ctx, &caller()?, list).await?,
+        Request::Search { query, offset } => browse::search(ctx, &caller()?, &query, offset).await?,
+        Request::Resolve(reference) => browse::resolve(ctx, &caller()?, reference).await?,
+        Request::FolderFiles { folder, after } => {
+            browse::folder_files(ctx, &caller()?, folder, after.as_deref()).await?
+        }
+        Request::Inspect { file } => Answer::Detail(browse::inspect(ctx, &caller()?, file).await?),
+        Request::Locate { files } => Answer::Located(locate::locate(ctx, &caller()?, &files, now).await?),
+        Request::Members { after } => {
+            caller()?;
+            members::members(ctx, after.as_deref()).await?
+        }
+        Request::KeepCopy { files } => Answer::Count(copy::keep(ctx, &caller()?, &files, now).await?),
+        Request::DropCopy { files } => Answer::Count(copy::forget(ctx, &caller()?, &files).await?),
+        Request::Status => {
+            caller()?;
+            Answer::Status(members::status(ctx).await?)
+        }
+        Request::Subscribe | Request::Fetch => {
+            return Err(Error::Unsupported("this request takes the whole stream"));
+        }
     })
 }
 

@@ -195,7 +195,7 @@ async fn publishing_again_changes_only_what_is_different() {
     let anna = member(&*store, "anna", 1).await;
     let first = put(&*store, &anna, "a/b", 1, None).await;
     let again = store.publish(&anna, vec![publication("a/b", 1, None)], 9).await.unwrap();
-    assert_eq!(again.files, [first.clone()]);
+    assert_eq!(again.files, std::slice::from_ref(&first));
     assert_eq!(again.effects, super::Effects::default());
     let noted = Publication { note: Some("for Ben".into()), ..publication("a/b", 1, None) };
     let noted = store.publish(&anna, vec![noted], 9).await.unwrap().files.remove(0);

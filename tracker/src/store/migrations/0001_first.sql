@@ -131,7 +131,8 @@ CREATE TABLE copies (
     state    INTEGER NOT NULL,
     asked_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX copies_to_do ON copies (state, asked_ms) WHERE state <> 1;
+CREATE INDEX copies_pending ON copies (asked_ms, blob) WHERE state = 0;
+CREATE INDEX copies_unwanted ON copies (asked_ms) WHERE state = 2;
 
 -- Folded text of each listed file, narrow so that words too short for the trigram index can be looked for by reading it.
 CREATE TABLE search (

@@ -50,8 +50,7 @@ pub(super) async fn keep(tx: &mut SqliteConnection, caller: &Caller, files: &[Fi
         kept.effects.copies_wanted |= !stored;
     }
     kept.effects.seq = set_copy(tx, true, &changed).await?;
-    let waiting: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM copies WHERE state = $1").bind(COPY_PENDING).fetch_one(tx).await?;
+    let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM copies WHERE state = 0").fetch_one(tx).await?;
     if waiting > i64::try_from(COPIES_WAITING_MAX).unwrap_or(i64::MAX) {
         return Err(StoreError::TooManyCopies(COPIES_WAITING_MAX));
     }

@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 use async_trait::async_trait;
 use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
-    limits::{DATABASE_READERS, DATABASE_WAIT},
+    limits::{DATABASE_LOG_PAGES, DATABASE_READERS, DATABASE_WAIT, DATABASE_WRITER_CACHE_BYTES},
     wire::tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
 };
 use sqlx::{
@@ -61,7 +61,11 @@ impl SqliteStore {
             .busy_timeout(DATABASE_WAIT)
             .statement_cache_capacity(64)
             .optimize_on_close(true, None);
-        let writer = pool(1).connect_with(options.clone()).await?;
+        // A negative size is in KiB.
+        let cache = format!("-{}", DATABASE_WRITER_CACHE_BYTES / 1024);
+        let writer =
+            options.clone().pragma("cache_size", cache).pragma("wal_autocheckpoint", DATABASE_LOG_PAGES.to_string());
+        let writer = pool(1).connect_with(writer).await?;
         sqlx::migrate!("src/store/migrations").run(&writer).await?;
         let readers =
             pool(DATABASE_READERS).connect_with(options.read_only(true).optimize_on_close(false, None)).await?;

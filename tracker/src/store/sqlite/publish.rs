@@ -98,7 +98,7 @@ struct Existing {
 #[derive(Debug)]
 enum Plan {
     New(FileState),
-    Changed { before: FileState, after: FileState },
+    Changed { before: Box<FileState>, after: FileState },
     Unchanged(FileState),
 }
 
@@ -121,7 +121,8 @@ pub(super) async fn publish(
     let people = find_people(tx, &entries).await?;
     let mut existing = find_existing(tx, me, &entries).await?;
     let mut ledger = Ledger::open(tx, me.account).await?;
-    let mut folders = Folders::new(caller.account, me.account);
+    let paths = entries.iter().map(|entry| (&*entry.path, &*entry.fold));
+    let folders = Folders::above_all(tx, caller, me, paths).await?;
     let mut next_no: i64 =
         sqlx::query_scalar("SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'files'), 0) + 1")
             .fetch_one(&mut *tx)
@@ -132,7 +133,7 @@ pub(super) async fn publish(
     let mut holding = Vec::new();
     for entry in &entries {
         let seen_by = entry.audience.as_ref().map(|audience| seen_by(audience, &people)).transpose()?;
-        let chain = folders.above(tx, &entry.path, &entry.fold).await?;
+        let chain = folders.above(&entry.fold);
         let mut plan = match existing.remove(&entry.fold) {
             Some(found) => {
                 let shares_too = found.row.realm == 0 && found.origin_known && found.row.device != me.device;
@@ -213,7 +214,7 @@ fn decide(me: Me, found: Existing, entry: &Publication, seen_by: Option<SeenBy>,
         && after.note == before.note
         && after.seen_by == before.seen_by
         && after.device == before.device;
-    Ok(if same { Plan::Unchanged(before) } else { Plan::Changed { before, after } })
+    Ok(if same { Plan::Unchanged(before) } else { Plan::Changed { before: Box::new(before), after } })
 }
 
 fn new_row(me: Me, no: i64, parent: i64, entry: &Publication, seen_by: SeenBy, now_ms: i64) -> FileState {
@@ -487,10 +488,12 @@ async fn write_changed(tx: &mut SqliteConnection, me: Me, plans: &[Plan], entrie
         .bind(after.seq)
         .execute(&mut *tx)
         .await
-        .map_err(|error| match &error {
+        .map_err(|error| {
             // A hidden file is to be listed at a path where another device lists one.
-            sqlx::Error::Database(fault) if fault.is_unique_violation() => StoreError::OtherDevice(after.path.clone()),
-            _ => StoreError::Database(error),
+            if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
+                return StoreError::OtherDevice(after.path.clone());
+            }
+            StoreError::Database(error)
         })?;
         if before.version != after.version {
             keep_version(tx, before).await?;
@@ -681,57 +684,85 @@ fn entry_of(caller: &Caller, people: &HashMap<i64, AccountId>, plan: Plan) -> Fi
     }
 }
 
-/// The folders above paths, made where they are missing.
+/// The folders above paths, by key.
 #[derive(Debug)]
 struct Folders {
-    account: AccountId,
-    owner: i64,
     known: HashMap<String, i64>,
 }
 
 impl Folders {
-    fn new(account: AccountId, owner: i64) -> Self {
-        Self { account, owner, known: HashMap::new() }
+    /// Finds the folders above these paths (as shown, and as key), and makes the missing ones.
+    async fn above_all<'a>(
+        tx: &mut SqliteConnection,
+        caller: &Caller,
+        me: Me,
+        paths: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self> {
+        // In order, so that a folder comes before those within it.
+        let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();
+        for (path, fold) in paths {
+            for ((fold_end, _), (path_end, _)) in fold.match_indices('/').zip(path.match_indices('/')) {
+                wanted.entry(&fold[..fold_end]).or_insert(&path[..path_end]);
+            }
+        }
+        let mut folders = Self { known: HashMap::new() };
+        if wanted.is_empty() {
+            return Ok(folders);
+        }
+        let found =
+            sqlx::query("SELECT no, fold FROM folders WHERE owner = $1 AND fold IN (SELECT value FROM json_each($2))")
+                .bind(me.account)
+                .bind(rows::text_list(wanted.keys().copied()))
+                .fetch_all(&mut *tx)
+                .await?;
+        for row in &found {
+            folders.known.insert(row.try_get("fold")?, row.try_get("no")?);
+        }
+        wanted.retain(|fold, _| !folders.known.contains_key(*fold));
+        folders.make(tx, caller, me, &wanted).await?;
+        Ok(folders)
     }
 
-    /// Numbers of the folders above a file, from the top down.
-    async fn above(&mut self, tx: &mut SqliteConnection, path: &str, fold: &str) -> Result<Vec<i64>> {
-        let mut chain: Vec<i64> = Vec::new();
-        for ((fold_end, _), (path_end, _)) in fold.match_indices('/').zip(path.match_indices('/')) {
-            let parent = chain.last().copied().unwrap_or(0);
-            let no = match self.known.get(&fold[..fold_end]) {
-                Some(no) => *no,
-                None => {
-                    let no = self.find_or_make(tx, parent, &path[..path_end], &fold[..fold_end]).await?;
-                    self.known.insert(fold[..fold_end].to_owned(), no);
-                    no
-                }
-            };
-            chain.push(no);
+    async fn make(
+        &mut self,
+        tx: &mut SqliteConnection,
+        caller: &Caller,
+        me: Me,
+        missing: &BTreeMap<&str, &str>,
+    ) -> Result<()> {
+        let mut next_no: i64 =
+            sqlx::query_scalar("SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'folders'), 0) + 1")
+                .fetch_one(&mut *tx)
+                .await?;
+        let mut made = Vec::with_capacity(missing.len());
+        for (fold, path) in missing {
+            let parent = self.above(fold).last().copied().unwrap_or(0);
+            self.known.insert((*fold).to_owned(), next_no);
+            made.push((next_no, parent, *path, *fold));
+            next_no += 1;
         }
-        Ok(chain)
+        for chunk in made.chunks(INSERT_ROWS_MAX) {
+            QueryBuilder::new("INSERT INTO folders (no, id, owner, parent, path, fold) ")
+                .push_values(chunk, |mut values, (no, parent, path, fold)| {
+                    values
+                        .push_bind(*no)
+                        .push_bind(rows::bytes(FolderId::of_path(caller.account, path).as_bytes()))
+                        .push_bind(me.account)
+                        .push_bind(*parent)
+                        .push_bind(*path)
+                        .push_bind(*fold);
+                })
+                .build()
+                .persistent(false)
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(())
     }
 
-    async fn find_or_make(&self, tx: &mut SqliteConnection, parent: i64, path: &str, fold: &str) -> Result<i64> {
-        let found: Option<i64> = sqlx::query_scalar("SELECT no FROM folders WHERE owner = $1 AND fold = $2")
-            .bind(self.owner)
-            .bind(fold)
-            .fetch_optional(&mut *tx)
-            .await?;
-        if let Some(no) = found {
-            return Ok(no);
-        }
-        let id = FolderId::of_path(self.account, path);
-        Ok(sqlx::query_scalar(
-            "INSERT INTO folders (id, owner, parent, path, fold) VALUES ($1, $2, $3, $4, $5) RETURNING no",
-        )
-        .bind(rows::bytes(id.as_bytes()))
-        .bind(self.owner)
-        .bind(parent)
-        .bind(path)
-        .bind(fold)
-        .fetch_one(tx)
-        .await?)
+    /// Numbers of the folders above a path, from the top down.
+    fn above(&self, fold: &str) -> Vec<i64> {
+        fold.match_indices('/').filter_map(|(end, _)| self.known.get(&fold[..end]).copied()).collect()
     }
 }
 
@@ -750,10 +781,11 @@ pub(super) async fn withdraw(tx: &mut SqliteConnection, caller: &Caller, files: 
     let gone = found.iter().map(|row| stored_row(row, &mut people)).collect::<Result<Vec<_>>>()?;
 
     let mut ledger = Ledger::open(tx, me.account).await?;
-    let mut folders = Folders::new(caller.account, me.account);
+    let paths = gone.iter().map(|row| (&*row.path, &*row.fold));
+    let folders = Folders::above_all(tx, caller, me, paths).await?;
     let mut blobs = HashMap::new();
     for row in &gone {
-        let chain = folders.above(tx, &row.path, &row.fold).await?;
+        let chain = folders.above(&row.fold);
         let viewers = row.seen_by.viewers(me.account, row.device);
         ledger.remove(&Weight { viewers: &viewers, folders: &chain, size: row.size });
         if row.seen_by != SeenBy::Hidden {
