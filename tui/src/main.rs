@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `swapmeet`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tui::cli::main()
+}

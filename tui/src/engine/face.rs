@@ -338,7 +338,7 @@ struct Running {
     client: Client,
     /// Cancelled when it was told to stop.
     stopping: CancellationToken,
-    stop: Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send + Sync>,
+    stop: Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>,
 }
 
 /// How an engine is started.

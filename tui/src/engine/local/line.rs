@@ -118,6 +118,6 @@ mod tests {
 
     fn reader_of<'a>(pieces: &[&'a [u8]]) -> impl AsyncRead + Unpin + 'a {
         let empty: Box<dyn AsyncRead + Unpin + 'a> = Box::new(tokio::io::empty());
-        pieces.iter().rev().fold(empty, |rest, piece| Box::new(piece.chain(rest)))
+        pieces.iter().rev().fold(empty, |rest, piece| Box::new(AsyncReadExt::chain(*piece, rest)))
     }
 }

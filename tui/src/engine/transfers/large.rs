@@ -133,7 +133,7 @@ fn open(jail: &Jail, file: &PlannedFile, sidecar: &Sidecar) -> Result<(Partial, 
                 "make room or choose another folder with -o, then retry",
             ));
         }
-        folder.create_new(&part, 0o600)
+        folder.create_new(&part, 0o666)
     };
     let data = data.map_err(jail_failure)?;
     let side = |path: &std::path::Path| {
