@@ -7,17 +7,22 @@
 //! Members come first. The tracker's copy gets new work only while no member that could serve a missing group is here
 //! and alive; what it was already asked for, it may end. Work is handed out from the lowest missing group upwards, in
 //! slices of a second or two by the measured speed of each source, smaller towards the end so that all sources end
-//! together. When nothing is left to hand out, an idle source takes over the tail of the slowest one (see [`race`]).
+//! together (`assign.rs`). When nothing is left to hand out, an idle source takes over the tail of the slowest one
+//! (`race.rs`).
 //!
 //! The caller calls [`Download::handle`], then drains [`Download::poll_action`], and calls again with
 //! [`Input::Tick`] at [`Download::next_deadline`].
 
+mod assign;
 mod race;
 mod sets;
 mod source;
+#[cfg(test)]
+mod swarm;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
     time::Instant,
@@ -27,10 +32,7 @@ use self::source::Source;
 pub use self::source::SourceView;
 use crate::{
     content::{GroupSet, Layout},
-    limits::{
-        GROUP_BYTES, RACE_CHECK, SLICE_BYTES, SLICE_BYTES_MIN, SLICE_START_BYTES, SLICE_WORK, SLICES_IN_FLIGHT_MAX,
-        WANT_RANGES_MAX,
-    },
+    limits::{GROUP_BYTES, RACE_CHECK, SLICE_BYTES, WANT_RANGES_MAX},
 };
 
 /// A source of the blob, by the caller's number. A source that left may come back under its number.
@@ -326,52 +328,6 @@ impl Download {
         }
     }
 
-    /// Hands out what is missing, to everybody who can do with more.
-    fn assign(&mut self, now: Instant) {
-        while let Some((source, groups)) = self.next_assignment(now) {
-            self.missing.subtract(&groups);
-            self.request(now, source, groups);
-        }
-    }
-
-    /// Whoever has the least to do is served first, so that the first work is spread; among these the fastest.
-    fn next_assignment(&self, now: Instant) -> Option<(SourceId, GroupSet)> {
-        if self.missing.is_empty() {
-            return None;
-        }
-        let copies_are_spared = self
-            .sources
-            .values()
-            .any(|source| source.kind() == SourceKind::Peer && source.is_usable() && source.has_any_of(&self.missing));
-        let mut able: Vec<_> = self
-            .sources
-            .iter()
-            .filter(|(_, source)| source.is_usable() && source.has_any_of(&self.missing))
-            .filter(|(_, source)| source.kind() == SourceKind::Peer || !copies_are_spared)
-            .collect();
-        let workers = Workers::of(able.iter().map(|(_, source)| *source), now);
-        able.retain(|(id, _)| self.slices_of(**id).count() < SLICES_IN_FLIGHT_MAX);
-        let (id, source) = able
-            .into_iter()
-            .min_by_key(|(id, source)| (self.slices_of(**id).count(), Reverse(source.speed(now)), **id))?;
-        Some((*id, self.choose(source, now, &workers)))
-    }
-
-    /// Which of the missing groups this source gets. The one place that knows an order of groups.
-    fn choose(&self, source: &Source, now: Instant, workers: &Workers) -> GroupSet {
-        let groups = (self.slice_bytes(source, now, workers) / GROUP_BYTES).max(1);
-        sets::first_common(&self.missing, source.have(), groups, WANT_RANGES_MAX)
-    }
-
-    /// A second or two of work, but of the rest only half of this source's share where several work: the slices
-    /// shrink towards the end and nobody is left alone with a large one.
-    fn slice_bytes(&self, source: &Source, now: Instant, workers: &Workers) -> u64 {
-        let of_work = |speed: u64| speed.saturating_mul(SLICE_WORK.as_millis() as u64) / 1000;
-        let by_speed = source.speed(now).map_or(SLICE_START_BYTES, of_work);
-        let by_share = workers.share_of(source, now, self.layout.bytes_in(&self.missing));
-        by_speed.min(by_share).clamp(SLICE_BYTES_MIN, SLICE_BYTES)
-    }
-
     fn request(&mut self, now: Instant, id: SourceId, groups: GroupSet) {
         debug_assert!(!groups.is_empty() && groups.ranges().len() <= WANT_RANGES_MAX);
         debug_assert!(groups.count() * GROUP_BYTES <= SLICE_BYTES);
@@ -441,38 +397,5 @@ impl Download {
             let twice = |(other, rival): (SliceId, &Slice)| other != *number && sets::overlap(&slice.left, &rival.left);
             assert!(!self.slices_of(slice.source).any(twice), "a source races against itself");
         }
-    }
-}
-
-/// Those among whom the missing groups are shared out.
-struct Workers {
-    count: u64,
-    measured: u64,
-    speed_sum: u64,
-}
-
-impl Workers {
-    fn of<'a>(sources: impl Iterator<Item = &'a Source>, now: Instant) -> Self {
-        let mut workers = Self { count: 0, measured: 0, speed_sum: 0 };
-        for source in sources {
-            workers.count += 1;
-            if let Some(speed) = source.speed(now) {
-                workers.measured += 1;
-                workers.speed_sum += speed;
-            }
-        }
-        workers
-    }
-
-    /// Half of a source's part of `bytes` by its speed; one that was not measured yet counts as an average one.
-    fn share_of(&self, source: &Source, now: Instant, bytes: u64) -> u64 {
-        if self.count <= 1 {
-            return bytes;
-        }
-        let average = self.speed_sum.checked_div(self.measured).unwrap_or(1).max(1);
-        let total = self.speed_sum + average * (self.count - self.measured);
-        let own = source.speed(now).unwrap_or(average);
-        let share = u128::from(bytes) * u128::from(own) / u128::from(total.max(1)) / 2;
-        u64::try_from(share).unwrap_or(bytes)
     }
 }

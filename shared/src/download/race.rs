@@ -23,6 +23,17 @@ struct Rest {
     speed: u64,
 }
 
+impl Rest {
+    /// How many groups a helper should take so that both end at the same time, given that it begins later.
+    fn part_for(&self, helper_speed: u64, response: Duration) -> u64 {
+        let total: u64 = self.slices.iter().map(GroupSet::count).sum();
+        let gone = u128::from(self.speed) * response.as_millis() / 1000 / u128::from(GROUP_BYTES);
+        let shared = u128::from(total).saturating_sub(gone);
+        let (own, both) = (u128::from(helper_speed.max(1)), u128::from(helper_speed.max(1)) + u128::from(self.speed));
+        u64::try_from(shared * own / both).unwrap_or(total).clamp(1, SLICE_BYTES / GROUP_BYTES)
+    }
+}
+
 impl Download {
     /// Lets idle sources take over tails, the fastest first.
     pub(super) fn race(&mut self, now: Instant) {
@@ -54,19 +65,18 @@ impl Download {
 
     /// The groups that an idle source should take from the one that needs longest, if that is worth it.
     fn tail_for(&self, helper: SourceId, now: Instant) -> Option<GroupSet> {
-        let own_speed = self.sources.get(&helper)?.speed(now);
+        let source = self.sources.get(&helper)?;
+        let (own_speed, response) = (source.speed(now), source.response());
         let rest = self
             .sources
             .keys()
             .filter(|id| **id != helper)
             .filter_map(|id| self.rest_of(*id, helper, now))
+            .filter(|rest| rest.time >= RACE_REST_MIN + 2 * response)
             .filter(|rest| own_speed.is_none_or(|own| own > rest.speed))
             .max_by_key(|rest| rest.time)?;
-        let total: u64 = rest.slices.iter().map(GroupSet::count).sum();
         // Not measured yet: assumed to be as fast as the other.
-        let own_speed = own_speed.unwrap_or(rest.speed).max(1);
-        let part = u128::from(total) * u128::from(own_speed) / (u128::from(own_speed) + u128::from(rest.speed));
-        let part = u64::try_from(part).unwrap_or(total).clamp(1, SLICE_BYTES / GROUP_BYTES);
+        let part = rest.part_for(own_speed.unwrap_or(rest.speed), response);
         let mut tail = GroupSet::new();
         for slice in rest.slices.iter().rev() {
             let room = WANT_RANGES_MAX - tail.ranges().len();
@@ -84,8 +94,7 @@ impl Download {
         let silence = now.saturating_duration_since(source.silent_since()?);
         let time = by_speed.max(silence);
         let slices: Vec<_> = self.slices_of(id).map(|(slice, _)| self.unraced(slice, helper_has)).collect();
-        let is_worth_it = time >= RACE_REST_MIN && slices.iter().any(|groups| !groups.is_empty());
-        is_worth_it.then_some(Rest { time, slices, speed })
+        slices.iter().any(|groups| !groups.is_empty()).then_some(Rest { time, slices, speed })
     }
 
     fn unraced(&self, slice: SliceId, helper_has: Option<&GroupSet>) -> GroupSet {

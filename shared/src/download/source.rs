@@ -1,11 +1,14 @@
 //! What is known of one source: what it has, how fast it is, since when it is silent.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::{SourceKind, sets};
 use crate::{
     content::GroupSet,
-    limits::{SOURCE_STALL, SPEED_MEASURE_MIN, SPEED_STEP, SPEED_WINDOW},
+    limits::{RESPONSE_GUESS, SOURCE_STALL, SPEED_MEASURE_MIN, SPEED_STEP, SPEED_WINDOW},
 };
 
 /// A source as others see it.
@@ -32,6 +35,9 @@ pub(super) struct Source {
     have: Option<GroupSet>,
     bytes_verified: u64,
     meter: Meter,
+    /// Time from its last order out of idleness to the first bytes.
+    response: Option<Duration>,
+    awaits_first_bytes: bool,
     /// Present while it has work.
     silent_since: Option<Instant>,
     stalled_since: Option<Instant>,
@@ -39,7 +45,16 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) const fn new(kind: SourceKind, have: Option<GroupSet>) -> Self {
-        Self { kind, have, bytes_verified: 0, meter: Meter::new(), silent_since: None, stalled_since: None }
+        Self {
+            kind,
+            have,
+            bytes_verified: 0,
+            meter: Meter::new(),
+            response: None,
+            awaits_first_bytes: false,
+            silent_since: None,
+            stalled_since: None,
+        }
     }
 
     pub(super) const fn kind(&self) -> SourceKind {
@@ -74,6 +89,7 @@ impl Source {
     pub(super) fn begin(&mut self, now: Instant) {
         if self.silent_since.is_none() {
             self.silent_since = Some(now);
+            self.awaits_first_bytes = true;
             self.meter.begin(now);
         }
     }
@@ -87,9 +103,14 @@ impl Source {
 
     pub(super) fn brought(&mut self, now: Instant, bytes: u64) {
         self.bytes_verified += bytes;
-        if self.silent_since.is_some() {
-            self.silent_since = Some(now);
+        if let Some(since) = self.silent_since.replace(now) {
+            if std::mem::take(&mut self.awaits_first_bytes) {
+                self.response = Some(now.saturating_duration_since(since));
+            }
             self.meter.add(now, bytes);
+        } else {
+            // What arrives of a cancelled slice is no work.
+            self.silent_since = None;
         }
     }
 
@@ -109,6 +130,11 @@ impl Source {
     /// Bytes per second while it works, or when it last did; `None` when too little is known.
     pub(super) fn speed(&self, now: Instant) -> Option<u64> {
         self.meter.speed(now)
+    }
+
+    /// Time that it takes to bring the first bytes of new work.
+    pub(super) fn response(&self) -> Duration {
+        self.response.unwrap_or(RESPONSE_GUESS)
     }
 
     pub(super) fn view(&self, slices: usize, now: Instant) -> SourceView {
