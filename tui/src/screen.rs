@@ -19,7 +19,7 @@ use futures_util::StreamExt;
 use jiff::tz::TimeZone;
 use ratatui::{Terminal, backend::CrosstermBackend, layout::Rect};
 use shared::limits::{
-    CLIPBOARD_BYTES_MAX, EVENTS_PER_FRAME_MAX, PATH_SUGGESTIONS_MAX, SORTED_INLINE_MAX, UPDATES_WAITING_MAX,
+    CLIPBOARD_BYTES_MAX, EVENTS_PER_FRAME_MAX, PATH_SUGGESTIONS_MAX, REPORTS_WAITING_MAX, SORTED_INLINE_MAX,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -124,7 +124,7 @@ async fn run_here(client: Client, options: ScreenOptions) -> Result<ScreenEnd, S
         tracker_hint: options.tracker_hint.unwrap_or_default(),
         account_hint: options.account_hint.unwrap_or_default(),
     };
-    let (reports, reported) = mpsc::channel(UPDATES_WAITING_MAX);
+    let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
     let (gone, hung_up) = mpsc::channel(1);
     watch_for_hangup(gone)?;
     let (state, effects) = app::start(setup);

@@ -85,6 +85,11 @@ impl Browse {
         self.due = Some(now);
     }
 
+    /// Nothing of it is shown, so nothing is due.
+    pub(super) const fn rest(&mut self) {
+        self.due = None;
+    }
+
     /// The index changed by itself: arrange at most once a second.
     fn refresh_later(&mut self, now: i64) {
         let due = now.max(self.arranged_ms + REARRANGE_MS);
@@ -300,6 +305,12 @@ impl Files {
                 self.swap(*incoming, now);
             }
         }
+        self.public.refresh_later(now);
+        self.mine.refresh_later(now);
+    }
+
+    /// Somebody came or went: lists that look at that are made again.
+    pub fn sources_changed(&mut self, now: i64) {
         self.public.refresh_later(now);
         self.mine.refresh_later(now);
     }

@@ -774,7 +774,9 @@ impl State {
             (_, Update::Index(page)) => self.files.apply(page, now),
             (_, Update::Shares(shares)) => self.files.apply_shares(shares),
             (_, Update::Members(members)) => {
-                self.members.apply(members);
+                if self.members.apply(members) {
+                    self.files.sources_changed(now);
+                }
             }
             (_, Update::Transfers(page)) => {
                 for id in self.transfers.apply(page) {
@@ -815,6 +817,7 @@ impl State {
                     ids.push(row.id);
                 }
             }
+            (Purpose::Count, Update::Hashing(total)) => self.counted(total.files, total.bytes, true),
             (Purpose::Count, Update::Folder(folder)) => self.counted(folder.files, folder.size, true),
             (Purpose::Count, Update::File(file)) => self.counted(1, file.size, false),
             (Purpose::Share { files }, Update::File(_)) => {
@@ -906,7 +909,8 @@ impl State {
                     self.tab = Tab::Files;
                 }
             }
-            None if before.flatten().is_some() || self.gate.is_none() => {
+            // At the start, and when the account goes; not again after somebody chose to work offline.
+            None if before.as_ref().is_none_or(Option::is_some) => {
                 let (tracker, user) = (self.setup.tracker_hint.clone(), self.setup.account_hint.clone());
                 self.gate = Some(Gate::new(Kind::SignIn, &tracker, &user, self.now));
             }
@@ -1085,6 +1089,8 @@ impl State {
         ];
         for (which, browse, index, flat) in lists {
             if which == Which::Mine && browse.place.is_none() {
+                // The shares are shown instead; opening one asks anew.
+                browse.rest();
                 continue;
             }
             if which == Which::Search && browse.settle_ranked(&files.search.ranked) {

@@ -597,6 +597,9 @@ proptest! {
                 4 => play.event(Event::Paste("/tmp/a\u{202e}b \x1b[31m日本".to_owned())),
                 _ => play.event(Event::Key(key)),
             }
+            // What is due has been done: otherwise the screen would wake for ever.
+            play.tick(now);
+            prop_assert!(play.state.next_wake().is_none_or(|at| at > play.state.now));
             let (terminal, _) = play.terminal();
             let (width, height) = play.state.size;
             prop_assert_eq!(terminal.backend().buffer().area().as_size(), (width, height).into());
