@@ -150,7 +150,7 @@ async fn more_than_the_limits_is_refused() {
         let request = Request::Publish { entries: vec![entry(path, b"x", None)] };
         assert_eq!(mallory.refused(request).await.code, Code::BadRequest, "{path}");
     }
-    let twice = Request::Publish { entries: vec![entry("same", b"x", None), entry("SAME", b"y", None)] };
+    let twice = Request::Publish { entries: vec![entry("same", b"x", None), entry("same", b"y", None)] };
     assert_eq!(mallory.refused(twice).await.code, Code::BadRequest);
     let after = Some("nonsense".to_owned());
     let list = Request::List(List { member: None, mine: false, path: String::new(), after });

@@ -30,7 +30,7 @@ pub async fn list(ctx: &Ctx, caller: &Caller, request: List) -> Result<Answer, E
     at_most("bytes of a path", request.path.len(), PATH_BYTES_MAX)?;
     let after = request.after.as_deref().map(parse_cursor).transpose()?;
     let path = request.path.trim_matches('/');
-    let fold = FoldKey::of(path).as_str().to_owned();
+    let fold = path.to_owned();
     let whose = match &request.member {
         _ if request.mine => Whose::Mine,
         Some(member) => Whose::Member(key_of(member).ok_or(Error::NotFound("member"))?),
@@ -41,7 +41,7 @@ pub async fn list(ctx: &Ctx, caller: &Caller, request: List) -> Result<Answer, E
         // `MEMBER/folder` as a person types it.
         let (member, rest) = path.split_once('/').unwrap_or((path, ""));
         if let Some(key) = key_of(member) {
-            let place = Place { whose: Whose::Member(key), fold: FoldKey::of(rest).as_str().to_owned() };
+            let place = Place { whose: Whose::Member(key), fold: rest.to_owned() };
             page = ctx.store.list(caller, &place, after.as_ref()).await?;
         }
     }
@@ -76,7 +76,7 @@ pub async fn resolve(ctx: &Ctx, caller: &Caller, reference: Reference) -> Result
         Reference::Path { member, path } => {
             at_most("bytes of a path", path.len(), PATH_BYTES_MAX)?;
             match key_of(&member) {
-                Some(key) => ctx.store.by_path(caller, &key, FoldKey::of(path.trim_matches('/')).as_str()).await?,
+                Some(key) => ctx.store.by_path(caller, &key, path.trim_matches('/')).await?,
                 None => None,
             }
         }
@@ -108,8 +108,7 @@ async fn by_prefix(ctx: &Ctx, caller: &Caller, prefix: &str) -> Result<Option<It
 /// # Errors
 /// When the folder does not exist for the caller.
 pub async fn folder_files(ctx: &Ctx, caller: &Caller, folder: FolderId, after: Option<&str>) -> Result<Answer, Error> {
-    let after = after.map(|after| FoldKey::of(after).as_str().to_owned());
-    let page = ctx.store.folder_files(caller, folder, after.as_deref()).await?;
+    let page = ctx.store.folder_files(caller, folder, after).await?;
     let (files, next) = page.ok_or(Error::NotFound("folder"))?;
     Ok(Answer::Listing { items: files.into_iter().map(Item::File).collect(), next })
 }

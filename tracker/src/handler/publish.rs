@@ -56,12 +56,13 @@ fn check(caller: &Caller, entry: PublishEntry) -> Result<Publication, Error> {
     if let Some(note) = &entry.note {
         at_most("bytes of a note", note.len(), NOTE_BYTES_MAX)?;
     }
-    let fold = path.fold_key().as_str().to_owned();
+    // Two files may differ only in case, as on the owner's disk; only searching looks past that.
+    let fold = entry.path.clone();
     let owner = FoldKey::of(&caller.name);
     let note = FoldKey::of(entry.note.as_deref().unwrap_or_default());
     Ok(Publication {
         fresh_id: FileId(rand::random()),
-        search_text: format!("{fold}\n{}\n{}", owner.as_str(), note.as_str()),
+        search_text: format!("{}\n{}\n{}", path.fold_key().as_str(), owner.as_str(), note.as_str()),
         path: entry.path,
         fold,
         blob: entry.blob,
