@@ -108,6 +108,30 @@ impl Row {
         &self.path[self.name_at as usize..]
     }
 
+    /// The row as the engine told it.
+    #[must_use]
+    pub fn to_wire(&self) -> FileRow {
+        FileRow {
+            id: self.id,
+            name: self.name().to_owned(),
+            path: self.path.to_string(),
+            size: self.size,
+            hash: self.hash,
+            visibility: self.audience.to_string(),
+            protected: self.protected,
+            version: self.version,
+            owner: self.owner.to_string(),
+            note: self.note.as_deref().unwrap_or_default().to_owned(),
+            copy: self.copy,
+            modified_ms: self.modified_ms,
+            shared_ms: self.shared_ms,
+            mine: self.mine,
+            have: self.have,
+            available: self.available,
+            link: self.link(),
+        }
+    }
+
     /// The `swapmeet://…` link to this file.
     #[must_use]
     pub fn link(&self) -> String {
@@ -340,6 +364,28 @@ pub enum SortBy {
     Shares,
     FromThem,
     ToThem,
+}
+
+impl SortBy {
+    /// The column's name.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Name => "name",
+            Self::Size => "size",
+            Self::Sources => "sources",
+            Self::Owner => "owner",
+            Self::Added => "added",
+            Self::Progress => "progress",
+            Self::Speed => "speed",
+            Self::Left => "time left",
+            Self::Status => "status",
+            Self::Shares => "files",
+            Self::FromThem => "from them",
+            Self::ToThem => "to them",
+        }
+    }
 }
 
 /// What an order shall show.

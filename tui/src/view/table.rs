@@ -127,7 +127,7 @@ pub(crate) fn body(
         let bare = row.mark.trim().is_empty();
         if selected {
             canvas.text(area.x + u16::from(bare), y, ">", canvas.look.strong(), 1);
-            canvas.cursor = canvas.cursor.or(Some(Position::new(area.x + u16::from(bare), y)));
+            canvas.cursor.get_or_insert_with(|| Position::new(area.x + u16::from(bare), y));
         }
         if !bare {
             canvas.text(area.x + 1, y, row.mark, row.mark_style, 1);

@@ -1,32 +1,27 @@
 //! The full-screen client: the shell around `app`. Owns the only `select!`, the terminal, and the workers; decides
 //! nothing. Runs on a thread and runtime of its own, so that neither side ever waits for the other.
 
+mod outside;
+
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     io::{self, Write},
-    path::{Path, PathBuf},
-    process::Stdio,
-    rc::Rc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use crossterm::event::{
-    Event as Input, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
-};
+use crossterm::event::{Event as Input, EventStream, MouseButton, MouseEvent, MouseEventKind};
 use data_encoding::BASE64;
 use futures_util::StreamExt;
 use jiff::tz::TimeZone;
 use ratatui::{Terminal, backend::CrosstermBackend, layout::Rect};
-use shared::limits::{
-    CLIPBOARD_BYTES_MAX, EVENTS_PER_FRAME_MAX, PATH_SUGGESTIONS_MAX, REPORTS_WAITING_MAX, SORTED_INLINE_MAX,
-};
+use shared::limits::{CLIPBOARD_BYTES_MAX, EVENTS_PER_FRAME_MAX, REPORTS_WAITING_MAX, SORTED_INLINE_MAX};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
     task::{AbortHandle, JoinSet},
 };
 
+use self::outside::{Frames, complete, follow, key_of, now_ms, open};
 use crate::{
     app::{self, CallId, Effect, Event, Leaving, Setup, State, index, keys::Key},
     engine::client::Client,
@@ -564,121 +559,6 @@ impl Shell {
         backend.write_all(sequence.as_bytes()).map_err(|error| error.to_string())?;
         self.frames.send().map_err(|error| error.to_string())?;
         Ok("through the terminal (OSC 52)")
-    }
-}
-
-/// Runs one call and reports what it tells.
-async fn follow(client: Client, call: CallId, command: crate::engine::api::Command, reports: mpsc::Sender<Report>) {
-    let mut updates = client.call(command).await;
-    let result = loop {
-        match updates.next().await {
-            Ok(Some(update)) => {
-                let event = Event::Update { call, update: Box::new(update) };
-                if reports.send(event).await.is_err() {
-                    return;
-                }
-            }
-            Ok(None) => break Ok(()),
-            Err(failure) => break Err(failure),
-        }
-    };
-    // The screen is gone where this is not heard.
-    let _unheard = reports.send(Event::Ended { call, result }).await;
-}
-
-/// Paths that begin as typed; folders end in `/`. Hidden ones only where a dot is typed.
-fn complete(typed: &str) -> Vec<String> {
-    let (folder, start) = typed.rsplit_once('/').map_or(("", typed), |(folder, start)| (folder, start));
-    let Ok(entries) = std::fs::read_dir(if folder.is_empty() { Path::new("/") } else { Path::new(folder) }) else {
-        return Vec::new();
-    };
-    let mut paths: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let shown = name.starts_with(start) && (!name.starts_with('.') || start.starts_with('.'));
-            let slash = if entry.file_type().ok()?.is_dir() { "/" } else { "" };
-            shown.then(|| format!("{folder}/{name}{slash}"))
-        })
-        .collect();
-    paths.sort();
-    paths.truncate(PATH_SUGGESTIONS_MAX);
-    paths
-}
-
-async fn open(path: &PathBuf) -> Result<(), String> {
-    let mut command = tokio::process::Command::new("xdg-open");
-    command.arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let status = match command.status().await {
-        Ok(status) => status,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err("xdg-open is not installed; y copies the path".to_owned());
-        }
-        Err(error) => return Err(error.to_string()),
-    };
-    if status.success() { Ok(()) } else { Err("no program for it was found; y copies the path".to_owned()) }
-}
-
-fn key_of(event: KeyEvent) -> Option<Key> {
-    if event.kind == KeyEventKind::Release {
-        return None;
-    }
-    let ctrl = event.modifiers.contains(KeyModifiers::CONTROL);
-    let alt = event.modifiers.contains(KeyModifiers::ALT);
-    Some(match event.code {
-        KeyCode::Char(_) if alt => Key::Other,
-        KeyCode::Char(c) if ctrl => Key::Ctrl(c.to_ascii_lowercase()),
-        KeyCode::Char(c) => Key::Char(c),
-        KeyCode::Enter => Key::Enter,
-        KeyCode::Esc => Key::Esc,
-        KeyCode::Tab if event.modifiers.contains(KeyModifiers::SHIFT) => Key::BackTab,
-        KeyCode::Tab => Key::Tab,
-        KeyCode::BackTab => Key::BackTab,
-        KeyCode::Backspace => Key::Backspace,
-        KeyCode::Delete => Key::Delete,
-        KeyCode::Up => Key::Up,
-        KeyCode::Down => Key::Down,
-        KeyCode::Left => Key::Left,
-        KeyCode::Right => Key::Right,
-        KeyCode::Home => Key::Home,
-        KeyCode::End => Key::End,
-        KeyCode::PageUp => Key::PageUp,
-        KeyCode::PageDown => Key::PageDown,
-        KeyCode::F(n) => Key::F(n),
-        _ => Key::Other,
-    })
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Gathers a whole frame, so that the terminal gets it in one write. Clones gather together.
-#[derive(Debug, Clone, Default)]
-struct Frames {
-    waiting: Rc<RefCell<Vec<u8>>>,
-}
-
-impl Frames {
-    fn send(&self) -> io::Result<()> {
-        let mut out = io::stdout();
-        let mut waiting = self.waiting.borrow_mut();
-        out.write_all(&waiting)?;
-        waiting.clear();
-        out.flush()
-    }
-}
-
-impl Write for Frames {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.waiting.borrow_mut().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    /// Flushing in the middle of a frame would show half of it; [`Self::send`] ends it.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,0 +1,186 @@
+//! What keys, clicks and commands do.
+
+mod files;
+mod moving;
+mod popups;
+mod transfers;
+
+use crate::app::{
+    Effect, Purpose, State, Tab, Target,
+    gate::{Kind, Part},
+    keys::{self, Action, Key},
+    layer::{Act, Layer},
+    list::Step,
+};
+
+pub use self::files::expand_home;
+
+impl State {
+    pub(in crate::app) fn on_key(&mut self, key: Key, effects: &mut Vec<Effect>) {
+        self.pressed_ms = self.now;
+        if key != Key::Ctrl('c') {
+            self.quit_armed_until = 0;
+        }
+        if let Key::Char(letter) = key
+            && let Some(act) = self.popup_choice(letter)
+        {
+            self.layers.pop();
+            self.act(act, effects);
+            return;
+        }
+        if let Some(action) = keys::lookup(&self.contexts(), key) {
+            self.perform(action, effects);
+            return;
+        }
+        match key {
+            Key::Char(c) if self.typing().is_some() => self.type_text(c.encode_utf8(&mut [0; 4]), effects),
+            Key::Char(' ') if self.gate.is_some() && self.layers.is_empty() => self.perform(Action::Accept, effects),
+            key => {
+                let label = key.label();
+                self.messages.warn(self.now, format!("{label} does nothing here; ? or F1 lists the keys"));
+            }
+        }
+    }
+
+    /// What this letter chooses in the popup on top.
+    pub(in crate::app) fn popup_choice(&self, letter: char) -> Option<Act> {
+        let choices = match self.layers.last()? {
+            Layer::Dialog(dialog) => &dialog.choices,
+            Layer::Menu(menu) => &menu.choices,
+            Layer::Palette(_) | Layer::Log(_) | Layer::Page(_) | Layer::Share(_) => return None,
+        };
+        choices.iter().find(|choice| choice.key == letter).map(|choice| choice.act.clone())
+    }
+
+    pub(in crate::app) fn on_click(&mut self, target: Target, twice: bool, effects: &mut Vec<Effect>) {
+        self.pressed_ms = self.now;
+        match target {
+            Target::Tab(tab) => self.perform(tab.action(), effects),
+            Target::View(number) => self.show_view(number),
+            Target::Sort(sort) => self.sort_by(sort),
+            Target::Line(line) => {
+                let (len, height) = (self.list_len(), usize::from(self.areas().list.height));
+                self.finder_mut().editing = false;
+                let list = self.list_mut();
+                list.cursor = line;
+                list.settle(len, height);
+                if twice {
+                    self.perform(Action::Open, effects);
+                }
+            }
+            Target::Action(action) => self.perform(action, effects),
+            Target::Choice(number) => match self.layers.last_mut() {
+                Some(Layer::Dialog(dialog)) if number < dialog.choices.len() => {
+                    dialog.focus = number;
+                    self.perform(Action::Accept, effects);
+                }
+                Some(Layer::Menu(menu)) if number < menu.choices.len() => {
+                    menu.list.cursor = number;
+                    self.perform(Action::Accept, effects);
+                }
+                Some(Layer::Palette(palette)) => {
+                    palette.list.cursor = number;
+                    if twice {
+                        self.perform(Action::Accept, effects);
+                    }
+                }
+                Some(_) | None => {}
+            },
+            Target::Part(part) => {
+                if let Some(gate) = &mut self.gate {
+                    gate.focus = part;
+                    if matches!(part, Part::Reveal | Part::Submit | Part::Other | Part::Offline) {
+                        self.perform(Action::Accept, effects);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(in crate::app) fn perform(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        match action {
+            Action::Download => self.download(effects),
+            Action::Open => self.open(),
+            Action::In => self.go_in(),
+            Action::Out => self.go_out(),
+            Action::Mark => self.mark(),
+            Action::MarkRange => self.mark_range(),
+            Action::MarkInvert => self.mark_invert(),
+            Action::Filter => self.finder_mut().editing = true,
+            Action::SortMenu => self.open_sort_menu(),
+            Action::SortReverse => self.turn_sort(),
+            Action::CopyMenu => self.open_copy_menu(),
+            Action::ShareAdd => self.open_sharing("", effects),
+            Action::Unshare => self.ask_unshare(),
+            Action::Rescan => self.rescan(effects),
+            Action::KeepCopy => self.keep_copy(effects),
+            Action::Undo => self.undo(effects),
+            Action::Pause => self.pause(effects),
+            Action::PauseAll => self.pause_all(effects),
+            Action::Cancel => self.ask_cancel(),
+            Action::Retry => self.retry(effects),
+            Action::Forget => self.forget(effects),
+            Action::ForgetAll => self.forget_all(effects),
+            Action::OpenFile => self.open_file(effects),
+            Action::OpenFolder => self.open_folder(effects),
+            Action::MemberFiles => self.member_files(),
+            Action::ShowFiles => self.show_tab(Tab::Files),
+            Action::ShowTransfers => self.show_tab(Tab::Transfers),
+            Action::ShowMembers => self.show_tab(Tab::Members),
+            Action::NextTab => self.turn_tab(1),
+            Action::PreviousTab => self.turn_tab(Tab::ALL.len() - 1),
+            Action::NextView => self.turn_view(true),
+            Action::PreviousView => self.turn_view(false),
+            Action::Down => self.step(Step::Down),
+            Action::Up => self.step(Step::Up),
+            Action::PageDown => self.step(Step::PageDown),
+            Action::PageUp => self.step(Step::PageUp),
+            Action::First => self.step(Step::First),
+            Action::Last => self.step(Step::Last),
+            Action::NextNeed => self.next_need(),
+            Action::MessageLog => self.open_log(),
+            Action::Zoom => self.zoom(),
+            Action::Mouse => self.turn_mouse(effects),
+            Action::Reconnect => self.reconnect(effects),
+            Action::SignIn => self.open_gate(Kind::SignIn),
+            Action::Register => self.open_gate(Kind::Register),
+            Action::SignOut => self.ask_sign_out(),
+            Action::Commands => self.open_palette(false),
+            Action::Help => self.open_palette(true),
+            Action::Back => self.back(effects),
+            Action::Quit => self.quit(effects),
+            Action::QuitNow => self.quit_now(effects),
+            Action::Suspend => effects.push(Effect::Suspend),
+            Action::Redraw => effects.push(Effect::Redraw),
+            Action::Accept => self.accept(effects),
+            Action::NextField => self.next_field(true),
+            Action::PreviousField => self.next_field(false),
+            Action::Complete => self.complete(effects),
+            Action::CursorLeft
+            | Action::CursorRight
+            | Action::CursorStart
+            | Action::CursorEnd
+            | Action::EraseBack
+            | Action::EraseForward
+            | Action::EraseWord
+            | Action::EraseLine => self.edit(action, effects),
+        }
+    }
+
+    /// Does what an answer says.
+    pub(in crate::app) fn act(&mut self, act: Act, effects: &mut Vec<Effect>) {
+        match act {
+            Act::Close => {}
+            Act::Sort(sort) => self.sort_by(sort),
+            Act::Copy { what, text } => effects.push(Effect::Copy { what, text }),
+            Act::Call { command, purpose } => {
+                let fetching = matches!(purpose, Purpose::Get { .. });
+                self.call(command, purpose, effects);
+                if fetching && self.tab == Tab::Files {
+                    self.files.browse_mut().0.pane.marks.clear();
+                }
+            }
+            Act::Quit(leaving) => effects.push(Effect::Quit(leaving)),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What happens to the screen and what it wants done: plain data.
+
+use std::{path::PathBuf, sync::Arc};
+
+use crate::{
+    app::{
+        CallId, Tab,
+        gate::{self},
+        index::{Arrange, Arranged, Index, SortBy},
+        keys::{Action, Key},
+    },
+    engine::api::{Command, Failure, Steer, Update},
+};
+
+/// What a running call is for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Purpose {
+    Watch,
+    Status,
+    Probe,
+    /// Signing in or registering; `new`: registering.
+    Enter {
+        new: bool,
+    },
+    SignOut,
+    Search,
+    Look,
+    /// Fetching; its transfers can be taken back for a while.
+    Get {
+        ids: Vec<String>,
+        says: String,
+    },
+    /// Steering; `says` when it worked.
+    Steer {
+        says: String,
+        undo: Option<(Vec<String>, Steer)>,
+    },
+    /// Counting what would be shared.
+    Count,
+    Share {
+        files: u64,
+    },
+    Unshare {
+        name: String,
+    },
+    Copy,
+    Uncopy,
+    Rescan,
+    Reconnect,
+}
+
+/// How the screen ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaving {
+    /// Whether the engine shall stop too.
+    pub stop_engine: bool,
+    /// Transfers that were running or waiting.
+    pub unfinished: usize,
+}
+
+/// What can be clicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Tab(Tab),
+    /// Number of a view in the views row.
+    View(usize),
+    Sort(SortBy),
+    /// Number of an item in the list.
+    Line(usize),
+    /// A hint.
+    Action(Action),
+    /// Number of an answer in a dialog or menu, or of a line in the list of commands.
+    Choice(usize),
+    Part(gate::Part),
+}
+
+/// Which list an arrangement is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Which {
+    Public,
+    Mine,
+    Search,
+}
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// It is this late, milliseconds since 1970. Comes before every batch of other events.
+    Tick(i64),
+    Key(Key),
+    Paste(String),
+    Resize(u16, u16),
+    Focus(bool),
+    Click {
+        target: Target,
+        twice: bool,
+    },
+    /// Lines down, or up where negative.
+    Wheel(isize),
+    Update {
+        call: CallId,
+        update: Box<Update>,
+    },
+    Ended {
+        call: CallId,
+        result: Result<(), Failure>,
+    },
+    Arranged {
+        which: Which,
+        generation: u64,
+        arranged: Arranged,
+        took_us: u64,
+    },
+    /// Paths that `typed` may go on with.
+    Completed {
+        typed: String,
+        paths: Vec<String>,
+    },
+    /// Something was copied, and how; or why not.
+    Copied {
+        what: &'static str,
+        way: Result<&'static str, String>,
+    },
+    /// Opening a file or folder failed.
+    NotOpened {
+        path: PathBuf,
+        why: String,
+    },
+    /// The terminal or the system asks us to go.
+    Terminate,
+    /// There is no shell to go back to.
+    NotSuspended,
+}
+
+/// What the screen wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Call {
+        call: CallId,
+        command: Command,
+    },
+    /// The call is no longer of interest.
+    Drop {
+        call: CallId,
+    },
+    /// Choose and order; answered by [`Event::Arranged`].
+    Arrange {
+        which: Which,
+        generation: u64,
+        index: Arc<Index>,
+        wanted: Arrange,
+    },
+    /// Find paths that begin so; answered by [`Event::Completed`].
+    Complete {
+        typed: String,
+    },
+    Copy {
+        what: &'static str,
+        text: String,
+    },
+    Open {
+        path: PathBuf,
+    },
+    Mouse(bool),
+    Suspend,
+    Redraw,
+    Quit(Leaving),
+}
