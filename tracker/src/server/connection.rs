@@ -13,6 +13,7 @@ use shared::{
     wire::Code,
 };
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use super::{Place, Server, dispatch};
 use crate::{handler::Peer, presence::ConnectionNo, store::Caller};
@@ -24,7 +25,7 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     pub(super) number: ConnectionNo,
     exported: [u8; 32],
-    caller: RwLock<Option<Caller>>,
+    caller: RwLock<Option<SignedIn>>,
     /// Held while someone signs in, so that two sign-ins on one connection come one after the other.
     pub(super) signing_in: tokio::sync::Mutex<()>,
 }
@@ -41,13 +42,19 @@ impl Session {
 
     /// Who is signed in.
     pub(super) fn caller(&self) -> Option<Caller> {
+        self.signed_in().map(|signed_in| signed_in.caller)
+    }
+
+    /// Who is signed in, and what ends with it.
+    pub(super) fn signed_in(&self) -> Option<SignedIn> {
         self.caller.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A device signed in here. An older connection of it is closed.
     pub(super) fn begin(&self, caller: Caller) {
         let (device, account) = (caller.device, caller.account);
-        *self.caller.write().unwrap_or_else(PoisonError::into_inner) = Some(caller);
+        let signed_in = SignedIn { caller, over: CancellationToken::new() };
+        *self.caller.write().unwrap_or_else(PoisonError::into_inner) = Some(signed_in);
         let older = self.server.sessions.insert(device, self.number, self.connection.clone());
         self.server.ctx.roster.arrive(device, account, self.number);
         if let Some(older) = older.filter(|older| older.stable_id() != self.connection.stable_id()) {
@@ -59,12 +66,21 @@ impl Session {
 
     /// The device is no longer signed in here.
     pub(super) fn end(&self) {
-        let caller = self.caller.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(caller) = caller {
+        let signed_in = self.caller.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(SignedIn { caller, over }) = signed_in {
+            over.cancel();
             self.server.sessions.remove(caller.device, self.number);
             self.server.ctx.roster.leave(caller.device, caller.account, self.number);
         }
     }
+}
+
+/// A sign-in that lasts until the device signs out or the connection ends.
+#[derive(Debug, Clone)]
+pub(super) struct SignedIn {
+    pub(super) caller: Caller,
+    /// Long-running streams end with it.
+    pub(super) over: CancellationToken,
 }
 
 /// Ends the session when the connection's task ends, however it ends.

@@ -171,7 +171,7 @@ async fn sign_in(
 
 /// Sends events until either side ends.
 async fn subscribe(session: &Arc<Session>, mut send: Outgoing, number: u64) {
-    let Some(caller) = session.caller() else {
+    let Some(signed_in) = session.signed_in() else {
         let refusal = refuse::refuse(&Error::NotSignedIn, number);
         if reply(&mut send, &Answer::Refused(refusal), number).await {
             send.finish();
@@ -179,10 +179,13 @@ async fn subscribe(session: &Arc<Session>, mut send: Outgoing, number: u64) {
         return;
     };
     // Listening begins before the answer: nothing is missed in between.
-    let subscription = session.server.ctx.events.subscribe(caller.account, caller.device);
-    if reply(&mut send, &Answer::Done, number).await {
-        let end = forward(&mut send, &subscription).await;
-        tracing::debug!(%end, "a listener left");
+    let subscription = session.server.ctx.events.subscribe(signed_in.caller.account, signed_in.caller.device);
+    if !reply(&mut send, &Answer::Done, number).await {
+        return;
+    }
+    match signed_in.over.run_until_cancelled(forward(&mut send, &subscription)).await {
+        Some(end) => tracing::debug!(%end, "a listener left"),
+        None => send.reset(Code::Unauthenticated),
     }
 }
 
@@ -204,9 +207,12 @@ async fn forward(send: &mut Outgoing, subscription: &Subscription) -> SendError 
 
 /// Serves stored copies on this stream.
 async fn fetch(session: &Arc<Session>, send: Outgoing, recv: RecvStream) {
-    let Some(caller) = session.caller() else { return send.reset(Code::Unauthenticated) };
+    let Some(signed_in) = session.signed_in() else { return send.reset(Code::Unauthenticated) };
     let ctx = &session.server.ctx;
-    ctx.copies.serve(send, recv, caller.device, ctx.authority.grant_key().public()).await;
+    let serving = ctx.copies.serve(send, recv, signed_in.caller.device, ctx.authority.grant_key().public());
+    if signed_in.over.run_until_cancelled(serving).await.is_none() {
+        tracing::debug!("a fetch of copies ended with the sign-in");
+    }
 }
 
 /// The request's name for logs.

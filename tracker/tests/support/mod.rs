@@ -227,6 +227,11 @@ impl Listener {
         soon(frame::receive(&mut self.recv, REPLY_BYTES_MAX)).await.unwrap()
     }
 
+    /// Reads until the tracker ends the stream.
+    pub(crate) async fn until_cut(mut self) {
+        while soon(frame::receive::<Event>(&mut self.recv, REPLY_BYTES_MAX)).await.is_ok() {}
+    }
+
     /// Waits for the first event that fits.
     pub(crate) async fn until<T>(&mut self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
         loop {

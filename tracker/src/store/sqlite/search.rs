@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use shared::{
     limits::{SEARCH_HITS_MAX, SEARCH_RANKED_MAX, SEARCH_SHORT_WORDS_MAX},
+    name::FoldKey,
     wire::tracker::FileEntry,
 };
 use sqlx::{Row, SqliteConnection};
@@ -111,6 +112,8 @@ fn phrases(words: &[String]) -> String {
 /// Smaller is better: all words in the name, then in the path, then anywhere.
 fn quality(fold: &str, words: &Words) -> u8 {
     let all_in = |text: &str| words.long.iter().chain(&words.short).all(|word| text.contains(word.as_str()));
+    let folded = FoldKey::of(fold);
+    let fold = folded.as_str();
     let name = fold.rsplit_once('/').map_or(fold, |(_, name)| name);
     if all_in(name) {
         0
