@@ -370,3 +370,6 @@ fn unusable(what: &str, error: &std::io::Error) -> Failure {
 fn no_engine() -> Failure {
     Failure::new(FailureKind::NotFound, "no_engine", "no engine is running", "swapmeet engine run starts one")
 }
+
+#[cfg(test)]
+mod tests;
