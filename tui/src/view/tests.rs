@@ -315,12 +315,11 @@ fn a_download_names_the_file_by_its_id_and_can_be_taken_back() {
 }
 
 #[test]
-fn a_folder_is_fetched_by_its_own_id() {
+fn a_folder_is_fetched_by_its_owner_and_path() {
     let mut play = Play::busy(80, 24);
     play.keys("d");
     let Command::Get(get) = play.last_call().1 else { panic!("{:?}", play.last_call()) };
-    let bob = sample::members()[1].id;
-    assert_eq!(get.items, [shared::id::FolderId::of_path(bob, "old-builds").to_string()]);
+    assert_eq!(get.items, ["bob/old-builds"]);
 }
 
 #[test]

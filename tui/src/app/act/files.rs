@@ -25,7 +25,16 @@ impl State {
         }
     }
 
-    /// The name by which the engine knows an item.
+    /// The name by which a command asks for an item. A folder goes by its owner and path: its bare id has the form of a
+    /// file's and would be taken for one.
+    fn asked_name(key: &ItemKey) -> String {
+        match key {
+            ItemKey::File(id) => id.to_string(),
+            ItemKey::Folder { owner, path } => format!("{owner}/{path}"),
+        }
+    }
+
+    /// The id by which the engine tells of an item.
     pub(in crate::app) fn item_name(&self, key: &ItemKey) -> String {
         match key {
             ItemKey::File(id) => id.to_string(),
@@ -88,7 +97,7 @@ impl State {
         } else {
             format!("{}, {}", format::files(files), format::bytes(bytes))
         };
-        let items = wanted.into_iter().map(|key| self.item_name(key)).collect();
+        let items = wanted.into_iter().map(|key| Self::asked_name(key)).collect();
         let command = Command::Get(Get { items, detach: true, wait: true, ..Get::default() });
         let purpose = Purpose::Get { ids: Vec::new(), says: format!("fetching {what} ({sum})") };
         if files > UNASKED_FILES_MAX {
@@ -173,7 +182,7 @@ impl State {
                 self.messages.warn(self.now, "there is no share under the cursor; a shares something");
                 return;
             };
-            (vec![self.share_name(share, &me)], show(&share.name), share.files)
+            (vec![Self::share_name(share, &me)], show(&share.name), share.files)
         } else {
             let (_, index) = self.files.browse();
             let chosen = self.chosen();
@@ -194,7 +203,7 @@ impl State {
                 self.messages.warn(self.now, "there is nothing under the cursor to unshare");
                 return;
             }
-            (chosen.iter().map(|key| self.item_name(key)).collect(), what, files)
+            (chosen.iter().map(|key| Self::asked_name(key)).collect(), what, files)
         };
         let lines = vec![
             format!("{what}: {}", format::files(files)),
@@ -206,12 +215,8 @@ impl State {
         self.layers.push(Layer::Dialog(Dialog::new("Unshare?", lines, choices)));
     }
 
-    pub(in crate::app) fn share_name(&self, share: &ShareRow, me: &str) -> String {
-        if share.folder {
-            self.item_name(&ItemKey::Folder { owner: me.into(), path: share.name.as_str().into() })
-        } else {
-            format!("{me}/{}", share.name)
-        }
+    pub(in crate::app) fn share_name(share: &ShareRow, me: &str) -> String {
+        format!("{me}/{}", share.name)
     }
 
     pub(in crate::app) fn rescan(&mut self, effects: &mut Vec<Effect>) {
@@ -247,7 +252,7 @@ impl State {
         if self.files.at_shares() {
             match self.files.selected_share() {
                 Some(share) => {
-                    let menu = folder_menu(vec![self.share_name(share, &me)]);
+                    let menu = folder_menu(vec![Self::share_name(share, &me)]);
                     self.layers.push(Layer::Menu(menu));
                 }
                 None => self.messages.warn(self.now, "there is no share under the cursor; a shares something"),
@@ -265,7 +270,7 @@ impl State {
                 self.messages.warn(self.now, text);
             }
             Some(item @ Item::Folder(_)) => {
-                let menu = folder_menu(vec![self.item_name(&item.key())]);
+                let menu = folder_menu(vec![Self::asked_name(&item.key())]);
                 self.layers.push(Layer::Menu(menu));
             }
             Some(Item::File(row)) => {
