@@ -97,7 +97,7 @@ impl State {
         } else {
             format!("{}, {}", format::files(files), format::bytes(bytes))
         };
-        let items = wanted.into_iter().map(|key| Self::asked_name(key)).collect();
+        let items = wanted.into_iter().map(Self::asked_name).collect();
         let command = Command::Get(Get { items, detach: true, wait: true, ..Get::default() });
         let purpose = Purpose::Get { ids: Vec::new(), says: format!("fetching {what} ({sum})") };
         if files > UNASKED_FILES_MAX {
@@ -203,7 +203,7 @@ impl State {
                 self.messages.warn(self.now, "there is nothing under the cursor to unshare");
                 return;
             }
-            (chosen.iter().map(|key| Self::asked_name(key)).collect(), what, files)
+            (chosen.iter().map(Self::asked_name).collect(), what, files)
         };
         let lines = vec![
             format!("{what}: {}", format::files(files)),
