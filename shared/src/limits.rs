@@ -144,11 +144,11 @@ pub const PEER_CONNECTIONS_MAX: usize = 256;
 /// Streams that a member serves at a time, over all connections.
 pub const SERVED_STREAMS_MAX: usize = 64;
 /// Bytes of the receive window of one stream.
-pub const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+pub const STREAM_WINDOW_BYTES: u32 = 6 * 1024 * 1024;
 /// Bytes of the receive window of one connection.
-pub const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+pub const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// Bytes sent and not acknowledged on one connection.
-pub const SEND_WINDOW_BYTES: u64 = 16 * 1024 * 1024;
+pub const SEND_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of the receive window of one stream at the tracker, where a member sends only small requests.
 pub const TRACKER_STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Bytes asked of the kernel for each socket buffer; its default loses hundreds of packets per GiB.
@@ -280,6 +280,8 @@ pub const FETCH_PIECES_MAX: usize = 64;
 pub const LOCATED_PEERS_MAX: usize = 256;
 /// Interval at which a running tracker replaces its server certificate, which lives for a year.
 pub const TRACKER_CERTIFICATE_RENEW: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Time that verified groups may wait to be written together: a source of a few KiB/s is slow, not silent.
+pub const VERIFIED_WAIT: Duration = Duration::from_secs(1);
 
 // Download machine
 
@@ -308,10 +310,10 @@ pub const RESPONSE_GUESS: Duration = Duration::from_secs(1);
 pub const RACE_REST_MIN: Duration = Duration::from_millis(500);
 /// How often faces are told what changed.
 pub const TICK: Duration = Duration::from_millis(200);
-/// Bytes of small files that are made durable and get their names together: what a kill in a batch may cost.
-pub const LANDING_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of small files that are made durable and get their names together: what power loss in a batch may cost.
+pub const LANDING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Small files that are made durable and get their names together.
-pub const LANDING_FILES_MAX: usize = 4000;
+pub const LANDING_FILES_MAX: usize = 20_000;
 /// Time without any verified byte after which a `get` that does not wait gives up.
 pub const GET_PATIENCE: Duration = Duration::from_secs(45);
 /// First wait before sources are looked for again.

@@ -155,9 +155,8 @@ impl content::Catalog for Catalog {
         }
         let layout = Layout::new(want.size).map_err(|error| Refusal::new(Code::TooLarge, error.to_string()))?;
         let (blob, tree) = (want.blob, self.tree_path(&want.blob));
-        let opened = tokio::task::spawn_blocking(move || {
-            places.iter().find_map(|place| open_place(place, layout, blob, &tree))
-        });
+        let opened =
+            tokio::task::spawn_blocking(move || places.iter().find_map(|place| open_place(place, layout, blob, &tree)));
         match opened.await {
             Ok(Some(content)) => Ok(Arc::new(Revocable { content, blob, served: self.served.clone() })),
             Ok(None) => {

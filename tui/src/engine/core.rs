@@ -198,12 +198,7 @@ impl Core {
 
     /// An account as faces see it.
     pub fn account_row(&self, account: &SavedAccount) -> Account {
-        Account {
-            id: account.id,
-            name: account.name.clone(),
-            device: account.device,
-            tracker: account.tracker.clone(),
-        }
+        Account { id: account.id, name: account.name.clone(), device: account.device, tracker: account.tracker.clone() }
     }
 
     /// The link to an item on the tracker; empty while signed out.

@@ -11,8 +11,8 @@ use tokio::sync::{broadcast::error::RecvError, mpsc};
 
 use super::{
     api::{
-        Command, Failure, FailureKind, FileRow, FolderRow, Get, Hashing, Secret, Share, Status, TrackerInfo, TransferPage,
-        TransferRow, TransferState, Update,
+        Command, Failure, FailureKind, FileRow, FolderRow, Get, Hashing, Secret, Share, Status, TrackerInfo,
+        TransferPage, TransferRow, TransferState, Update,
     },
     client::{Answer as Reply, Call},
     core::{Core, or_stop},
@@ -241,7 +241,12 @@ async fn logout(core: &Arc<Core>) -> Result<(), Failure> {
 
 async fn publish(core: &Arc<Core>, share: &Share, out: &Out) -> Result<(), Failure> {
     if share.as_name.is_some() && share.paths.len() != 1 {
-        return Err(Failure::new(FailureKind::Usage, "one_path", "one name cannot stand for several paths", "share one path with --as"));
+        return Err(Failure::new(
+            FailureKind::Usage,
+            "one_path",
+            "one name cannot stand for several paths",
+            "share one path with --as",
+        ));
     }
     if share.dry_run {
         let previews = core.library.preview(share).await?;
@@ -546,9 +551,11 @@ fn outcome(transfer: &Transfer, row: &TransferRow, get: &Get, moved: Instant) ->
     let settled = !transfer.attempting.load(std::sync::atomic::Ordering::Relaxed);
     match row.state {
         TransferState::Done if settled => Outcome::Over,
-        TransferState::Failed if settled => Outcome::Failed(row.failure.clone().unwrap_or_else(|| {
-            Failure::new(FailureKind::Transfer, "failed", row.reason.clone(), "retry it")
-        })),
+        TransferState::Failed if settled => Outcome::Failed(
+            row.failure
+                .clone()
+                .unwrap_or_else(|| Failure::new(FailureKind::Transfer, "failed", row.reason.clone(), "retry it")),
+        ),
         TransferState::Cancelled if settled => Outcome::Failed(Failure::new(
             FailureKind::Transfer,
             "cancelled",

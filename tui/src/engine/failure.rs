@@ -24,7 +24,9 @@ pub fn unexpected(error: impl Display) -> Failure {
 pub fn refused(refusal: &Refusal) -> Failure {
     let (kind, hint) = match refusal.code {
         Code::BadRequest | Code::TooLarge => (FailureKind::Usage, "change the request"),
-        Code::Unauthenticated => (FailureKind::SignIn, "check name and password, then `swapmeet login NAME --tracker LINK`"),
+        Code::Unauthenticated => {
+            (FailureKind::SignIn, "check name and password, then `swapmeet login NAME --tracker LINK`")
+        }
         Code::Forbidden => (FailureKind::Refused, "ask the owner"),
         Code::NotFound => (FailureKind::NotFound, "`swapmeet ls` shows what is there"),
         Code::Conflict => (FailureKind::Conflict, "choose another name"),

@@ -3,10 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::Ordering,
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
 use notify::{RecursiveMode, Watcher};
@@ -100,10 +97,16 @@ impl Library {
         for path in &share.paths {
             let record = record_of(path, share)?;
             let walked = walk(&record).await?;
-            let files = walked.files.iter().map(|found| {
-                (index_path(&record.name, found), found.stamp.size, found.stamp.modified_ns / 1_000_000)
+            let files = walked
+                .files
+                .iter()
+                .map(|found| (index_path(&record.name, found), found.stamp.size, found.stamp.modified_ns / 1_000_000));
+            all.push(Preview {
+                name: record.name.clone(),
+                folder: record.folder,
+                files: files.collect(),
+                troubles: walked.troubles,
             });
-            all.push(Preview { name: record.name.clone(), folder: record.folder, files: files.collect(), troubles: walked.troubles });
         }
         Ok(all)
     }
@@ -239,8 +242,7 @@ impl Library {
         // A face that leaves, or an engine that stops, also stops the threads.
         let _stop = StopOnDrop(progress.clone());
         let (catalog, root, shown_by) = (core.catalog.clone(), record.local.clone(), progress.clone());
-        let mut work =
-            tokio::task::spawn_blocking(move || scan::hash_all(&root, files, &catalog, &progress));
+        let mut work = tokio::task::spawn_blocking(move || scan::hash_all(&root, files, &catalog, &progress));
         let mut timer = tokio::time::interval(TICK);
         loop {
             tokio::select! {
@@ -517,7 +519,11 @@ pub async fn watch(core: Arc<Core>) {
         Ok(watcher) => watcher,
         Err(error) => {
             tracing::warn!(%error, "changes are noticed only by rescans and while serving");
-            core.hub.notice(NoticeLevel::Warning, "shared folders cannot be watched", "use `swapmeet rescan` after changes");
+            core.hub.notice(
+                NoticeLevel::Warning,
+                "shared folders cannot be watched",
+                "use `swapmeet rescan` after changes",
+            );
             core.stop.cancelled().await;
             return;
         }
@@ -551,4 +557,3 @@ fn refresh(core: &Core, watcher: &mut notify::RecommendedWatcher, watched: &mut 
     }
     *watched = wanted;
 }
-

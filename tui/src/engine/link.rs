@@ -55,9 +55,9 @@ impl FromStr for TrackerLink {
         let (fingerprint, late_query) = fragment.split_once('?').unwrap_or((fragment, ""));
         let (place, query) = place.split_once('?').unwrap_or((place, late_query));
         let address = place.split('/').next().unwrap_or_default();
-        let port_given = address.rsplit_once(':').is_some_and(|(host, port)| {
-            !host.is_empty() && !port.is_empty() && port.parse::<u16>().is_ok()
-        });
+        let port_given = address
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && !port.is_empty() && port.parse::<u16>().is_ok());
         if !port_given {
             return Err(bad("has no HOST:PORT"));
         }

@@ -1,7 +1,7 @@
 //! What the tracker says, as the faces see it.
 
 use shared::wire::tracker::{
-    FileDetail, FileEntry, FolderEntry, MemberEntry, Presence, SourceEntry, Visibility, VersionEntry,
+    FileDetail, FileEntry, FolderEntry, MemberEntry, Presence, SourceEntry, VersionEntry, Visibility,
 };
 
 use super::{

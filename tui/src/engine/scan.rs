@@ -152,7 +152,8 @@ pub fn hash_all(root: &Path, files: Vec<Found>, catalog: &Catalog, progress: &Pr
                 Some(Hashed { found: Found { stamp, ..found }, blob })
             }
             Err(error) => {
-                let name = found.relative.as_ref().map_or_else(|| root.to_string_lossy().into_owned(), |r| r.as_str().into());
+                let name =
+                    found.relative.as_ref().map_or_else(|| root.to_string_lossy().into_owned(), |r| r.as_str().into());
                 let mut troubles = troubles.lock().unwrap_or_else(PoisonError::into_inner);
                 if troubles.len() < SCAN_TROUBLES_MAX {
                     troubles.push(format!("{}: {error}", show_line(&name, 200)));

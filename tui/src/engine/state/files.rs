@@ -12,9 +12,9 @@ use shared::{
     transfer::jail::Stamp,
     wire::tracker::Audience,
 };
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
 
-use super::{State, StateError, signed, unreadable, unsigned};
+use super::{ROWS_AT_ONCE, State, StateError, signed, unreadable, unsigned};
 
 /// A file or folder that this device shares, as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,27 +124,31 @@ impl State {
     /// See [`StateError`].
     pub async fn put_files(&self, share: i64, files: &[SharedFile]) -> Result<(), StateError> {
         let mut tx = self.pool.begin().await?;
-        for file in files {
-            sqlx::query(
+        for part in files.chunks(ROWS_AT_ONCE) {
+            let mut insert = QueryBuilder::new(
                 "INSERT INTO shared_file \
-                 (share, path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (share, path) DO UPDATE SET \
-                 relative = $3, blob = $4, size = $5, modified_ns = $6, inode = $7, device = $8, changed_ns = $9, \
-                 executable = $10, file = $11",
-            )
-            .bind(share)
-            .bind(&file.path)
-            .bind(&file.relative)
-            .bind(&file.blob.0[..])
-            .bind(signed(file.stamp.size))
-            .bind(file.stamp.modified_ns)
-            .bind(file.stamp.inode.cast_signed())
-            .bind(file.stamp.device.cast_signed())
-            .bind(file.stamp.changed_ns)
-            .bind(file.executable)
-            .bind(file.file.map(|id| id.0.to_vec()))
-            .execute(&mut *tx)
-            .await?;
+                 (share, path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file) ",
+            );
+            insert.push_values(part, |mut row, file| {
+                row.push_bind(share)
+                    .push_bind(&file.path)
+                    .push_bind(&file.relative)
+                    .push_bind(file.blob.0.to_vec())
+                    .push_bind(signed(file.stamp.size))
+                    .push_bind(file.stamp.modified_ns)
+                    .push_bind(file.stamp.inode.cast_signed())
+                    .push_bind(file.stamp.device.cast_signed())
+                    .push_bind(file.stamp.changed_ns)
+                    .push_bind(file.executable)
+                    .push_bind(file.file.map(|id| id.0.to_vec()));
+            });
+            insert.push(
+                " ON CONFLICT (share, path) DO UPDATE SET relative = excluded.relative, blob = excluded.blob, \
+                 size = excluded.size, modified_ns = excluded.modified_ns, inode = excluded.inode, \
+                 device = excluded.device, changed_ns = excluded.changed_ns, executable = excluded.executable, \
+                 file = excluded.file",
+            );
+            insert.build().execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -205,21 +209,23 @@ impl State {
     /// See [`StateError`].
     pub async fn put_fetched(&self, files: &[(BlobHash, PathBuf, Stamp)]) -> Result<(), StateError> {
         let mut tx = self.pool.begin().await?;
-        for (blob, local, stamp) in files {
-            sqlx::query(
-                "INSERT INTO fetched (blob, local, size, modified_ns, inode, device, changed_ns) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (blob, local) DO UPDATE SET \
-                 size = $3, modified_ns = $4, inode = $5, device = $6, changed_ns = $7",
-            )
-            .bind(&blob.0[..])
-            .bind(local.as_os_str().as_bytes())
-            .bind(signed(stamp.size))
-            .bind(stamp.modified_ns)
-            .bind(stamp.inode.cast_signed())
-            .bind(stamp.device.cast_signed())
-            .bind(stamp.changed_ns)
-            .execute(&mut *tx)
-            .await?;
+        for part in files.chunks(ROWS_AT_ONCE) {
+            let mut insert =
+                QueryBuilder::new("INSERT INTO fetched (blob, local, size, modified_ns, inode, device, changed_ns) ");
+            insert.push_values(part, |mut row, (blob, local, stamp)| {
+                row.push_bind(blob.0.to_vec())
+                    .push_bind(local.as_os_str().as_bytes())
+                    .push_bind(signed(stamp.size))
+                    .push_bind(stamp.modified_ns)
+                    .push_bind(stamp.inode.cast_signed())
+                    .push_bind(stamp.device.cast_signed())
+                    .push_bind(stamp.changed_ns);
+            });
+            insert.push(
+                " ON CONFLICT (blob, local) DO UPDATE SET size = excluded.size, modified_ns = excluded.modified_ns, \
+                 inode = excluded.inode, device = excluded.device, changed_ns = excluded.changed_ns",
+            );
+            insert.build().execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
     }

@@ -11,7 +11,7 @@ use shared::{
     wire::tracker::FileEntry,
 };
 use sqlx::{
-    Row, SqlitePool,
+    QueryBuilder, Row, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -132,20 +132,25 @@ impl State {
         if restart {
             sqlx::query("DELETE FROM replica").execute(&mut *tx).await?;
         }
-        for entry in present {
-            sqlx::query("INSERT INTO replica (file, row) VALUES ($1, $2) ON CONFLICT (file) DO UPDATE SET row = $2")
-                .bind(&entry.id.0[..])
-                .bind(postcard::to_stdvec(entry)?)
-                .execute(&mut *tx)
-                .await?;
+        for part in present.chunks(ROWS_AT_ONCE) {
+            let rows = part.iter().map(|entry| Ok((entry.id.0.to_vec(), postcard::to_stdvec(entry)?)));
+            let rows: Vec<(Vec<u8>, Vec<u8>)> = rows.collect::<Result<_, StateError>>()?;
+            let mut insert = QueryBuilder::new("INSERT INTO replica (file, row) ");
+            insert.push_values(rows, |mut values, (file, row)| {
+                values.push_bind(file).push_bind(row);
+            });
+            insert.push(" ON CONFLICT (file) DO UPDATE SET row = excluded.row");
+            insert.build().execute(&mut *tx).await?;
         }
         for file in gone {
             sqlx::query("DELETE FROM replica WHERE file = $1").bind(&file.0[..]).execute(&mut *tx).await?;
         }
-        sqlx::query("INSERT INTO setting (key, value) VALUES ('index_next', $1) ON CONFLICT (key) DO UPDATE SET value = $1")
-            .bind(next.to_string())
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO setting (key, value) VALUES ('index_next', $1) ON CONFLICT (key) DO UPDATE SET value = $1",
+        )
+        .bind(next.to_string())
+        .execute(&mut *tx)
+        .await?;
         Ok(tx.commit().await?)
     }
 
@@ -194,6 +199,9 @@ impl State {
             .collect()
     }
 }
+
+/// Rows of one statement: SQLite binds at most 32,766 values.
+const ROWS_AT_ONCE: usize = 500;
 
 fn unreadable(what: &str) -> StateError {
     StateError::Unreadable(what.to_owned())

@@ -1,9 +1,9 @@
 //! Transfers into this device, with their files.
 
 use shared::id::{BlobHash, FileId};
-use sqlx::Row;
+use sqlx::{QueryBuilder, Row};
 
-use super::{State, StateError, files::blob_of, signed, unreadable, unsigned};
+use super::{ROWS_AT_ONCE, State, StateError, files::blob_of, signed, unreadable, unsigned};
 use crate::engine::api::{Get, TransferRow};
 
 /// One file of a transfer.
@@ -54,22 +54,22 @@ impl State {
             .bind(serde_json::to_string(&stored.row)?)
             .execute(&mut *tx)
             .await?;
-        for file in files {
-            sqlx::query(
-                "INSERT INTO transfer_file (transfer, position, file, blob, path, size, modified_ms, executable, landed) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            )
-            .bind(stored.id)
-            .bind(signed(file.position))
-            .bind(&file.file.0[..])
-            .bind(&file.blob.0[..])
-            .bind(&file.path)
-            .bind(signed(file.size))
-            .bind(file.modified_ms)
-            .bind(file.executable)
-            .bind(&file.landed)
-            .execute(&mut *tx)
-            .await?;
+        for part in files.chunks(ROWS_AT_ONCE) {
+            let mut insert = QueryBuilder::new(
+                "INSERT INTO transfer_file (transfer, position, file, blob, path, size, modified_ms, executable, landed) ",
+            );
+            insert.push_values(part, |mut row, file| {
+                row.push_bind(stored.id)
+                    .push_bind(signed(file.position))
+                    .push_bind(file.file.0.to_vec())
+                    .push_bind(file.blob.0.to_vec())
+                    .push_bind(&file.path)
+                    .push_bind(signed(file.size))
+                    .push_bind(file.modified_ms)
+                    .push_bind(file.executable)
+                    .push_bind(&file.landed);
+            });
+            insert.build().execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -93,16 +93,16 @@ impl State {
     /// # Errors
     /// See [`StateError`].
     pub async fn mark_landed(&self, id: i64, landed: &[(u64, String)]) -> Result<(), StateError> {
-        let mut tx = self.pool.begin().await?;
-        for (position, name) in landed {
-            sqlx::query("UPDATE transfer_file SET landed = $3 WHERE transfer = $1 AND position = $2")
-                .bind(id)
-                .bind(signed(*position))
-                .bind(name)
-                .execute(&mut *tx)
-                .await?;
-        }
-        Ok(tx.commit().await?)
+        let list = serde_json::to_string(landed)?;
+        sqlx::query(
+            "UPDATE transfer_file SET landed = done.value ->> 1 FROM json_each($2) AS done \
+             WHERE transfer = $1 AND position = done.value ->> 0",
+        )
+        .bind(id)
+        .bind(list)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Another content for a file that changed before it was fetched.

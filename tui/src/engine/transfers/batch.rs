@@ -18,7 +18,7 @@ use shared::{
     },
     show::show_line,
     transfer::{
-        jail::{Folder, Jail, finish_metadata},
+        jail::{Folder, Jail, JailError, finish_metadata},
         lane::{Job, LaneError, LaneEvent, Order, Sink},
     },
     wire::{grant::SignedGrant, tracker::LocatedFile},
@@ -68,19 +68,25 @@ pub async fn fetch(
     files: Vec<PlannedFile>,
 ) -> Result<Vec<PlannedFile>, Halt> {
     let (jail_in, transfer_in) = (jail.clone(), transfer.clone());
-    let staging = disk(move || {
-        discard(&jail_in, &transfer_in)?;
-        jail_in.root().child(&staging_name(&transfer_in)).map_err(jail_failure)
+    let (staging, complete, files) = disk(move || {
+        let staging = jail_in.root().child(&staging_name(&transfer_in)).map_err(jail_failure)?;
+        let (complete, missing): (Vec<_>, Vec<_>) = files
+            .into_iter()
+            .partition(|file| land::lies_there(&staging, &file.position.to_string(), file).unwrap_or(false));
+        Ok((staging, complete, missing))
     })
     .await?;
+    // What a kill left complete only needs its name; it counts as what it was fetched as.
+    let complete_bytes: u64 = complete.iter().map(|file| file.size).sum();
+    transfer.change(|row| row.done += complete_bytes);
     let mut batch = Batch {
         core,
         transfer,
         jail,
         staging,
         landing: None,
-        staged: Vec::new(),
-        staged_bytes: 0,
+        staged: complete,
+        staged_bytes: complete_bytes,
         named: Vec::new(),
         grown: Vec::new(),
         banned: HashSet::new(),
@@ -409,10 +415,15 @@ impl Sink for SmallSink {
         let file = match &self.file {
             Some(file) => file,
             None => {
-                // A try that broke off may have left its half.
-                self.staging.remove(&self.number).map_err(io::Error::other)?;
-                let created = self.staging.create_new(&self.number, 0o666).map_err(io::Error::other)?;
-                self.file.insert(created)
+                let created = match self.staging.create_new(&self.number, 0o666) {
+                    Err(JailError::Taken { .. }) => {
+                        // A try that broke off left its half.
+                        self.staging.remove(&self.number).map_err(io::Error::other)?;
+                        self.staging.create_new(&self.number, 0o666)
+                    }
+                    created => created,
+                };
+                self.file.insert(created.map_err(io::Error::other)?)
             }
         };
         file.write_all_at(data, self.layout.bytes_of(&groups).start)?;

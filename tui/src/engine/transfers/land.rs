@@ -1,6 +1,11 @@
 //! From complete and verified to its final name: durable first, named then, nothing ever replaced. Blocking work.
 
-use std::{fs::File, io, path::PathBuf, sync::atomic::{AtomicBool, AtomicU64}};
+use std::{
+    fs::File,
+    io,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicU64},
+};
 
 use shared::{
     id::BlobHash,

@@ -48,7 +48,12 @@ pub enum Fetched {
 }
 
 /// Fetches one large file to its place.
-pub async fn fetch(core: &Arc<Core>, transfer: &Arc<Transfer>, jail: &Jail, file: &PlannedFile) -> Result<Fetched, Halt> {
+pub async fn fetch(
+    core: &Arc<Core>,
+    transfer: &Arc<Transfer>,
+    jail: &Jail,
+    file: &PlannedFile,
+) -> Result<Fetched, Halt> {
     let (jail_in, file_in) = (jail.clone(), file.clone());
     let sidecar = Sidecar::of(core, transfer, file);
     let sidecar_in = sidecar.clone();
@@ -169,7 +174,8 @@ fn finish(
     let name = land::publish(folder, part_name, folder, wanted).map_err(jail_failure)?;
     folder.sync().map_err(jail_failure)?;
     // With its tree this device can serve the file later without hashing it again.
-    let kept = tree.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::rename(&sidecar.tree, tree));
+    let kept =
+        tree.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::rename(&sidecar.tree, tree));
     if let Err(error) = kept {
         tracing::debug!(%error, "the hash tree was not kept");
     }
@@ -371,7 +377,15 @@ impl Driver<'_> {
         self.next_source += 1;
         let id = SourceId(self.next_source);
         let (jobs, jobs_in) = mpsc::channel(SLICES_IN_FLIGHT_MAX * 2);
-        let task = run_source(self.core.clone(), self.transfer.clone(), source.clone(), grant, jobs_in, id, self.news_in.clone());
+        let task = run_source(
+            self.core.clone(),
+            self.transfer.clone(),
+            source.clone(),
+            grant,
+            jobs_in,
+            id,
+            self.news_in.clone(),
+        );
         self.tasks.spawn(task);
         self.workers.insert(id, Worker { source, jobs, place: None });
     }

@@ -149,7 +149,8 @@ impl Transfers {
         }
         ids.iter()
             .map(|id| {
-                let mut matching = all.values().filter(|transfer| !id.is_empty() && transfer.text_id().starts_with(id.as_str()));
+                let mut matching =
+                    all.values().filter(|transfer| !id.is_empty() && transfer.text_id().starts_with(id.as_str()));
                 match (matching.next(), matching.next()) {
                     (Some(transfer), None) => Ok(transfer.clone()),
                     (Some(_), Some(_)) => Err(Failure::new(

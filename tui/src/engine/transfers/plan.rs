@@ -64,6 +64,15 @@ async fn list(core: &Core, text: &str) -> Result<(Item, Vec<FileEntry>), Failure
 
 /// What a reference names.
 pub async fn resolve(core: &Core, reference: Reference) -> Result<Item, Failure> {
+    let Reference::File(id) = reference else { return ask(core, reference).await };
+    match ask(core, Reference::File(id)).await {
+        // The ids of files and folders look alike.
+        Err(failure) if failure.kind == FailureKind::NotFound => ask(core, Reference::Folder(FolderId(id.0))).await,
+        answer => answer,
+    }
+}
+
+async fn ask(core: &Core, reference: Reference) -> Result<Item, Failure> {
     let Answer::Listing { items, .. } = core.session.ask(&Request::Resolve(reference)).await? else {
         return Err(failure::bad_answer());
     };
@@ -139,7 +148,9 @@ fn place(plan: &Get, item: &Item, files: &[FileEntry]) -> Result<Vec<PlannedFile
         .zip(0..)
         .map(|(file, position)| {
             let path = match &plan.target {
-                Target::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+                Target::File(path) => {
+                    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+                }
                 Target::Downloads | Target::Folder(_) => file.path.get(cut..).unwrap_or_default().to_owned(),
             };
             let path = IndexPath::parse(&path).map_err(|error| bad_path(&path, &error.to_string()))?;

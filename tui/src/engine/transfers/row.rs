@@ -9,18 +9,12 @@ use std::{
     },
 };
 
-use shared::{
-    id::DeviceId,
-    limits::TRANSFER_LOG_LINES_MAX,
-    show::show_line,
-};
+use shared::{id::DeviceId, limits::TRANSFER_LOG_LINES_MAX, show::show_line};
 use tokio::sync::{Notify, watch};
 
 use super::{Attempts, Wish, now};
 use crate::engine::{
-    api::{
-        Direction, Failure, Get, LogLine, PathKind, SourceKind, TransferRow, TransferSource, TransferState,
-    },
+    api::{Direction, Failure, Get, LogLine, PathKind, SourceKind, TransferRow, TransferSource, TransferState},
     catalog::Upload,
     core::Core,
     peers::path_kind,
@@ -133,9 +127,7 @@ impl Transfer {
 
     /// Waits for its turn.
     pub fn is_startable(&self) -> bool {
-        self.state() == TransferState::Queued
-            && self.wish() == Wish::Run
-            && !self.attempting.load(Ordering::Relaxed)
+        self.state() == TransferState::Queued && self.wish() == Wish::Run && !self.attempting.load(Ordering::Relaxed)
     }
 
     /// Changes what faces see.
@@ -227,7 +219,8 @@ impl Transfer {
     /// A source joins the picture; returns its place.
     pub fn add_source(&self, source: TransferSource) -> usize {
         let mut inner = self.inner();
-        let place = inner.row.sources.iter().position(|known| known.device == source.device && known.kind == source.kind);
+        let place =
+            inner.row.sources.iter().position(|known| known.device == source.device && known.kind == source.kind);
         let place = match place {
             Some(place) => {
                 let bytes = inner.row.sources[place].bytes;

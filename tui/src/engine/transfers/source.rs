@@ -98,7 +98,9 @@ impl Sources {
         let mut sources = Vec::new();
         if from != From::Copy {
             let devices = peers.iter().filter_map(|index| self.peers.get(usize::from(*index)));
-            sources.extend(devices.filter(|peer| peer.device != core.device()).take(SERVED_STREAMS_MAX).cloned().map(Source::Peer));
+            sources.extend(
+                devices.filter(|peer| peer.device != core.device()).take(SERVED_STREAMS_MAX).cloned().map(Source::Peer),
+            );
         }
         if copy && from != From::Peer {
             sources.push(Source::Copy);

@@ -65,8 +65,7 @@ pub async fn replan(core: &Core, transfer: &Transfer, old: &PlannedFile, new: &P
 pub async fn note(core: &Core, transfer: &Transfer, landed: Vec<Landed>) -> Result<(), Halt> {
     let names: Vec<_> = landed.iter().map(|file| (file.position, file.name.clone())).collect();
     core.state.mark_landed(transfer.id, &names).await.map_err(failure::unexpected)?;
-    let fetched: Vec<_> =
-        landed.iter().filter_map(|file| Some((file.blob, file.local.clone(), file.stamp?))).collect();
+    let fetched: Vec<_> = landed.iter().filter_map(|file| Some((file.blob, file.local.clone(), file.stamp?))).collect();
     core.state.put_fetched(&fetched).await.map_err(failure::unexpected)?;
     core.note_fetched(landed.iter().map(|file| file.blob));
     transfer.change(|row| {
@@ -169,7 +168,9 @@ pub fn jail_failure(error: JailError) -> Failure {
 pub fn refused_file(refusal: &Refusal) -> Failure {
     let failure = failure::refused(refusal);
     match refusal.code {
-        Code::NotFound => Failure { hint: "it is no longer shared; `swapmeet search` may find another".to_owned(), ..failure },
+        Code::NotFound => {
+            Failure { hint: "it is no longer shared; `swapmeet search` may find another".to_owned(), ..failure }
+        }
         _ => failure,
     }
 }
