@@ -3,7 +3,7 @@
 //! Three parts share a lane: one sends wants, one takes packets off the stream, and a thread of its own verifies and
 //! writes, so that neither hashing nor the disk ever holds up the network. Everything between them is bounded.
 
-use std::{collections::VecDeque, io, ops::Range};
+use std::{collections::VecDeque, io, ops::Range, time::Instant};
 
 use bytes::{Buf, Bytes};
 use quinn::RecvStream;
@@ -18,7 +18,7 @@ use crate::{
     id::BlobHash,
     limits::{
         BATCH_WANTS_IN_FLIGHT_MAX, FETCH_BATCHES_WAITING_MAX, FETCH_PIECES_MAX, GROUP_BYTES, PEER_FRAME_BYTES_MAX,
-        READ_BLOCK_BYTES,
+        READ_BLOCK_BYTES, VERIFIED_WAIT,
     },
     net::{
         Outgoing,
@@ -185,12 +185,14 @@ impl Lane {
         self.events.recv().await
     }
 
-    /// How the lane ended, once its events are over.
+    /// How the lane ended. Events that were not read by now are lost.
     ///
     /// # Errors
     /// Why it ended before its jobs.
     pub async fn outcome(&mut self) -> Result<(), LaneError> {
         self.orders = None;
+        // A verifier that waits for its reader would never end.
+        while self.events.recv().await.is_some() {}
         match self.task.take() {
             Some(task) => task.await.unwrap_or(Err(LaneError::Stopped)),
             None => Ok(()),
@@ -216,18 +218,18 @@ async fn run(
     let mut verifying = tokio::task::spawn_blocking(move || verify(jobs, Pieces::new(pieces), events));
     let mut network_end = None;
     let mut verified = None;
+    let mut all_asked = false;
     {
-        let network = async {
-            tokio::try_join!(send_orders(&mut send, orders, jobs_out), pump(&mut recv, pieces_out)).map(|_| ())
-        };
+        let asking = send_orders(&mut send, orders, jobs_out, &stop, &mut all_asked);
+        let network = async { tokio::try_join!(asking, pump(&mut recv, pieces_out)).map(|_| ()) };
         tokio::pin!(network);
         // The verifier is through when all jobs are done; the network may then still wait for the source's goodbye.
         while verified.is_none() {
             tokio::select! {
                 biased;
-                result = &mut network, if network_end.is_none() => network_end = Some(result),
                 result = &mut verifying => verified = Some(result.unwrap_or(Err(LaneError::Stopped))),
                 () = stop.cancelled() => break,
+                result = &mut network, if network_end.is_none() => network_end = Some(result),
             }
         }
     }
@@ -236,19 +238,22 @@ async fn run(
         Some(verified) => verified,
         None => verifying.await.unwrap_or(Err(LaneError::Stopped)).and(Err(LaneError::Stopped)),
     };
-    let Err(error) = verified else {
-        send.finish();
-        return Ok(());
+    let error = match (verified, network_end) {
+        // A network that failed may have had orders that the verifier never heard of.
+        (Ok(()), Some(Err(cause))) if !all_asked => cause,
+        (Ok(()), _) => {
+            send.finish();
+            return Ok(());
+        }
+        // A verifier that only starved knows less than the network that starved it.
+        (Err(LaneError::Misbehaved(PeerMisbehaved::ShortStream) | LaneError::Stopped), Some(Err(cause))) => cause,
+        (Err(LaneError::Misbehaved(PeerMisbehaved::ShortStream)), None) if stop.is_cancelled() => LaneError::Stopped,
+        (Err(error), _) => error,
     };
     send.reset(Code::Cancelled);
     // The source may have ended the stream already; then there is nothing left to stop.
     drop(recv.stop(Code::Cancelled.number().into()));
-    Err(match (network_end, error) {
-        // A verifier that only starved knows less than the network that starved it.
-        (Some(Err(cause)), LaneError::Misbehaved(PeerMisbehaved::ShortStream) | LaneError::Stopped) => cause,
-        (None, LaneError::Misbehaved(PeerMisbehaved::ShortStream)) if stop.is_cancelled() => LaneError::Stopped,
-        (_, error) => error,
-    })
+    Err(error)
 }
 
 /// Sends grants and wants, and tells the verifier what will come. Finishes the sending half after the last.
@@ -256,6 +261,8 @@ async fn send_orders(
     send: &mut Outgoing,
     mut orders: mpsc::Receiver<Order>,
     jobs: mpsc::Sender<Job>,
+    stop: &CancellationToken,
+    all_asked: &mut bool,
 ) -> Result<(), LaneError> {
     while let Some(order) = orders.recv().await {
         let (frame, job) = match order {
@@ -274,6 +281,11 @@ async fn send_orders(
         }
         frame::send(send, &frame, PEER_FRAME_BYTES_MAX).await.map_err(LaneError::from)?;
     }
+    // A stopped lane gives no more orders either, but what it leaves is no good end.
+    if stop.is_cancelled() {
+        return Err(LaneError::Stopped);
+    }
+    *all_asked = true;
     // The source finishes its side when it sees that nothing more is wanted.
     drop(quinn::SendStream::finish(send));
     Ok(())
@@ -378,7 +390,7 @@ impl From<Starved> for LaneError {
 
 /// The lane's thread: reads replies, verifies, writes.
 fn verify(mut jobs: mpsc::Receiver<Job>, mut pieces: Pieces, events: mpsc::Sender<LaneEvent>) -> Result<(), LaneError> {
-    let mut block = Block::default();
+    let mut block = Block::new();
     while let Some(mut job) = jobs.blocking_recv() {
         match pieces.reply()? {
             FetchReply::Refused(refusal) => {
@@ -415,9 +427,10 @@ fn verify_job(
             }
             Step::Group { group, bytes, is_root } => {
                 let follows = block.groups.end == group && block.data.len() as u64 + bytes as u64 <= READ_BLOCK_BYTES;
-                if !follows || (pieces.would_wait() && block.data.len() as u64 >= READ_BLOCK_BYTES / 4) {
+                if !follows || (pieces.would_wait() && block.is_worth_writing()) {
                     block.write(job, events)?;
                     block.groups = group..group;
+                    block.begun = now();
                 }
                 let start = block.data.len();
                 block.data.resize(start + bytes, 0);
@@ -438,14 +451,23 @@ fn verify_job(
 }
 
 /// Verified groups that are written together.
-#[derive(Default)]
 struct Block {
     groups: Range<u64>,
+    begun: Instant,
     data: Vec<u8>,
     parents: Vec<(u64, ParentNode)>,
 }
 
 impl Block {
+    fn new() -> Self {
+        Self { groups: 0..0, begun: now(), data: Vec::new(), parents: Vec::new() }
+    }
+
+    /// Large enough, or old enough: a slow source must not look like a silent one.
+    fn is_worth_writing(&self) -> bool {
+        self.data.len() as u64 >= READ_BLOCK_BYTES / 4 || self.begun.elapsed() >= VERIFIED_WAIT
+    }
+
     fn write(&mut self, job: &mut Job, events: &mpsc::Sender<LaneEvent>) -> Result<(), LaneError> {
         let groups = std::mem::take(&mut self.groups);
         if groups.is_empty() {
@@ -464,4 +486,9 @@ impl Block {
 
 fn tell(events: &mpsc::Sender<LaneEvent>, event: LaneEvent) -> Result<(), LaneError> {
     events.blocking_send(event).map_err(|_| LaneError::Stopped)
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "the lane is a shell, and only delays its own writes by this")]
+    Instant::now()
 }

@@ -7,3 +7,6 @@ pub mod jail;
 pub mod lane;
 pub mod partial;
 pub mod serve;
+
+#[cfg(test)]
+mod tests;
