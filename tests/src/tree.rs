@@ -24,7 +24,7 @@ pub fn differences(left: &Path, right: &Path) -> Vec<String> {
     }
     for (path, ours) in &ours {
         let Some(theirs) = theirs.get(path) else { continue };
-        if let Some(difference) = difference(&left.join(path), ours, &right.join(path), theirs) {
+        if let Some(difference) = difference(&below(left, path), ours, &below(right, path), theirs) {
             found.push(format!("{}: {difference}", path.display()));
         }
     }
@@ -66,11 +66,16 @@ pub fn files(root: &Path) -> Vec<(PathBuf, u64)> {
     entries(root).into_iter().map(|(path, metadata)| (path, metadata.len())).collect()
 }
 
+/// `root` itself for the empty path: joining that would add a slash, and a file is no folder.
+fn below(root: &Path, relative: &Path) -> PathBuf {
+    if relative.as_os_str().is_empty() { root.to_owned() } else { root.join(relative) }
+}
+
 fn entries(root: &Path) -> BTreeMap<PathBuf, fs::Metadata> {
     let mut found = BTreeMap::new();
     let mut open = vec![PathBuf::new()];
     while let Some(relative) = open.pop() {
-        let path = if relative.as_os_str().is_empty() { root.to_owned() } else { root.join(&relative) };
+        let path = below(root, &relative);
         let metadata =
             fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("could not look at {}: {error}", path.display()));
         if metadata.is_dir() {
