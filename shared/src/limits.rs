@@ -173,7 +173,7 @@ pub const LOCAL_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Updates waiting for one slow face before it is told to resynchronise.
 pub const UPDATES_WAITING_MAX: usize = 1024;
 /// Bytes after which a running download's data is made durable in the background.
-pub const DURABLE_EVERY_BYTES: u64 = 256 * 1024 * 1024;
+pub const DURABLE_EVERY_BYTES: u64 = 1024 * 1024 * 1024;
 /// Bytes after which newly verified groups are noted in the have-log: what a kill may cost.
 pub const NOTE_EVERY_BYTES: u64 = 1024 * 1024;
 /// Files waiting to be hashed before the scan pauses.

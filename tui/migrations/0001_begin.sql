@@ -70,8 +70,14 @@ CREATE TABLE transfer_file (
     size        INTEGER NOT NULL,
     modified_ms INTEGER NOT NULL,
     executable  INTEGER NOT NULL,
-    -- The name it got, once it is there.
-    landed      TEXT,
+    PRIMARY KEY (transfer, position)
+) STRICT, WITHOUT ROWID;
+
+-- Those of them that are there, with the names that they got.
+CREATE TABLE landed (
+    transfer INTEGER NOT NULL REFERENCES transfer (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    name     TEXT NOT NULL,
     PRIMARY KEY (transfer, position)
 ) STRICT, WITHOUT ROWID;
 

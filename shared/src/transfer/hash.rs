@@ -96,21 +96,19 @@ fn segment(
 
 /// Writes the parents above the segments, each at its place between those of the segments.
 fn write_above(out: &File, layout: Layout, roots: &[[u8; 32]]) -> Result<(), HashError> {
-    let mut pending = Vec::from([0..roots.len() as u64]);
-    while let Some(span) = pending.pop() {
-        let count = span.end - span.start;
+    let mut pending = vec![(0, roots.len())];
+    while let Some((start, end)) = pending.pop() {
+        let count = end - start;
         if count == 1 {
             continue;
         }
-        let middle = span.start + count.next_power_of_two() / 2;
-        let (left, right) = (span.start..middle, middle..span.end);
-        let hash = |part: &std::ops::Range<u64>| tree_above(&roots[part.start as usize..part.end as usize], false).root;
+        let middle = start + count.next_power_of_two() / 2;
         let mut node = [0; 64];
-        node[..32].copy_from_slice(&hash(&left));
-        node[32..].copy_from_slice(&hash(&right));
-        let groups = span.start * SEGMENT_GROUPS..(span.end * SEGMENT_GROUPS).min(layout.groups());
+        node[..32].copy_from_slice(&tree_above(&roots[start..middle], false).root);
+        node[32..].copy_from_slice(&tree_above(&roots[middle..end], false).root);
+        let groups = start as u64 * SEGMENT_GROUPS..(end as u64 * SEGMENT_GROUPS).min(layout.groups());
         out.write_all_at(&node, layout.subtree_offset(&groups)).map_err(HashError::Write)?;
-        pending.extend([left, right]);
+        pending.extend([(start, middle), (middle, end)]);
     }
     Ok(())
 }

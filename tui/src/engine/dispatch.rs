@@ -597,7 +597,10 @@ async fn transfers(core: &Arc<Core>, watch: bool, out: &Out) -> Result<(), Failu
     for row in core.transfers.rows() {
         out.send(Update::Transfer(Box::new(row))).await?;
     }
-    while watch {
+    if !watch {
+        return Ok(());
+    }
+    loop {
         match news.recv().await {
             Ok(Update::Transfers(page)) => {
                 for row in page.changed {
@@ -613,7 +616,6 @@ async fn transfers(core: &Arc<Core>, watch: bool, out: &Out) -> Result<(), Failu
             Err(RecvError::Closed) => return Ok(()),
         }
     }
-    Ok(())
 }
 
 /// Everything a screen needs, then everything that changes.

@@ -137,8 +137,8 @@ impl Session {
                     None if retry_ms.is_none() => {
                         return Err(Failure { message: cause.clone(), ..failure::signed_out() });
                     }
-                    // The first failed try after the start answers for itself.
-                    None if *tries == 1 => return Err(failure::unreachable(cause)),
+                    // The first try after the start answers for itself.
+                    None if *tries == 1 && self.newest().is_none() => return Err(failure::unreachable(cause)),
                     None => {
                         poked_at = Some(*tries);
                         self.poke.notify_one();

@@ -56,7 +56,7 @@ impl State {
             .await?;
         for part in files.chunks(ROWS_AT_ONCE) {
             let mut insert = QueryBuilder::new(
-                "INSERT INTO transfer_file (transfer, position, file, blob, path, size, modified_ms, executable, landed) ",
+                "INSERT INTO transfer_file (transfer, position, file, blob, path, size, modified_ms, executable) ",
             );
             insert.push_values(part, |mut row, file| {
                 row.push_bind(stored.id)
@@ -66,8 +66,7 @@ impl State {
                     .push_bind(&file.path)
                     .push_bind(signed(file.size))
                     .push_bind(file.modified_ms)
-                    .push_bind(file.executable)
-                    .push_bind(&file.landed);
+                    .push_bind(file.executable);
             });
             insert.build().execute(&mut *tx).await?;
         }
@@ -93,16 +92,16 @@ impl State {
     /// # Errors
     /// See [`StateError`].
     pub async fn mark_landed(&self, id: i64, landed: &[(u64, String)]) -> Result<(), StateError> {
-        let list = serde_json::to_string(landed)?;
-        sqlx::query(
-            "UPDATE transfer_file SET landed = done.value ->> 1 FROM json_each($2) AS done \
-             WHERE transfer = $1 AND position = done.value ->> 0",
-        )
-        .bind(id)
-        .bind(list)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        let mut tx = self.pool.begin().await?;
+        for part in landed.chunks(ROWS_AT_ONCE) {
+            let mut insert = QueryBuilder::new("INSERT INTO landed (transfer, position, name) ");
+            insert.push_values(part, |mut row, (position, name)| {
+                row.push_bind(id).push_bind(signed(*position)).push_bind(name);
+            });
+            insert.push(" ON CONFLICT (transfer, position) DO UPDATE SET name = excluded.name");
+            insert.build().execute(&mut *tx).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     /// Another content for a file that changed before it was fetched.
@@ -151,8 +150,8 @@ impl State {
     /// See [`StateError`].
     pub async fn planned_files(&self, id: i64) -> Result<Vec<PlannedFile>, StateError> {
         let rows = sqlx::query(
-            "SELECT position, file, blob, path, size, modified_ms, executable, landed FROM transfer_file \
-             WHERE transfer = $1 ORDER BY position",
+            "SELECT position, file, blob, path, size, modified_ms, executable, name \
+             FROM transfer_file LEFT JOIN landed USING (transfer, position) WHERE transfer = $1 ORDER BY position",
         )
         .bind(id)
         .fetch_all(&self.pool)
