@@ -214,8 +214,8 @@ const GRANT_KEY: &str = "grant.key";
 
 /// A new authority means that every member joins again.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(20 * YEAR_S);
-/// Longer than a tracker runs without a restart.
-const SERVER_LIFE: Duration = Duration::from_secs(YEAR_S);
+/// Longer than a tracker runs without a restart. The authority lies beside it, so a short life would protect nothing.
+const SERVER_LIFE: Duration = Duration::from_secs(10 * YEAR_S);
 /// A certificate is valid at once for a member whose clock is behind.
 const BACKDATED: Duration = Duration::from_secs(10 * 60);
 const YEAR_S: u64 = 365 * 24 * 3600;

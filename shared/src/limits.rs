@@ -351,3 +351,5 @@ pub const ENGINE_RETRY_MIN: Duration = Duration::from_millis(10);
 pub const ENGINE_RETRY_MAX: Duration = Duration::from_millis(250);
 /// Time that a leaving face which runs the engine gives the short calls of others.
 pub const FACE_LEAVE: Duration = Duration::from_secs(3);
+/// News of sources waiting for the task of one large file.
+pub const NEWS_WAITING_MAX: usize = 64;

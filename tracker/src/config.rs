@@ -17,7 +17,7 @@ pub const DEFAULT_PORT: u16 = 7443;
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct ServeArgs {
     /// Folder that holds everything of this tracker [default: the state folder of this user]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub data: Option<PathBuf>,
     /// UDP address to listen on; port 0 picks a free one [default: port 7443 of every address]
     #[arg(long, value_name = "ADDR:PORT")]
@@ -38,7 +38,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL")]
     pub blobs: Option<String>,
     /// File with settings
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }
 

@@ -1,6 +1,6 @@
 //! A tracker in this process and clients that speak to it over real QUIC on the loopback.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::allow_attributes, reason = "each test program uses a part of it")]
+#![expect(dead_code, clippy::unwrap_used, reason = "each test program uses a part of it")]
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 

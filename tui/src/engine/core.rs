@@ -26,12 +26,14 @@ use super::{
     api::{Account, EventKind, Failure, FailureKind, IndexPage, TransferPage, Update},
     catalog::Catalog,
     client::{Call, Client},
-    dispatch, failure,
+    dispatch,
+    endpoints::Endpoints,
+    failure,
     hub::Hub,
     library::Library,
     link::TrackerLink,
     peers::{self, Peers},
-    session::{self, Endpoints, SavedAccount, Session},
+    session::{self, SavedAccount, Session},
     state::State,
     transfers::{self, Transfers},
 };
@@ -160,7 +162,11 @@ async fn tick(core: Arc<Core>) {
             () = core.stop.cancelled() => return,
         }
         let mut changed = core.transfers.take_changes(now_ms());
-        core.transfers.take_upload_changes(&core, &mut changed);
+        for (device, bytes) in core.transfers.take_upload_changes(&core, &mut changed) {
+            if let Some(account) = core.peers.member_of(device) {
+                core.add_exchanged(account, 0, bytes).await;
+            }
+        }
         core.hub.up.fetch_add(core.catalog.sent.swap(0, Ordering::Relaxed), Ordering::Relaxed);
         if !core.hub.is_heard() {
             continue;

@@ -1,25 +1,27 @@
 //! Commands in, updates out: one function for each command.
 
-use std::{sync::Arc, time::Instant};
+mod get;
+
+use std::sync::Arc;
 
 use shared::{
     id::FileId,
-    limits::{GET_PATIENCE, PUBLISH_ENTRIES_MAX},
+    limits::PUBLISH_ENTRIES_MAX,
     wire::tracker::{Answer, FileEntry, Item, List, Register, Request, SignInPassword, SignedIn},
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 
 use super::{
     api::{
-        Command, Failure, FailureKind, FileRow, FolderRow, Get, Hashing, Secret, Share, Status, TrackerInfo,
-        TransferPage, TransferRow, TransferState, Update,
+        Command, Failure, FailureKind, FileRow, FolderRow, Hashing, Secret, Share, Status, TrackerInfo, TransferPage,
+        Update,
     },
     client::{Answer as Reply, Call},
     core::{Core, or_stop},
     failure, link,
     link::TrackerLink,
     session::{self, SavedAccount},
-    transfers::{self, Transfer},
+    transfers,
 };
 
 /// Where a call's updates go. A face that left makes every further update fail with `Gone`.
@@ -103,7 +105,7 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
         Command::List { member, mine, path, filter } => list(core, member, mine, path, filter, out).await,
         Command::Search { query, limit } => search(core, &query, limit, out).await,
         Command::Info { item } => info(core, &item, out).await,
-        Command::Get(get) => fetch(core, &get, out).await,
+        Command::Get(get) => get::fetch(core, &get, out).await,
         Command::Transfers { watch } => transfers(core, watch, out).await,
         Command::Steer { transfers, how } => {
             for row in transfers::steer(core, &transfers, how).await? {
@@ -488,107 +490,6 @@ async fn info(core: &Arc<Core>, item: &str, out: &Out) -> Result<(), Failure> {
             };
             out.send(Update::Detail(Box::new(core.detail(&detail)))).await
         }
-    }
-}
-
-/// How one transfer of a `get` has come out, as far as the caller is concerned.
-enum Outcome {
-    Going,
-    Over,
-    Failed(Failure),
-}
-
-async fn fetch(core: &Arc<Core>, get: &Get, out: &Out) -> Result<(), Failure> {
-    let transfers = transfers::start(core, get).await?;
-    if get.detach {
-        for transfer in &transfers {
-            out.send(Update::Transfer(Box::new(transfer.row()))).await?;
-        }
-        return Ok(());
-    }
-    let mut worst = None;
-    for transfer in &transfers {
-        if let Err(failure) = follow(core, get, transfer, out).await {
-            if failure.code == "gone" {
-                return Err(failure);
-            }
-            worst = worst.or(Some(failure));
-        }
-    }
-    worst.map_or(Ok(()), Err)
-}
-
-/// Tells how a transfer goes until it is over, or until waiting longer makes no sense.
-async fn follow(core: &Arc<Core>, get: &Get, transfer: &Arc<Transfer>, out: &Out) -> Result<(), Failure> {
-    let mut timer = tokio::time::interval(shared::limits::TICK);
-    let mut attempts = transfer.attempts();
-    let mut told: Option<TransferRow> = None;
-    let mut moved = (Instant::now(), 0);
-    loop {
-        let row = transfer.row();
-        if row.done > moved.1 {
-            moved = (Instant::now(), row.done);
-        }
-        if told.as_ref() != Some(&row) {
-            out.send(Update::Transfer(Box::new(row.clone()))).await?;
-            told = Some(row.clone());
-        }
-        match outcome(transfer, &row, get, moved.0) {
-            Outcome::Going => {}
-            Outcome::Over => return Ok(()),
-            Outcome::Failed(failure) => return Err(failure),
-        }
-        tokio::select! {
-            _ = timer.tick() => {}
-            _ = attempts.changed() => {}
-            () = core.stop.cancelled() => return Err(failure::unreachable("the engine is stopping")),
-        }
-    }
-}
-
-fn outcome(transfer: &Transfer, row: &TransferRow, get: &Get, moved: Instant) -> Outcome {
-    // The row is final only after the attempt has noted its end.
-    let settled = !transfer.attempting.load(std::sync::atomic::Ordering::Relaxed);
-    match row.state {
-        TransferState::Done if settled => Outcome::Over,
-        TransferState::Failed if settled => Outcome::Failed(
-            row.failure
-                .clone()
-                .unwrap_or_else(|| Failure::new(FailureKind::Transfer, "failed", row.reason.clone(), "retry it")),
-        ),
-        TransferState::Cancelled if settled => Outcome::Failed(Failure::new(
-            FailureKind::Transfer,
-            "cancelled",
-            "the transfer was cancelled",
-            "run the command again to begin anew",
-        )),
-        TransferState::Waiting if !get.wait => {
-            let nobody = transfer.no_source.load(std::sync::atomic::Ordering::Relaxed);
-            if (nobody && row.done == 0) || moved.elapsed() > GET_PATIENCE {
-                return Outcome::Failed(Failure::new(
-                    FailureKind::NotFound,
-                    "no_source",
-                    row.reason.clone(),
-                    "it stays in the queue and starts by itself when a source appears while the engine runs \
-                     (`swapmeet engine run`); `get --wait` waits for it",
-                ));
-            }
-            Outcome::Going
-        }
-        TransferState::Running if !get.wait && moved.elapsed() > GET_PATIENCE => Outcome::Failed(Failure::new(
-            FailureKind::NotFound,
-            "no_source",
-            if row.reason.is_empty() { "no source delivers it now".to_owned() } else { row.reason.clone() },
-            "it stays in the queue; run the command again, or with --wait",
-        )),
-        TransferState::Queued
-        | TransferState::Waiting
-        | TransferState::Running
-        | TransferState::Finishing
-        | TransferState::Paused
-        | TransferState::Done
-        | TransferState::Failed
-        | TransferState::Cancelled => Outcome::Going,
     }
 }
 

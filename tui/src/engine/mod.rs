@@ -6,6 +6,7 @@ pub mod client;
 pub mod catalog;
 pub mod core;
 pub mod dispatch;
+pub mod endpoints;
 pub mod face;
 pub mod failure;
 pub mod hub;

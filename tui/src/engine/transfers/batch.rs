@@ -21,7 +21,7 @@ use shared::{
         jail::{Folder, Jail, JailError, finish_metadata},
         lane::{Job, LaneError, LaneEvent, Order, Sink},
     },
-    wire::{grant::SignedGrant, tracker::LocatedFile},
+    wire::{Refusal, grant::SignedGrant, tracker::LocatedFile},
 };
 use tokio::{task::JoinHandle, time::timeout};
 
@@ -89,10 +89,12 @@ pub async fn fetch(
         staged_bytes: complete_bytes,
         named: Vec::new(),
         grown: Vec::new(),
+        refused: Vec::new(),
         banned: HashSet::new(),
         missed: HashMap::new(),
         last_why: String::new(),
     };
+    let files_in_all = transfer.row().files;
     let mut ended = Ok(());
     let mut left: VecDeque<PlannedFile> = files.into();
     while !left.is_empty() && ended.is_ok() {
@@ -101,11 +103,20 @@ pub async fn fetch(
     }
     // What arrived gets its names, however the rest ended.
     let landed = batch.land_all().await;
-    ended.and(landed)?;
+    let Batch { grown, refused, .. } = batch;
     let (jail, transfer) = (jail.clone(), transfer.clone());
-    let grown = batch.grown;
     disk(move || discard(&jail, &transfer)).await?;
-    Ok(grown)
+    ended.and(landed)?;
+    match &refused[..] {
+        [] => Ok(grown),
+        [(_, refusal)] if refused.len() as u64 == files_in_all => Err(Halt::Failed(refused_file(refusal))),
+        [(first, refusal), ..] => {
+            let failure = refused_file(refusal);
+            let name = show_line(&first.path, 100);
+            let message = format!("{} of the files were refused, such as {name}: {}", refused.len(), failure.message);
+            Err(Halt::Failed(Failure { message, ..failure }))
+        }
+    }
 }
 
 struct Batch<'a> {
@@ -120,6 +131,8 @@ struct Batch<'a> {
     /// Named, durable with the next flush.
     named: Vec<Landed>,
     grown: Vec<PlannedFile>,
+    /// Files that the tracker does not let us have.
+    refused: Vec<(PlannedFile, Refusal)>,
     /// Sources that lied.
     banned: HashSet<Option<DeviceId>>,
     /// Which sources did not serve which file.
@@ -143,7 +156,8 @@ impl Batch<'_> {
             let mut none_known = false;
             for (file, located) in files.drain(..).zip(&sources.files) {
                 match located {
-                    LocatedFile::Refused { refusal, .. } => return Err(Halt::Failed(refused_file(refusal))),
+                    // The others come all the same; what is missing is told at the end.
+                    LocatedFile::Refused { refusal, .. } => self.refused.push((file, refusal.clone())),
                     LocatedFile::Found { blob, size, .. } if *blob != file.blob => {
                         replans += 1;
                         let new = PlannedFile { blob: *blob, size: *size, ..file.clone() };
@@ -191,7 +205,10 @@ impl Batch<'_> {
     async fn rest(&mut self, files: &[PlannedFile], none_known: bool, idle_rounds: u32) -> Result<(), Halt> {
         let Some(first) = files.first() else { return Ok(()) };
         if none_known && self.missed.is_empty() {
-            return Err(Halt::Waiting { reason: nobody(first, &self.last_why), no_source: true });
+            return Err(Halt::Waiting {
+                reason: nobody(first, &self.last_why, self.transfer.plan.from),
+                no_source: true,
+            });
         }
         if !self.banned.is_empty() && idle_rounds > 3 {
             return Err(Halt::Failed(Failure::new(
@@ -202,7 +219,10 @@ impl Batch<'_> {
             )));
         }
         if idle_rounds > 5 {
-            return Err(Halt::Waiting { reason: nobody(first, &self.last_why), no_source: none_known });
+            return Err(Halt::Waiting {
+                reason: nobody(first, &self.last_why, self.transfer.plan.from),
+                no_source: none_known,
+            });
         }
         self.missed.clear();
         pause(LOCATE_AGAIN * 2u32.pow(idle_rounds.min(3)), &self.transfer.look_again).await;

@@ -9,8 +9,8 @@ use std::{
 use shared::{
     content::{GroupSet, Layout},
     download::{Action, Download, Input, Leaving, SliceId, SourceId, SourceKind},
-    id::DeviceId,
-    limits::{LOCATE_AGAIN, MAP_CELLS, SLICES_IN_FLIGHT_MAX},
+    id::{AccountId, DeviceId},
+    limits::{LOCATE_AGAIN, MAP_CELLS, NEWS_WAITING_MAX, SLICES_IN_FLIGHT_MAX},
     show::show_line,
     transfer::{
         fetch::PartialSink,
@@ -33,7 +33,7 @@ use super::{
     work::{disk, jail_failure, refused_file},
 };
 use crate::engine::{
-    api::{Failure, FailureKind, TransferState},
+    api::{Failure, FailureKind, From, TransferState},
     core::Core,
     failure,
     state::PlannedFile,
@@ -246,6 +246,8 @@ struct Driver<'a> {
     durable: Option<JoinHandle<()>>,
     mapped: Instant,
     last_why: String,
+    /// Bytes of each member, to be noted at the end.
+    received: BTreeMap<AccountId, u64>,
 }
 
 /// Runs the machine until the file is whole (`None`), replaced by another content, or stuck.
@@ -258,7 +260,7 @@ async fn drive(
     if partial.is_complete() {
         return Ok(None);
     }
-    let (news_in, mut news) = mpsc::channel(64);
+    let (news_in, mut news) = mpsc::channel(NEWS_WAITING_MAX);
     let mut driver = Driver {
         machine: Download::new(partial.layout(), partial.have()),
         core,
@@ -274,6 +276,7 @@ async fn drive(
         durable: None,
         mapped: Instant::now(),
         last_why: String::new(),
+        received: BTreeMap::new(),
     };
     let mut attempts = 0;
     let mut locate_at = Instant::now();
@@ -318,6 +321,9 @@ async fn drive(
         }
     };
     driver.tasks.shutdown().await;
+    for (account, bytes) in std::mem::take(&mut driver.received) {
+        core.add_exchanged(account, bytes, 0).await;
+    }
     if let Some(durable) = driver.durable.take()
         && let Err(error) = durable.await
     {
@@ -339,7 +345,7 @@ impl Driver<'_> {
                 (peers.clone(), *copy)
             }
             [LocatedFile::Refused { refusal, .. }] => return Err(Halt::Failed(refused_file(refusal))),
-            _ => return Err(Halt::from(failure::bad_answer())),
+            _ => return Err(failure::bad_answer().into()),
         };
         let all = sources.of(self.core, &peers, copy, self.transfer.plan.from);
         let none_known = all.is_empty();
@@ -361,7 +367,10 @@ impl Driver<'_> {
                     "tell the owner; retry when another source is there",
                 )));
             }
-            return Err(Halt::Waiting { reason: nobody(self.file, &self.last_why), no_source: true });
+            return Err(Halt::Waiting {
+                reason: nobody(self.file, &self.last_why, self.transfer.plan.from),
+                no_source: true,
+            });
         }
         for source in usable {
             self.employ(source, sources.grant.clone());
@@ -450,6 +459,9 @@ impl Driver<'_> {
             }
             News::Event(LaneEvent::Verified { job, groups, bytes }) => {
                 let place = worker.place;
+                if let Some(account) = worker.source.account() {
+                    *self.received.entry(account).or_default() += bytes;
+                }
                 let fresh = !self.machine.have().contains_all(&groups);
                 self.machine.handle(now, Input::Verified { source: id, slice: SliceId(job), groups, bytes });
                 if let (Some(place), true) = (place, fresh) {
@@ -543,10 +555,14 @@ fn map_of(layout: Layout, have: &GroupSet, in_flight: &GroupSet) -> Vec<u8> {
 }
 
 /// Why nobody serves a file now, for people.
-pub fn nobody(file: &PlannedFile, last_why: &str) -> String {
+pub fn nobody(file: &PlannedFile, last_why: &str, from: From) -> String {
     let name = show_line(crate::engine::rows::name_of(&file.path), 80);
     let known = if last_why.is_empty() { String::new() } else { format!(" ({last_why})") };
-    format!("nobody who has {name} is online{known}, and the tracker has no copy")
+    match from {
+        From::Any => format!("nobody who has {name} is online{known}, and the tracker has no copy"),
+        From::Peer => format!("nobody who has {name} is online{known}"),
+        From::Copy => format!("the tracker has no copy of {name}{known}"),
+    }
 }
 
 async fn run_source(
@@ -558,7 +574,6 @@ async fn run_source(
     id: SourceId,
     news: mpsc::Sender<(SourceId, News)>,
 ) {
-    let mut received = 0;
     let ending = match source::open(&core, &transfer, &source).await {
         Err(why) => Ending::Unreachable(why),
         Ok((mut lane, place)) => {
@@ -581,9 +596,6 @@ async fn run_source(
                     },
                     event = lane.event() => match event {
                         Some(event) => {
-                            if let LaneEvent::Verified { bytes, .. } = event {
-                                received += bytes;
-                            }
                             if news.send((id, News::Event(event))).await.is_err() {
                                 return;
                             }
@@ -594,11 +606,6 @@ async fn run_source(
             }
         }
     };
-    if let Some(account) = source.account()
-        && received > 0
-    {
-        core.add_exchanged(account, received, 0).await;
-    }
     let _transfer_over = news.send((id, News::Ended(ending))).await;
 }
 

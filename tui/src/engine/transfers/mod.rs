@@ -123,8 +123,9 @@ impl Transfers {
         TransferPage { restart: false, changed, removed: removed.into_iter().collect() }
     }
 
-    /// Tells the changes of uploads too.
-    pub fn take_upload_changes(&self, core: &Core, page: &mut TransferPage) {
+    /// Tells the changes of uploads too. Returns those that are over, with their bytes.
+    pub fn take_upload_changes(&self, core: &Core, page: &mut TransferPage) -> Vec<(DeviceId, u64)> {
+        let mut over = Vec::new();
         let mut told = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         for (device, upload) in core.catalog.uploads() {
             let id = format!("up{:.14}", device.to_string());
@@ -134,11 +135,13 @@ impl Transfers {
                 page.removed.push(id);
                 told.remove(&device);
                 core.catalog.forget_upload(device);
+                over.push((device, upload.bytes));
             } else if before != Some(upload.bytes) || before.is_none() {
                 page.changed.push(row::upload_row(core, device, &id, &upload));
                 told.insert(device, (id, upload.bytes));
             }
         }
+        over
     }
 
     /// The transfers that a person means: all that `how` applies to, or those of these ids or prefixes.

@@ -1,0 +1,117 @@
+//! `get`: from the items a person named to their files, or to why not.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use shared::limits::{GET_PATIENCE, TICK};
+
+use super::Out;
+use crate::engine::{
+    api::{Failure, FailureKind, Get, TransferRow, TransferState, Update},
+    core::Core,
+    failure,
+    transfers::{self, Transfer},
+};
+
+/// How one transfer of a `get` has come out, as far as the caller is concerned.
+enum Outcome {
+    Going,
+    Over,
+    Failed(Failure),
+}
+
+pub(super) async fn fetch(core: &Arc<Core>, get: &Get, out: &Out) -> Result<(), Failure> {
+    let transfers = transfers::start(core, get).await?;
+    if get.detach {
+        for transfer in &transfers {
+            out.send(Update::Transfer(Box::new(transfer.row()))).await?;
+        }
+        return Ok(());
+    }
+    let mut worst = None;
+    for transfer in &transfers {
+        if let Err(failure) = follow(core, get, transfer, out).await {
+            if failure.code == "gone" {
+                return Err(failure);
+            }
+            worst = worst.or(Some(failure));
+        }
+    }
+    worst.map_or(Ok(()), Err)
+}
+
+/// Tells how a transfer goes until it is over, or until waiting longer makes no sense.
+async fn follow(core: &Arc<Core>, get: &Get, transfer: &Arc<Transfer>, out: &Out) -> Result<(), Failure> {
+    let mut timer = tokio::time::interval(TICK);
+    let mut attempts = transfer.attempts();
+    let mut told: Option<TransferRow> = None;
+    let mut moved = (Instant::now(), 0);
+    loop {
+        let row = transfer.row();
+        if row.done > moved.1 {
+            moved = (Instant::now(), row.done);
+        }
+        if told.as_ref() != Some(&row) {
+            out.send(Update::Transfer(Box::new(row.clone()))).await?;
+            told = Some(row.clone());
+        }
+        match outcome(transfer, &row, get, moved.0) {
+            Outcome::Going => {}
+            Outcome::Over => return Ok(()),
+            Outcome::Failed(failure) => return Err(failure),
+        }
+        tokio::select! {
+            _ = timer.tick() => {}
+            _ = attempts.changed() => {}
+            () = core.stop.cancelled() => return Err(failure::unreachable("the engine is stopping")),
+        }
+    }
+}
+
+fn outcome(transfer: &Transfer, row: &TransferRow, get: &Get, moved: Instant) -> Outcome {
+    // The row is final only after the attempt has noted its end.
+    let settled = !transfer.attempting.load(Ordering::Relaxed);
+    match row.state {
+        TransferState::Done if settled => Outcome::Over,
+        TransferState::Failed if settled => Outcome::Failed(
+            row.failure
+                .clone()
+                .unwrap_or_else(|| Failure::new(FailureKind::Transfer, "failed", row.reason.clone(), "retry it")),
+        ),
+        TransferState::Cancelled if settled => Outcome::Failed(Failure::new(
+            FailureKind::Transfer,
+            "cancelled",
+            "the transfer was cancelled",
+            "run the command again to begin anew",
+        )),
+        TransferState::Waiting if !get.wait => {
+            let nobody = transfer.no_source.load(Ordering::Relaxed);
+            if (nobody && row.done == 0) || moved.elapsed() > GET_PATIENCE {
+                return Outcome::Failed(Failure::new(
+                    FailureKind::NotFound,
+                    "no_source",
+                    row.reason.clone(),
+                    "it stays in the queue and starts by itself when a source appears while the engine runs \
+                     (`swapmeet engine run`); `get --wait` waits for it",
+                ));
+            }
+            Outcome::Going
+        }
+        TransferState::Running if !get.wait && moved.elapsed() > GET_PATIENCE => Outcome::Failed(Failure::new(
+            FailureKind::NotFound,
+            "no_source",
+            if row.reason.is_empty() { "no source delivers it now".to_owned() } else { row.reason.clone() },
+            "it stays in the queue; run the command again, or with --wait",
+        )),
+        TransferState::Queued
+        | TransferState::Waiting
+        | TransferState::Running
+        | TransferState::Finishing
+        | TransferState::Paused
+        | TransferState::Done
+        | TransferState::Failed
+        | TransferState::Cancelled => Outcome::Going,
+    }
+}
