@@ -207,6 +207,12 @@ impl Running {
         status_kib(self.pid(), "VmRSS:") * 1024
     }
 
+    /// Bytes that it has read from files so far (`rchar`): what a source serves, it reads. Sockets do not count.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        proc_field(&format!("/proc/{}/io", self.pid()), "rchar:")
+    }
+
     fn reap(&mut self) -> Ended {
         let code = self.child.wait().ok().and_then(|status| status.code());
         // Children of the program may hold its pipes open; what they write is nobody's business here.
@@ -277,7 +283,11 @@ fn describe(command: &Command) -> String {
 }
 
 fn status_kib(pid: u32, field: &str) -> u64 {
-    fs::read_to_string(format!("/proc/{pid}/status"))
+    proc_field(&format!("/proc/{pid}/status"), field)
+}
+
+fn proc_field(file: &str, field: &str) -> u64 {
+    fs::read_to_string(file)
         .unwrap_or_default()
         .lines()
         .find_map(|line| line.strip_prefix(field))
