@@ -30,7 +30,7 @@ use shared::{
     transfer::{
         content::{Catalog, Content},
         fetch::{FetchError, fetch_blob},
-        lane::Lane,
+        lane::{Lane, LaneError},
         partial::{BootId, Partial, PartialFiles},
         serve::{Gate, serve},
     },
@@ -429,6 +429,10 @@ impl CopyError {
         match self {
             Self::Fetch(FetchError::Refused(refusal)) => refusal.clone(),
             Self::Layout(error) => Refusal::new(Code::TooLarge, error.to_string()),
+            // Asking the same device again would bring the same bytes.
+            Self::Fetch(FetchError::Lane(LaneError::Misbehaved(fault))) => {
+                Refusal::new(Code::BadRequest, format!("the device sent something else than the file: {fault}"))
+            }
             Self::Fetch(FetchError::Lane(_) | FetchError::Stalled) | Self::Left => {
                 Refusal::new(Code::Unavailable, self.to_string())
             }

@@ -71,7 +71,9 @@ pub fn main() -> ExitCode {
     };
     prepare_process();
     let talk = Talk::new(&cli.globals);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    // One thread for the network is the fastest way to run an endpoint; hashing and the disk have threads of their own.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(BLOCKING_THREADS_MAX).enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(verb, cli.globals));
@@ -283,8 +285,8 @@ fn prepare_process() {
     );
 }
 
-/// Threads of the runtime: one for the network, one beside it. Hashing and disk have threads of their own.
-const WORKERS: usize = 2;
+/// Threads that may block at a time. Each fetch stream keeps one; reads and everything else share the rest.
+const BLOCKING_THREADS_MAX: usize = 64;
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 unexpected, 2 usage or configuration, 3 not signed in, \
 4 nothing found, 5 timeout, 6 transfer failed or content does not match, 7 tracker unreachable, 8 refused, \

@@ -14,9 +14,9 @@ use shared::{
     show::show_line,
     transfer::{
         fetch::PartialSink,
-        jail::{Folder, Jail, finish_metadata},
+        jail::Jail,
         lane::{Job, LaneError, LaneEvent, Order},
-        partial::{BootId, Partial, PartialFiles},
+        partial::Partial,
     },
     wire::{Code, Refusal, grant::SignedGrant, tracker::LocatedFile},
 };
@@ -27,8 +27,9 @@ use tokio::{
 };
 
 use super::{
-    Halt, PART_SUFFIX, Transfer,
+    Halt, Transfer,
     land::{self, Landed},
+    part::{self, Sidecar, disk_failure, part_name},
     source::{self, Source},
     work::{disk, jail_failure, refused_file},
 };
@@ -57,7 +58,7 @@ pub async fn fetch(
     let (jail_in, file_in) = (jail.clone(), file.clone());
     let sidecar = Sidecar::of(core, transfer, file);
     let sidecar_in = sidecar.clone();
-    let (partial, folder, part_name) = disk(move || open(&jail_in, &file_in, &sidecar_in)).await?;
+    let (partial, folder, part_name) = disk(move || part::open(&jail_in, &file_in, &sidecar_in)).await?;
     let partial = Arc::new(partial);
     let had = partial.have_bytes();
     transfer.change(|row| row.done += had);
@@ -72,13 +73,13 @@ pub async fn fetch(
             transfer.set_state(TransferState::Finishing, "making it durable");
             let file = file.clone();
             let tree = core.catalog.tree_path(&file.blob);
-            let landed = disk(move || finish(&partial, &folder, &part_name, &file, &sidecar, &tree)).await?;
+            let landed = disk(move || part::finish(&partial, &folder, &part_name, &file, &sidecar, &tree)).await?;
             Ok(Fetched::Landed(landed))
         }
         Ok(Some(replaced)) => {
             drop(partial);
             let done = had;
-            disk(move || remove(&folder, &part_name, &sidecar)).await?;
+            disk(move || part::remove(&folder, &part_name, &sidecar)).await?;
             transfer.change(|row| row.done = row.done.saturating_sub(done));
             Ok(Fetched::Replaced(replaced))
         }
@@ -94,117 +95,7 @@ pub async fn fetch(
 /// Removes what a large file that is no longer wanted left behind.
 pub fn discard(core: &Core, transfer: &Transfer, jail: &Jail, file: &PlannedFile) -> Result<(), Failure> {
     let (folder, name) = land::home_of(jail, file).map_err(jail_failure)?;
-    remove(&folder, &part_name(name, file), &Sidecar::of(core, transfer, file))
-}
-
-/// Where the tree and the have-log of a partial file lie.
-#[derive(Debug, Clone)]
-struct Sidecar {
-    tree: std::path::PathBuf,
-    log: std::path::PathBuf,
-}
-
-impl Sidecar {
-    fn of(core: &Core, transfer: &Transfer, file: &PlannedFile) -> Self {
-        let folder = core.profile.state.join("partials");
-        let stem = format!("{}-{}", transfer.text_id(), file.position);
-        Self { tree: folder.join(format!("{stem}.tree")), log: folder.join(format!("{stem}.log")) }
-    }
-}
-
-/// `name.1a2b3c4d.swapmeet-part`, within what a file system holds.
-fn part_name(name: &str, file: &PlannedFile) -> String {
-    let tail = format!(".{:.8}{PART_SUFFIX}", file.blob.to_string());
-    let mut end = name.len().min(shared::limits::NAME_BYTES_MAX - tail.len());
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}{tail}", &name[..end])
-}
-
-fn open(jail: &Jail, file: &PlannedFile, sidecar: &Sidecar) -> Result<(Partial, Folder, String), Failure> {
-    let layout = Layout::new(file.size).map_err(failure::unexpected)?;
-    let (folder, name) = land::home_of(jail, file).map_err(jail_failure)?;
-    let part = part_name(name, file);
-    let data = if folder.exists(&part).map_err(jail_failure)? {
-        folder.open_existing(&part)
-    } else {
-        let free = folder.free_bytes().map_err(jail_failure)?;
-        if free < file.size {
-            return Err(Failure::new(
-                FailureKind::Transfer,
-                "disk_full",
-                format!("{} bytes are needed and {free} are free", file.size),
-                "make room or choose another folder with -o, then retry",
-            ));
-        }
-        folder.create_new(&part, 0o666)
-    };
-    let data = data.map_err(jail_failure)?;
-    let side = |path: &std::path::Path| {
-        std::fs::create_dir_all(path.parent().unwrap_or(path))?;
-        std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path)
-    };
-    let files = PartialFiles {
-        data,
-        tree: side(&sidecar.tree).map_err(disk_failure)?,
-        log: side(&sidecar.log).map_err(disk_failure)?,
-    };
-    let (partial, resumed) = Partial::open(layout, file.blob, files, BootId::current()).map_err(disk_failure)?;
-    if resumed.rechecked > 0 {
-        tracing::info!(groups = resumed.rechecked, "verified again what the last shutdown may have lost");
-    }
-    Ok((partial, folder, part))
-}
-
-fn finish(
-    partial: &Partial,
-    folder: &Folder,
-    part_name: &str,
-    file: &PlannedFile,
-    sidecar: &Sidecar,
-    tree: &std::path::Path,
-) -> Result<Landed, Failure> {
-    if let Err(error) = finish_metadata(partial.data(), file.modified_ms, file.executable) {
-        // Some file systems hold neither times nor modes; the content matters more.
-        tracing::info!(%error, "the file keeps no modification time or mode here");
-    }
-    partial.data().sync_all().map_err(disk_failure)?;
-    let wanted = file.path.rsplit('/').next().unwrap_or(&file.path);
-    let name = land::publish(folder, part_name, folder, wanted).map_err(jail_failure)?;
-    folder.sync().map_err(jail_failure)?;
-    // With its tree this device can serve the file later without hashing it again.
-    let kept =
-        tree.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::rename(&sidecar.tree, tree));
-    if let Err(error) = kept {
-        tracing::debug!(%error, "the hash tree was not kept");
-    }
-    if let Err(error) = std::fs::remove_file(&sidecar.log) {
-        tracing::debug!(%error, "a have-log was left behind");
-    }
-    let local = folder.path().join(&name);
-    let stamp = land::stamp_of(&local);
-    Ok(Landed { position: file.position, name, blob: file.blob, local, stamp })
-}
-
-fn remove(folder: &Folder, part_name: &str, sidecar: &Sidecar) -> Result<(), Failure> {
-    folder.remove(part_name).map_err(jail_failure)?;
-    for path in [&sidecar.tree, &sidecar.log] {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(disk_failure(error)),
-            Ok(()) | Err(_) => {}
-        }
-    }
-    Ok(())
-}
-
-fn disk_failure(error: std::io::Error) -> Failure {
-    Failure::new(
-        FailureKind::Transfer,
-        "disk",
-        format!("could not write: {error}"),
-        "check the disk, then retry; what is there is kept",
-    )
+    part::remove(&folder, &part_name(name, file), &Sidecar::of(core, transfer, file))
 }
 
 /// What a source's task tells.
