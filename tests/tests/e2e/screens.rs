@@ -73,7 +73,7 @@ fn the_terminal_is_as_before_after_every_way_out() {
         let before = pair.bob.home().join("stty before");
         let after = pair.bob.home().join("stty after");
         let script = format!(
-            "stty -a > '{}'; \"$SWAPMEET\" & echo $! > pid; fg 2>/dev/null || wait; stty -a > '{}'",
+            "stty -a > '{}'; SWAPMEET_TEST_PANIC=key \"$SWAPMEET\" & echo $! > pid; fg 2>/dev/null || wait; stty -a > '{}'",
             before.display(),
             after.display()
         );
@@ -81,13 +81,15 @@ fn the_terminal_is_as_before_after_every_way_out() {
         screen.wait_for("online");
         assert_eq!(screen.show("#{alternate_on}"), "1", "{way}");
         match end {
-            End::Key(key) => screen.type_text(key),
+            End::Key("C-c") => screen.keys(&["C-c", "C-c"]),
+            End::Key(key) => screen.keys(&[key]),
             End::Signal(signal) => {
                 let pid: i32 = fs::read_to_string(pair.bob.home().join("pid")).unwrap().trim().parse().unwrap();
                 kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
             }
         }
-        screen.wait_for("[script ended");
+        let shown = screen.wait_for("[script ended");
+        assert_eq!(shown.contains("asked for by SWAPMEET_TEST_PANIC"), way == "a panic", "{way}: {shown}");
         assert_eq!(fs::read_to_string(&before).unwrap(), fs::read_to_string(&after).unwrap(), "after {way}");
         for flag in ["#{alternate_on}", "#{mouse_any_flag}"] {
             assert_eq!(screen.show(flag), "0", "{flag} after {way}");
