@@ -309,7 +309,11 @@ struct TransferSourceRecord {
 }
 
 impl From<TransferRow> for TransferRecord {
-    fn from(row: TransferRow) -> Self {
+    fn from(mut row: TransferRow) -> Self {
+        if row.state == TransferState::Done {
+            // Of a finished transfer only those that gave something; of others also those that are tried.
+            row.sources.retain(|source| source.bytes > 0);
+        }
         Self {
             id: row.id,
             name: row.name,

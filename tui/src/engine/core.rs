@@ -168,6 +168,8 @@ async fn tick(core: Arc<Core>) {
             }
         }
         core.hub.up.fetch_add(core.catalog.sent.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        // What a kill leaves behind still tells where the bytes came from.
+        transfers::store_running(&core, &changed.changed).await;
         if !core.hub.is_heard() {
             continue;
         }

@@ -87,6 +87,19 @@ impl State {
         Ok(())
     }
 
+    /// Stores how a running transfer stands, unless it has ended meanwhile.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn update_running(&self, id: i64, row: &TransferRow) -> Result<(), StateError> {
+        sqlx::query("UPDATE transfer SET row = $2 WHERE id = $1 AND active")
+            .bind(id)
+            .bind(serde_json::to_string(row)?)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// These files of a transfer are there, under these names.
     ///
     /// # Errors

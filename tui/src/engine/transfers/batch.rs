@@ -27,7 +27,7 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
     Halt, PART_SUFFIX, Transfer,
-    land::{self, Landed},
+    land::{self, Homes, Landed},
     large::nobody,
     source::{self, Source},
     work::{disk, jail_failure, note, refused_file, replan},
@@ -409,8 +409,9 @@ impl Batch<'_> {
 fn name_all(jail: &Jail, staging: &Folder, staged: &[PlannedFile]) -> Result<Vec<Landed>, Failure> {
     staging.sync_filesystem().map_err(jail_failure)?;
     let mut landed = Vec::with_capacity(staged.len());
+    let mut homes = Homes::new(jail);
     for file in staged {
-        let (home, wanted) = land::home_of(jail, file).map_err(jail_failure)?;
+        let (home, wanted) = homes.of(file).map_err(jail_failure)?;
         let name = land::publish(staging, &file.position.to_string(), &home, wanted).map_err(jail_failure)?;
         let local = home.path().join(&name);
         let stamp = land::stamp_of(&local);
@@ -431,6 +432,10 @@ struct SmallSink {
 }
 
 impl Sink for SmallSink {
+    fn tells_whole(&self) -> bool {
+        false
+    }
+
     fn write(&mut self, groups: Range<u64>, data: &[u8], _parents: &[(u64, ParentNode)]) -> io::Result<()> {
         let file = match &self.file {
             Some(file) => file,

@@ -35,6 +35,33 @@ pub fn home_of<'a>(jail: &Jail, file: &'a PlannedFile) -> Result<(Folder, &'a st
     }
 }
 
+/// Opens the folders of many files; files of one folder that follow one another share its handle.
+#[derive(Debug)]
+pub struct Homes<'a> {
+    jail: &'a Jail,
+    last: Option<(String, Folder)>,
+}
+
+impl<'a> Homes<'a> {
+    /// For files below this folder.
+    pub fn new(jail: &'a Jail) -> Self {
+        Self { jail, last: None }
+    }
+
+    /// The folder that a planned file belongs into, and its name there.
+    pub fn of<'f>(&mut self, file: &'f PlannedFile) -> Result<(Folder, &'f str), JailError> {
+        let (folders, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
+        if let Some((last, folder)) = &self.last
+            && last == folders
+        {
+            return Ok((folder.clone(), name));
+        }
+        let (folder, name) = home_of(self.jail, file)?;
+        self.last = Some((folders.to_owned(), folder.clone()));
+        Ok((folder, name))
+    }
+}
+
 /// Gives a complete file its name: the wanted one, or a numbered one where that is taken.
 pub fn publish(from: &Folder, temporary: &str, to: &Folder, wanted: &str) -> Result<String, JailError> {
     match from.publish(temporary, to, wanted) {

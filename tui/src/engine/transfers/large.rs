@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Arc,
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -139,6 +140,8 @@ struct Driver<'a> {
     last_why: String,
     /// Bytes of each member, to be noted at the end.
     received: BTreeMap<AccountId, u64>,
+    /// Where each source's bytes are counted, also after it left: what it had verified before still comes in.
+    places: BTreeMap<SourceId, (usize, Option<AccountId>)>,
 }
 
 /// Runs the machine until the file is whole (`None`), replaced by another content, or stuck.
@@ -168,6 +171,7 @@ async fn drive(
         mapped: Instant::now(),
         last_why: String::new(),
         received: BTreeMap::new(),
+        places: BTreeMap::new(),
     };
     let mut attempts = 0;
     let mut locate_at = Instant::now();
@@ -337,10 +341,15 @@ impl Driver<'_> {
 
     fn hear(&mut self, id: SourceId, news: News) -> Result<(), Halt> {
         let now = Instant::now();
+        if let News::Event(LaneEvent::Verified { job, groups, bytes }) = news {
+            self.count(now, id, SliceId(job), groups, bytes);
+            return Ok(());
+        }
         let Some(worker) = self.workers.get_mut(&id) else { return Ok(()) };
         match news {
             News::Joined { place } => {
                 worker.place = Some(place);
+                self.places.insert(id, (place, worker.source.account()));
                 let kind = match worker.source {
                     Source::Peer(_) => SourceKind::Peer,
                     Source::Copy => SourceKind::Copy,
@@ -348,25 +357,28 @@ impl Driver<'_> {
                 self.transfer.set_state(TransferState::Running, "");
                 self.machine.handle(now, Input::Joined { source: id, kind, have: None });
             }
-            News::Event(LaneEvent::Verified { job, groups, bytes }) => {
-                let place = worker.place;
-                if let Some(account) = worker.source.account() {
-                    *self.received.entry(account).or_default() += bytes;
-                }
-                let fresh = !self.machine.have().contains_all(&groups);
-                self.machine.handle(now, Input::Verified { source: id, slice: SliceId(job), groups, bytes });
-                if let (Some(place), true) = (place, fresh) {
-                    self.transfer.received(place, bytes);
-                    self.core.hub.down.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-                }
-                self.keep_durable();
-                self.draw_map(now);
-            }
-            News::Event(LaneEvent::Done { .. }) => {}
+            News::Event(LaneEvent::Done { .. } | LaneEvent::Verified { .. }) => {}
             News::Event(LaneEvent::Refused { refusal, .. }) => self.left(id, Ending::Refused(refusal))?,
             News::Ended(ending) => self.left(id, ending)?,
         }
         Ok(())
+    }
+
+    /// Groups are verified and written.
+    fn count(&mut self, now: Instant, source: SourceId, slice: SliceId, groups: Range<u64>, bytes: u64) {
+        let fresh = !self.machine.have().contains_all(&groups);
+        self.machine.handle(now, Input::Verified { source, slice, groups, bytes });
+        if let Some((place, account)) = self.places.get(&source) {
+            if fresh {
+                self.transfer.received(*place, bytes);
+                self.core.hub.down.fetch_add(bytes, Ordering::Relaxed);
+            }
+            if let Some(account) = account {
+                *self.received.entry(*account).or_default() += bytes;
+            }
+        }
+        self.keep_durable();
+        self.draw_map(now);
     }
 
     /// A source is gone: blamed, banned or given a rest, as its end says.
@@ -482,6 +494,12 @@ async fn run_source(
                         }
                         None => {
                             lane.stop();
+                            // What was verified before it stopped still counts.
+                            while let Some(event) = lane.event().await {
+                                if news.send((id, News::Event(event))).await.is_err() {
+                                    return;
+                                }
+                            }
                             break Ending::Idle;
                         }
                     },

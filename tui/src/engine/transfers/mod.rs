@@ -29,7 +29,7 @@ pub use plan::{folder_files, resolve, start};
 pub use row::Transfer;
 
 use super::{
-    api::{Failure, FailureKind, Steer, TransferPage, TransferRow, TransferState},
+    api::{Direction, Failure, FailureKind, Steer, TransferPage, TransferRow, TransferState},
     core::{Core, now_ms, pause},
     failure,
 };
@@ -271,6 +271,16 @@ async fn store(core: &Core, transfer: &Transfer) {
     let row = transfer.row();
     if let Err(error) = core.state.update_transfer(transfer.id, transfer.is_active(), &row).await {
         tracing::error!(%error, "a transfer's state could not be stored");
+    }
+}
+
+/// Stores where running transfers stand.
+pub async fn store_running(core: &Core, changed: &[TransferRow]) {
+    for row in changed.iter().filter(|row| row.state == TransferState::Running && row.direction == Direction::Down) {
+        let Ok(id) = i64::from_str_radix(&row.id, 16) else { continue };
+        if let Err(error) = core.state.update_running(id, row).await {
+            tracing::warn!(%error, "a running transfer's state could not be stored");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use shared::{
 
 use super::{
     Halt, Transfer, batch,
-    land::{self, Landed},
+    land::{self, Homes, Landed},
     large::{self, Fetched},
     plan::base_of,
 };
@@ -111,8 +111,9 @@ type There = Vec<(PlannedFile, Landed)>;
 fn sort_out(jail: &Jail, files: Vec<PlannedFile>) -> (There, Vec<PlannedFile>) {
     let mut there = Vec::new();
     let mut missing = Vec::new();
+    let mut homes = Homes::new(jail);
     for file in files {
-        let found = land::home_of(jail, &file).ok().and_then(|(folder, name)| {
+        let found = homes.of(&file).ok().and_then(|(folder, name)| {
             land::lies_there(&folder, name, &file).ok().filter(|lies| *lies)?;
             let local = folder.path().join(name);
             let stamp = land::stamp_of(&local);
