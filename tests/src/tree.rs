@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Read,
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -76,8 +76,12 @@ fn entries(root: &Path) -> BTreeMap<PathBuf, fs::Metadata> {
     let mut open = vec![PathBuf::new()];
     while let Some(relative) = open.pop() {
         let path = below(root, &relative);
-        let metadata =
-            fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("could not look at {}: {error}", path.display()));
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            // What a running program removes while we look is not there; only the root must be.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path != root => continue,
+            Err(error) => panic!("could not look at {}: {error}", path.display()),
+        };
         if metadata.is_dir() {
             for entry in fs::read_dir(&path).expect("a folder of a test can be read") {
                 open.push(relative.join(entry.expect("a folder of a test can be read").file_name()));
