@@ -374,6 +374,7 @@ samples!(Request, REQUEST_BYTES_MAX, {
     DropCopy => [Request::DropCopy { files: vec![FileId([0xf1; 16])] }],
     Status => [Request::Status],
     Fetch => [Request::Fetch],
+    Vanish => [Request::Vanish { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -449,6 +450,7 @@ samples!(Answer, REPLY_BYTES_MAX, {
         copies: 6,
         copy_bytes: 7,
     })],
+    Kept => [Answer::Kept { files: vec![FileId([0xf1; 16])] }],
 });
 
 samples!(Event, REPLY_BYTES_MAX, {

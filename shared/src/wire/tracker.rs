@@ -99,6 +99,12 @@ pub enum Request {
     Status,
     /// This stream becomes a fetch stream (see [`super::peer`]); no answer frame comes first.
     Fetch,
+    /// These own files are gone from the owner's disk: takes them out of the index, except those of which the tracker
+    /// has, or is to have, a copy, because it may be the last one. Answered with [`Answer::Kept`].
+    Vanish {
+        /// At most [`crate::limits::PUBLISH_ENTRIES_MAX`].
+        files: Vec<FileId>,
+    },
 }
 
 /// What the tracker answers.
@@ -148,6 +154,11 @@ pub enum Answer {
     },
     /// To `Status`.
     Status(TrackerStatus),
+    /// To `Vanish`.
+    Kept {
+        /// Those that stay in the index.
+        files: Vec<FileId>,
+    },
 }
 
 /// What the tracker tells by itself.

@@ -80,6 +80,53 @@ fn a_file_that_changed_is_got_in_its_new_form() {
 }
 
 #[test]
+fn a_folder_whose_drive_is_away_stays_in_the_index() {
+    let pair = Pair::start();
+    let folder = pair.alice.desk().join("drive");
+    corpus::small_files(&folder, 34, 20, 5_000);
+    pair.alice.share(&[&folder], &[]);
+    let away = pair.alice.desk().join("unmounted");
+    fs::rename(&folder, &away).unwrap();
+    for mount_point in [false, true] {
+        if mount_point {
+            fs::create_dir(&folder).unwrap();
+        }
+        let rescanned = pair.alice.run(&["rescan"]).ok().one("rescan");
+        assert_eq!(number(&rescanned, "missing"), 20, "{rescanned}");
+        assert_eq!(number(&pair.bob.run(&["ls"]).ok().one("folder"), "files"), 20);
+    }
+    fs::remove_dir(&folder).unwrap();
+    fs::rename(&away, &folder).unwrap();
+    let rescanned = pair.alice.run(&["rescan"]).ok().one("rescan");
+    assert_eq!((number(&rescanned, "missing"), number(&rescanned, "unchanged")), (0, 20), "{rescanned}");
+    let transfer = pair.get("alice/drive");
+    pair.assert_got(&transfer, &folder);
+}
+
+#[test]
+fn of_files_gone_from_the_disk_those_with_a_copy_stay() {
+    let pair = Pair::start();
+    let copied = pair.alice.write("project/copied.bin", corpus::bytes(35, 300_000));
+    let plain = pair.alice.write("project/plain.bin", corpus::bytes(36, 300_000));
+    let small = pair.alice.write("project/small.txt", "still here");
+    let hash = tree::hash(&copied);
+    pair.alice.share(&[copied.parent().unwrap()], &[]);
+    pair.alice.run(&["copy", "alice/project/copied.bin"]).ok();
+    fs::remove_file(&copied).unwrap();
+    fs::remove_file(&plain).unwrap();
+    pair.alice.run(&["rescan"]).ok();
+    pair.bob.run(&["info", "alice/project/plain.bin"]).fails(4);
+    let transfer = pair.get("alice/project/copied.bin");
+    assert_eq!(number(&transfer, "bytes_copy"), 300_000, "{transfer}");
+    assert_eq!(tree::hash(&pair.bob.downloads().join("copied.bin")), hash);
+    let transfer = pair.get("alice/project/small.txt");
+    pair.assert_got(&transfer, &small);
+    // The owner's own word ends it.
+    pair.alice.run(&["unshare", "alice/project/copied.bin"]).ok();
+    pair.bob.run(&["info", "alice/project/copied.bin"]).fails(4);
+}
+
+#[test]
 fn links_pipes_and_what_they_point_to_are_not_shared() {
     let pair = Pair::start();
     pair.alice.write("outside/secret.txt", "secret");
@@ -181,6 +228,22 @@ fn a_file_for_named_people_exists_for_nobody_else() {
         assert!([4, 8].contains(&output.code), "{output}");
     }
     assert_eq!(tree::files(carol.home()).iter().filter(|(path, _)| path.ends_with("for bob.txt")).count(), 0);
+}
+
+#[test]
+fn a_narrowed_share_is_still_served_to_those_it_names() {
+    let pair = Pair::start();
+    let carol = Member::new(&pair.tracker, "carol");
+    let original = pair.alice.write("draft.bin", corpus::bytes(37, 700_000));
+    let id = pair.alice.share(&[&original], &[]);
+    carol.run(&["get", &id]).ok();
+    pair.alice.share(&[&original], &["--to", "bob"]);
+    let target = carol.desk().join("again.bin");
+    let refused = carol.run(&["get", &id, "-o", target.to_str().unwrap()]);
+    assert!([4, 8].contains(&refused.code) && !target.exists(), "{refused}");
+    let transfer = pair.get(&id);
+    pair.assert_got(&transfer, &original);
+    assert_eq!(number(&transfer, "bytes_peer"), 700_000, "{transfer}");
 }
 
 #[test]

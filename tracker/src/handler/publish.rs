@@ -48,6 +48,17 @@ pub async fn withdraw(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<u6
     Ok(withdrawn.count)
 }
 
+/// Takes those of the caller's files out of the index that have no copy. Returns those that stay.
+///
+/// # Errors
+/// When there are too many at once.
+pub async fn vanish(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<Vec<FileId>, Error> {
+    at_most("files in one request", files.len(), PUBLISH_ENTRIES_MAX)?;
+    let vanished = ctx.store.vanish(caller, files).await?;
+    apply(ctx, caller, vanished.effects);
+    Ok(vanished.kept)
+}
+
 fn check(caller: &Caller, entry: PublishEntry) -> Result<Publication, Error> {
     let path = IndexPath::parse(&entry.path).map_err(|error| Error::Name { what: "a path".to_owned(), error })?;
     if entry.size > FILE_BYTES_MAX {

@@ -130,6 +130,7 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
             Answer::Published { files: publish::publish(ctx, &caller()?, entries, now).await? }
         }
         Request::Withdraw { files } => Answer::Count(publish::withdraw(ctx, &caller()?, &files).await?),
+        Request::Vanish { files } => Answer::Kept { files: publish::vanish(ctx, &caller()?, &files).await? },
         Request::Changes { since } => Answer::Changes(browse::changes(ctx, &caller()?, since).await?),
         Request::List(list) => browse::list(ctx, &caller()?, list).await?,
         Request::Search { query, offset } => browse::search(ctx, &caller()?, &query, offset).await?,
@@ -240,5 +241,6 @@ const fn kind(request: &Request) -> &'static str {
         Request::DropCopy { .. } => "drop_copy",
         Request::Status => "status",
         Request::Fetch => "fetch",
+        Request::Vanish { .. } => "vanish",
     }
 }

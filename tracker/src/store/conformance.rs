@@ -347,6 +347,26 @@ async fn a_copy_lives_as_long_as_a_file_wants_it() {
 }
 
 #[tokio::test]
+async fn of_vanished_files_those_with_a_copy_stay() {
+    let Fresh { store, folder: _folder } = fresh().await;
+    let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
+    let stored = put(&*store, &anna, "stored", 1, None).await;
+    let pending = put(&*store, &anna, "pending", 2, None).await;
+    let plain = put(&*store, &anna, "plain", 3, None).await;
+    store.keep_copies(&anna, &[stored.id, pending.id], 5).await.unwrap();
+    store.copy_stored(blob(1)).await.unwrap();
+    let all = [stored.id, pending.id, plain.id];
+    assert!(store.vanish(&ben, &all).await.unwrap().kept.is_empty(), "files of others are passed over");
+    let mut kept = store.vanish(&anna, &all).await.unwrap().kept;
+    kept.sort();
+    let mut expected = vec![stored.id, pending.id];
+    expected.sort();
+    assert_eq!(kept, expected);
+    assert_eq!(walk(&*store, &anna).await.into_keys().collect::<Vec<_>>(), expected);
+    assert_eq!(store.copy_for(ben.device, blob(1)).await.unwrap(), Some(10));
+}
+
+#[tokio::test]
 async fn a_new_version_of_a_kept_file_wants_a_new_copy_and_releases_the_old_one() {
     let Fresh { store, folder: _folder } = fresh().await;
     let anna = member(&*store, "anna", 1).await;
@@ -416,6 +436,7 @@ async fn what_was_written_is_there_when_opened_again() {
 enum Step {
     Publish { who: usize, path: usize, content: u8, audience: u8 },
     Withdraw { who: usize, nth: usize },
+    Vanish { who: usize, nth: usize },
     Keep { who: usize, nth: usize },
     Drop { who: usize, nth: usize },
     Follow { who: usize },
@@ -428,6 +449,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..4usize, 0..PATHS.len(), 1..4u8, 0..6u8)
             .prop_map(|(who, path, content, audience)| Step::Publish { who, path, content, audience }),
         2 => (0..4usize, 0..8usize).prop_map(|(who, nth)| Step::Withdraw { who, nth }),
+        1 => (0..4usize, 0..8usize).prop_map(|(who, nth)| Step::Vanish { who, nth }),
         1 => (0..4usize, 0..8usize).prop_map(|(who, nth)| Step::Keep { who, nth }),
         1 => (0..4usize, 0..8usize).prop_map(|(who, nth)| Step::Drop { who, nth }),
         2 => (0..4usize).prop_map(|who| Step::Follow { who }),
@@ -465,6 +487,11 @@ async fn replay(steps: Vec<Step>) {
             Step::Withdraw { who, nth } => {
                 if let Some(file) = made.get(nth) {
                     store.withdraw(&callers[who], &[file.id]).await.unwrap();
+                }
+            }
+            Step::Vanish { who, nth } => {
+                if let Some(file) = made.get(nth) {
+                    store.vanish(&callers[who], &[file.id]).await.unwrap();
                 }
             }
             Step::Keep { who, nth } => {

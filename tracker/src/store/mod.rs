@@ -44,6 +44,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn publish(&self, caller: &Caller, entries: Vec<Publication>, now_ms: i64) -> Result<Published, StoreError>;
     /// Takes the caller's files out of the index. Ids of others and unknown ids are passed over.
     async fn withdraw(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn, StoreError>;
+    /// Takes those of the caller's files out of the index that have no copy, neither stored nor wanted.
+    async fn vanish(&self, caller: &Caller, files: &[FileId]) -> Result<Vanished, StoreError>;
     /// What happened in the index after `since`, as far as the caller may see it.
     async fn changes(&self, caller: &Caller, since: u64) -> Result<Changes, StoreError>;
     /// One page of one place of the index.
@@ -288,6 +290,15 @@ pub struct Published {
 pub struct Withdrawn {
     /// How many files were affected.
     pub count: u64,
+    /// What else follows from it.
+    pub effects: Effects,
+}
+
+/// What became of files that are gone from their owner's disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vanished {
+    /// Those that stay in the index, for their copies.
+    pub kept: Vec<FileId>,
     /// What else follows from it.
     pub effects: Effects,
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -52,6 +52,8 @@ struct Servable {
     root: Arc<Path>,
     relative: Option<Arc<str>>,
     stamp: Stamp,
+    /// Set for those who opened it before it was revoked.
+    revoked: Arc<AtomicBool>,
 }
 
 /// What one device took lately.
@@ -94,6 +96,7 @@ impl Catalog {
                 root: root.clone(),
                 relative: file.relative.as_deref().map(Into::into),
                 stamp: file.stamp,
+                revoked: Arc::default(),
             };
             served.entry(file.blob).or_default().push(servable);
         }
@@ -112,11 +115,17 @@ impl Catalog {
         self.served().contains_key(blob)
     }
 
-    /// Nobody may have these any more: running transfers of them end at their next block.
+    /// Grants given before are withdrawn: running transfers of these end at their next block. What is still shared is
+    /// served again to whoever asks anew.
     pub fn revoke(&self, blobs: &[BlobHash]) {
         let mut served = self.served();
         for blob in blobs {
-            served.remove(blob);
+            if let Some(places) = served.get_mut(blob) {
+                for place in places {
+                    place.revoked.store(true, Ordering::Relaxed);
+                    place.revoked = Arc::default();
+                }
+            }
         }
     }
 
@@ -154,11 +163,12 @@ impl content::Catalog for Catalog {
             uploads.entry(asker).or_insert_with(begin).path = first.path.clone();
         }
         let layout = Layout::new(want.size).map_err(|error| Refusal::new(Code::TooLarge, error.to_string()))?;
+        let revoked = first.revoked.clone();
         let (blob, tree) = (want.blob, self.tree_path(&want.blob));
         let opened =
             tokio::task::spawn_blocking(move || places.iter().find_map(|place| open_place(place, layout, blob, &tree)));
         match opened.await {
-            Ok(Some(content)) => Ok(Arc::new(Revocable { content, blob, served: self.served.clone() })),
+            Ok(Some(content)) => Ok(Arc::new(Revocable { content, blob, served: self.served.clone(), revoked })),
             Ok(None) => {
                 self.changed.notify_one();
                 Err(Refusal::new(Code::Changed, "the file changed since it was shared"))
@@ -187,6 +197,7 @@ struct Revocable {
     content: Arc<dyn Content>,
     blob: BlobHash,
     served: Arc<Mutex<Served>>,
+    revoked: Arc<AtomicBool>,
 }
 
 #[async_trait]
@@ -196,7 +207,9 @@ impl Content for Revocable {
     }
 
     async fn data(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
-        if !self.served.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&self.blob) {
+        if self.revoked.load(Ordering::Relaxed)
+            || !self.served.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&self.blob)
+        {
             return Err(Refusal::new(Code::Forbidden, "the file is no longer shared"));
         }
         self.content.data(range).await

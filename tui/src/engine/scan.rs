@@ -25,7 +25,7 @@ use shared::{
 use super::{api::Hashing, catalog::Catalog, transfers::PART_SUFFIX};
 
 /// A file found below a share.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Below a shared folder; `None` for a shared file.
     pub relative: Option<IndexPath>,
@@ -42,6 +42,8 @@ pub struct Walk {
     pub troubles: Vec<String>,
     /// How much was passed over in all.
     pub passed_over: u64,
+    /// Some of it could not be read, so what is missing here may be there.
+    pub unreadable: bool,
 }
 
 impl Walk {
@@ -78,6 +80,7 @@ pub fn walk(root: &Path, folder: bool) -> io::Result<Walk> {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
+                walk.unreadable = true;
                 walk.trouble(root, error);
                 continue;
             }
@@ -100,7 +103,10 @@ pub fn walk(root: &Path, folder: bool) -> io::Result<Walk> {
                 executable: is_executable(&metadata),
             }),
             (Err(error), _) => walk.trouble(path, error),
-            (_, Err(error)) => walk.trouble(path, error),
+            (_, Err(error)) => {
+                walk.unreadable = true;
+                walk.trouble(path, error);
+            }
         }
     }
     walk.files.sort_by(|a, b| a.relative.cmp(&b.relative));

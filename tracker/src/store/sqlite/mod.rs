@@ -18,7 +18,7 @@ use sqlx::{
 
 use super::{
     Caller, CopyEnd, Cursor, DeviceKey, EnrolledDevice, Invite, Kept, Login, NewAccount, Page, PendingCopy, Place,
-    Publication, Published, Store, StoreError, Whereabouts, Withdrawn, Words,
+    Publication, Published, Store, StoreError, Vanished, Whereabouts, Withdrawn, Words,
 };
 
 mod accounts;
@@ -179,6 +179,13 @@ impl Store for SqliteStore {
         let withdrawn = publish::withdraw(&mut tx, caller, files).await?;
         tx.commit().await?;
         Ok(withdrawn)
+    }
+
+    async fn vanish(&self, caller: &Caller, files: &[FileId]) -> Result<Vanished> {
+        let mut tx = self.write().await?;
+        let vanished = publish::vanish(&mut tx, caller, files).await?;
+        tx.commit().await?;
+        Ok(vanished)
     }
 
     async fn changes(&self, caller: &Caller, since: u64) -> Result<Changes> {

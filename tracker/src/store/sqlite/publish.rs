@@ -16,7 +16,7 @@ use super::{
     me,
     rows::{self, ASK, HIDDEN, PEOPLE, PUBLIC},
 };
-use crate::store::{Audience, Caller, Effects, Publication, Published, StoreError, Withdrawn};
+use crate::store::{Audience, Caller, Effects, Publication, Published, StoreError, Vanished, Withdrawn};
 
 mod folders;
 mod write;
@@ -549,6 +549,22 @@ pub(super) async fn withdraw(tx: &mut SqliteConnection, caller: &Caller, files: 
     };
     effects.released = ledger.write(tx, 0).await?;
     Ok(Withdrawn { count: gone.len() as u64, effects })
+}
+
+pub(super) async fn vanish(tx: &mut SqliteConnection, caller: &Caller, files: &[FileId]) -> Result<Vanished> {
+    let me = me(tx, caller).await?;
+    let copied = sqlx::query(
+        "SELECT id FROM files WHERE copy = 1 AND owner = $1 AND id IN (SELECT unhex(value) FROM json_each($2))",
+    )
+    .bind(me.account)
+    .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
+    .fetch_all(&mut *tx)
+    .await?;
+    let kept = copied.iter().map(|row| rows::file_id(row, "id")).collect::<Result<Vec<_>>>()?;
+    let staying: BTreeSet<&FileId> = kept.iter().collect();
+    let gone: Vec<FileId> = files.iter().filter(|file| !staying.contains(file)).copied().collect();
+    let effects = withdraw(tx, caller, &gone).await?.effects;
+    Ok(Vanished { kept, effects })
 }
 
 async fn delete_files(tx: &mut SqliteConnection, files: &[i64]) -> Result<()> {

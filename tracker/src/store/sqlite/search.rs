@@ -65,7 +65,7 @@ pub(super) async fn search(
     let (mut found, skip) = if offset < SEARCH_RANKED_MAX {
         let mut found = matches(connection, me, words, SEARCH_RANKED_MAX + 1, 0).await?;
         let ranked = found.len().min(SEARCH_RANKED_MAX);
-        found[..ranked].sort_by_key(|(_, fold)| quality(fold, words));
+        found[..ranked].sort_by_cached_key(|(_, fold)| quality(fold, words));
         (found, offset)
     } else {
         (matches(connection, me, words, SEARCH_HITS_MAX + 1, offset).await?, 0)

@@ -1,21 +1,25 @@
 //! What this device shares: publishing in place, keeping the index in step with the disk.
 
+mod difference;
+mod watch;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
-use notify::{RecursiveMode, Watcher};
 use shared::{
     id::FileId,
-    limits::{CHANGE_QUIET, PUBLISH_ENTRIES_MAX, REQUEST_BYTES_MAX, TICK},
+    limits::{PUBLISH_ENTRIES_MAX, TICK},
     name::FileName,
     show::show_line,
-    wire::tracker::{Answer, FileEntry, PublishEntry, Request},
+    wire::tracker::{Answer, FileEntry, Request},
 };
-use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
+use self::difference::{Difference, batches, compare, index_path, note, publish_entry};
+pub use self::watch::watch;
 use super::{
     api::{Failure, FailureKind, Hashing, NoticeLevel, Rescanned, Share, ShareRow, ShareState},
     core::Core,
@@ -53,16 +57,6 @@ pub struct Preview {
     pub folder: bool,
     pub files: Vec<(String, u64, i64)>,
     pub troubles: Vec<String>,
-}
-
-/// What one look at a share found.
-#[derive(Debug, Default)]
-struct Difference {
-    keep: u64,
-    hash: Vec<Found>,
-    added: u64,
-    gone: Vec<SharedFile>,
-    troubles: Vec<String>,
 }
 
 impl Library {
@@ -200,7 +194,10 @@ impl Library {
         if !excluded.is_empty() {
             walked.files.retain(|found| !excluded.contains(&index_path(&record.name, found)));
         }
-        let difference = compare(record, &known, walked.files, walked.troubles);
+        let Some(difference) = compare(record, &known, walked) else {
+            let error = std::io::Error::other("the folder is empty, as if its drive were not there");
+            return Err(missing(&record.local, &error));
+        };
         let Difference { keep, hash, added, gone, mut troubles } = difference;
         let changed = hash.len() as u64 - added;
         if !hash.is_empty() {
@@ -214,8 +211,16 @@ impl Library {
         let replaced: HashSet<&str> = noted.iter().map(|file| file.path.as_str()).collect();
         core.catalog.remove(record.id, |path| replaced.contains(path));
         core.catalog.add(record, &noted);
+        let mut missing = 0;
         if !gone.is_empty() {
-            self.forget(core, record, &gone).await?;
+            let (count, staying) = self.forget(core, record, gone).await?;
+            missing = count;
+            troubles.extend(staying.iter().map(|path| {
+                format!(
+                    "{} is gone from here; its copy on the tracker stays until you unshare it",
+                    show_line(path, 200)
+                )
+            }));
         }
         let files = core.state.files_of(record.id).await.map_err(failure::unexpected)?;
         let state = match troubles.first() {
@@ -223,7 +228,7 @@ impl Library {
             None => ShareState::Ready,
         };
         self.set_row(core, row_of(record, &files, state));
-        let found = Rescanned { added, changed, missing: gone.len() as u64, unchanged: keep };
+        let found = Rescanned { added, changed, missing, unchanged: keep };
         Ok((found, troubles))
     }
 
@@ -253,15 +258,24 @@ impl Library {
         }
     }
 
-    /// Takes files that are gone from the disk out of the index.
-    async fn forget(&self, core: &Arc<Core>, record: &ShareRecord, gone: &[SharedFile]) -> Result<(), Failure> {
+    /// Tells the tracker which files are gone from the disk, and forgets them. Returns the paths of those that stay in the
+    /// index for their copies: such a copy may be the last one there is, and only its owner's word takes it away.
+    async fn forget(
+        &self,
+        core: &Arc<Core>,
+        record: &ShareRecord,
+        gone: Vec<SharedFile>,
+    ) -> Result<(u64, Vec<String>), Failure> {
         let ids: Vec<FileId> = gone.iter().filter_map(|file| file.file).collect();
-        withdraw(core, &ids).await?;
-        let paths: Vec<String> = gone.iter().map(|file| file.path.clone()).collect();
-        core.state.remove_files(record.id, &paths).await.map_err(failure::unexpected)?;
-        let paths: HashSet<String> = paths.into_iter().collect();
-        core.catalog.remove(record.id, |path| paths.contains(path));
-        Ok(())
+        let kept = vanish(core, &ids).await?;
+        let (staying, leaving): (Vec<_>, Vec<_>) =
+            gone.into_iter().partition(|file| file.file.is_some_and(|id| kept.contains(&id)));
+        let leaving: Vec<String> = leaving.into_iter().map(|file| file.path).collect();
+        core.state.remove_files(record.id, &leaving).await.map_err(failure::unexpected)?;
+        let count = leaving.len() as u64;
+        let leaving: HashSet<String> = leaving.into_iter().collect();
+        core.catalog.remove(record.id, |path| leaving.contains(path));
+        Ok((count, staying.into_iter().map(|file| file.path).collect()))
     }
 
     /// Publishes the files of a share that are not, or all of them. Returns all of its files that are in the index.
@@ -399,85 +413,6 @@ fn check_overlap(known: &[ShareRecord], record: &ShareRecord) -> Result<(), Fail
     ))
 }
 
-fn index_path(name: &str, found: &Found) -> String {
-    match &found.relative {
-        Some(relative) => format!("{name}/{}", relative.as_str()),
-        None => name.to_owned(),
-    }
-}
-
-fn compare(record: &ShareRecord, known: &[SharedFile], found: Vec<Found>, troubles: Vec<String>) -> Difference {
-    let mut before: HashMap<&str, &SharedFile> = known.iter().map(|file| (file.path.as_str(), file)).collect();
-    let mut difference = Difference { troubles, ..Difference::default() };
-    for found in found {
-        match before.remove(index_path(&record.name, &found).as_str()) {
-            Some(file) if file.stamp == found.stamp && file.executable == found.executable => difference.keep += 1,
-            Some(_) => difference.hash.push(found),
-            None => {
-                difference.added += 1;
-                difference.hash.push(found);
-            }
-        }
-    }
-    difference.gone = before.into_values().cloned().collect();
-    difference
-}
-
-/// A hashed file as it is noted. The same content keeps its id: only the stamp moved.
-fn note(record: &ShareRecord, before: &HashMap<&str, &SharedFile>, hashed: Hashed) -> SharedFile {
-    let path = index_path(&record.name, &hashed.found);
-    let same = before.get(path.as_str()).filter(|file| {
-        file.blob == hashed.blob
-            && file.executable == hashed.found.executable
-            && file.stamp.modified_ns == hashed.found.stamp.modified_ns
-    });
-    SharedFile {
-        file: same.and_then(|file| file.file),
-        path,
-        relative: hashed.found.relative.map(|relative| relative.as_str().to_owned()),
-        blob: hashed.blob,
-        stamp: hashed.found.stamp,
-        executable: hashed.found.executable,
-    }
-}
-
-fn publish_entry(record: &ShareRecord, file: &SharedFile) -> PublishEntry {
-    PublishEntry {
-        path: file.path.clone(),
-        blob: file.blob,
-        size: file.stamp.size,
-        modified_ms: file.stamp.modified_ns.div_euclid(1_000_000),
-        executable: file.executable,
-        audience: record.audience.clone(),
-        note: record.note.clone(),
-    }
-}
-
-/// Requests stay below their limit in entries and in bytes.
-fn batches(files: Vec<SharedFile>, record: &ShareRecord) -> Vec<Vec<SharedFile>> {
-    let people = match &record.audience {
-        Some(shared::wire::tracker::Audience::People(names)) => names.iter().map(|name| name.len() + 4).sum(),
-        _ => 0,
-    };
-    let fixed = 96 + people + record.note.as_ref().map_or(0, String::len);
-    let mut all: Vec<Vec<SharedFile>> = Vec::new();
-    let mut bytes = 0;
-    for file in files {
-        let cost = fixed + file.path.len();
-        match all.last_mut() {
-            Some(batch) if batch.len() < PUBLISH_ENTRIES_MAX && bytes + cost < REQUEST_BYTES_MAX * 3 / 4 => {
-                bytes += cost;
-                batch.push(file);
-            }
-            _ => {
-                bytes = cost;
-                all.push(vec![file]);
-            }
-        }
-    }
-    all
-}
-
 async fn withdraw(core: &Core, files: &[FileId]) -> Result<u64, Failure> {
     let mut count = 0;
     for batch in files.chunks(PUBLISH_ENTRIES_MAX) {
@@ -487,6 +422,18 @@ async fn withdraw(core: &Core, files: &[FileId]) -> Result<u64, Failure> {
         count += gone;
     }
     Ok(count)
+}
+
+/// Tells which own files are gone from the disk. Returns those that stay in the index.
+async fn vanish(core: &Core, files: &[FileId]) -> Result<HashSet<FileId>, Failure> {
+    let mut kept = HashSet::new();
+    for batch in files.chunks(PUBLISH_ENTRIES_MAX) {
+        let Answer::Kept { files } = core.session.ask(&Request::Vanish { files: batch.to_vec() }).await? else {
+            return Err(failure::bad_answer());
+        };
+        kept.extend(files);
+    }
+    Ok(kept)
 }
 
 fn row_of(record: &ShareRecord, files: &[SharedFile], state: ShareState) -> (i64, ShareRow) {
@@ -499,61 +446,4 @@ fn row_of(record: &ShareRecord, files: &[SharedFile], state: ShareState) -> (i64
         state,
     };
     (record.id, row)
-}
-
-/// Watches the shared places and rescans after changes; a change found while serving counts too.
-pub async fn watch(core: Arc<Core>) {
-    let (events, mut changed) = mpsc::channel::<()>(1);
-    let sent = events.clone();
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let interesting = match &event {
-            Ok(event) => !event.kind.is_access(),
-            Err(_) => true,
-        };
-        if interesting {
-            // One pending wake-up is enough.
-            let _full = sent.try_send(());
-        }
-    });
-    let mut watcher = match watcher {
-        Ok(watcher) => watcher,
-        Err(error) => {
-            tracing::warn!(%error, "changes are noticed only by rescans and while serving");
-            core.hub.notice(
-                NoticeLevel::Warning,
-                "shared folders cannot be watched",
-                "use `swapmeet rescan` after changes",
-            );
-            core.stop.cancelled().await;
-            return;
-        }
-    };
-    let mut watched: Vec<PathBuf> = Vec::new();
-    loop {
-        refresh(&core, &mut watcher, &mut watched);
-        tokio::select! {
-            () = core.library.rewatch.notified() => continue,
-            _ = changed.recv() => {}
-            () = core.catalog.changed.notified() => {}
-            () = core.stop.cancelled() => return,
-        }
-        // Programs write in bursts: wait until it has been quiet for a moment.
-        while let Ok(Some(())) = tokio::time::timeout(CHANGE_QUIET, changed.recv()).await {}
-        core.library.publish_pending(&core).await;
-    }
-}
-
-fn refresh(core: &Core, watcher: &mut notify::RecommendedWatcher, watched: &mut Vec<PathBuf>) {
-    let wanted: Vec<PathBuf> = core.library.rows().into_iter().map(|row| row.local).collect();
-    for path in watched.iter().filter(|path| !wanted.contains(path)) {
-        if let Err(error) = watcher.unwatch(path) {
-            tracing::debug!(%error, "a place was no longer watched");
-        }
-    }
-    for path in wanted.iter().filter(|path| !watched.contains(path)) {
-        if let Err(error) = watcher.watch(path, RecursiveMode::Recursive) {
-            tracing::warn!(%error, "a shared place cannot be watched; rescans still find changes");
-        }
-    }
-    *watched = wanted;
 }
