@@ -25,6 +25,9 @@ pub const FILE_BYTES_MAX: u64 = 1 << 56;
 pub const WANT_RANGES_MAX: usize = 256;
 /// Time without a verified group after which a source counts as stalled.
 pub const SOURCE_STALL: Duration = Duration::from_secs(8);
+/// Silence of every member after which the tracker's copy gets work too: longer than a lost packet or a busy disk takes,
+/// much shorter than giving a member up.
+pub const COPY_AFTER: Duration = Duration::from_secs(2);
 /// Wrong answers after which a source is dropped for this blob. One is enough: honest sources make none.
 pub const SOURCE_FAULTS_MAX: u32 = 1;
 
@@ -46,6 +49,10 @@ pub const SERVE_STALL: Duration = Duration::from_secs(60);
 pub const GRANT_BLOBS_MAX: usize = 1000;
 /// Life of a grant. Long enough for a large batch to begin, short enough that a leak is worthless.
 pub const GRANT_LIFE: Duration = Duration::from_secs(10 * 60);
+/// Time after which a download that still runs gets a new grant: halfway, so that a tracker may be away for a while.
+pub const GRANT_RENEW: Duration = Duration::from_secs(5 * 60);
+/// Wait before another try when a running download did not get a new grant.
+pub const GRANT_RENEW_AGAIN: Duration = Duration::from_secs(30);
 /// Clock difference tolerated where an expiry is checked.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// Entries in one publish request.
@@ -174,6 +181,9 @@ pub const LOCAL_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const UPDATES_WAITING_MAX: usize = 1024;
 /// Bytes after which a running download's data is made durable in the background.
 pub const DURABLE_EVERY_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes after which the disk is told to begin writing what arrived: a large write for any disk, and little to wait for
+/// when the last flush comes.
+pub const WRITE_BEHIND_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes after which newly verified groups are noted in the have-log: what a kill may cost.
 pub const NOTE_EVERY_BYTES: u64 = 1024 * 1024;
 /// Files waiting to be hashed before the scan pauses.

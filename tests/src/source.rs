@@ -37,6 +37,8 @@ pub enum Manner {
     Silent,
     /// Serves a byte at a time, a few each second.
     Slow,
+    /// Serves one want on each stream, then says that the grant has ended.
+    OneWant,
     /// Says no.
     Refuses,
     /// Answers with more bytes than a frame may have.
@@ -187,8 +189,15 @@ async fn serve_stream(
         }
         Open::Fetch => {}
     }
+    let mut wants = 0;
     while let Ok(frame) = read_frame(&mut recv, limits::PEER_FRAME_BYTES_MAX).await {
         let FetchFrame::Want(want) = frame else { continue };
+        wants += 1;
+        if manner == Manner::OneWant && wants > 1 {
+            let refusal = Refusal::new(Code::Unavailable, "the grant has ended");
+            write_frame(&mut send, &FetchReply::Refused(refusal)).await?;
+            continue;
+        }
         answer(connection, &mut send, &want, blob, manner).await?;
     }
     send.finish()?;
@@ -217,7 +226,13 @@ async fn answer(
             connection.close(0u32.into(), b"");
             return Ok(());
         }
-        Manner::Honest | Manner::WrongByte(_) | Manner::Noise | Manner::Half | Manner::Silent | Manner::Slow => {}
+        Manner::Honest
+        | Manner::OneWant
+        | Manner::WrongByte(_)
+        | Manner::Noise
+        | Manner::Half
+        | Manner::Silent
+        | Manner::Slow => {}
     }
     let encoded = blob.encode(want, manner)?;
     write_frame(send, &FetchReply::Serving).await?;

@@ -119,7 +119,7 @@ impl Copies {
 
     /// Serves copies on a stream of a member's device, to its end.
     pub async fn serve(self: &Arc<Self>, send: Outgoing, recv: RecvStream, device: DeviceId, key: [u8; 32]) {
-        let gate = Gate::Grants { device, key, now_ms };
+        let gate = Gate::Grants { device, key, now_ms, ahead_ms: 0 };
         if let Err(error) = serve(send, recv, gate, self.clone()).await {
             tracing::debug!(%error, "a fetch of copies ended early");
         }

@@ -210,8 +210,8 @@ async fn a_shared_file_is_listed_found_and_located() {
         if *blob == hash(&bytes) && peers == &[0]));
     assert!(matches!(&located.files[1], LocatedFile::Refused { refusal, .. } if refusal.code == Code::NotFound));
     let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
-    let grant = located.grant.check(&signed_in.grant_key, ben_in.device, now_ms).unwrap();
-    assert!(grant.allows(&hash(&bytes)));
+    let grant = located.grant.check(&signed_in.grant_key, ben_in.device).unwrap();
+    assert!(grant.holds_at(now_ms) && grant.allows(&hash(&bytes)));
     assert_eq!(grant.blobs.len(), 1);
     tracker.stop().await;
 }

@@ -28,10 +28,9 @@ impl Download {
         if self.missing.is_empty() {
             return None;
         }
-        let copies_are_spared = self
-            .sources
-            .values()
-            .any(|source| source.kind() == SourceKind::Peer && source.is_usable() && source.has_any_of(&self.missing));
+        let copies_are_spared = self.sources.values().any(|source| {
+            source.kind() == SourceKind::Peer && source.is_prompt(now) && source.has_any_of(&self.missing)
+        });
         let mut able: Vec<_> = self
             .sources
             .iter()

@@ -4,8 +4,8 @@
 //! A group is **missing** (nobody is asked for it), **requested** (part of one source's slice, or in the endgame of
 //! two sources' slices), or **held** (verified and on disk): always one of these and only one.
 //!
-//! Members come first. The tracker's copy gets new work only while no member that could serve a missing group is here
-//! and alive; what it was already asked for, it may end. Work is handed out from the lowest missing group upwards, in
+//! Members come first. The tracker's copy gets new work only while no member that could serve a missing group delivers:
+//! none is here, or all have been silent for a moment; what it was already asked for, it may end. Work is handed out from the lowest missing group upwards, in
 //! slices of a second or two by the measured speed of each source, smaller towards the end so that all sources end
 //! together (`assign.rs`). When nothing is left to hand out, an idle source takes over the tail of the slowest one
 //! (`race.rs`).
@@ -217,8 +217,11 @@ impl Download {
             return None;
         }
         let stall = self.sources.values().filter_map(Source::stalls_at).min();
-        let race = self.now.filter(|_| self.may_race()).map(|now| now + RACE_CHECK);
-        stall.into_iter().chain(race).min()
+        // Until then silence changes nothing; from then on others may help.
+        let quiet =
+            self.sources.values().filter_map(Source::quiet_at).filter(|at| self.now.is_none_or(|now| *at > now));
+        let race = self.now.filter(|now| self.may_race(*now)).map(|now| now + RACE_CHECK);
+        stall.into_iter().chain(quiet).chain(race).min()
     }
 
     /// The groups that are held.

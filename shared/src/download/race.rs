@@ -37,7 +37,7 @@ impl Rest {
 impl Download {
     /// Lets idle sources take over tails, the fastest first.
     pub(super) fn race(&mut self, now: Instant) {
-        let mut idle = self.idle_sources();
+        let mut idle = self.idle_sources(now);
         idle.sort_by_key(|id| (std::cmp::Reverse(self.sources.get(id).and_then(|source| source.speed(now))), *id));
         for id in idle {
             if let Some(groups) = self.tail_for(id, now) {
@@ -47,18 +47,18 @@ impl Download {
     }
 
     /// Whether somebody idle may soon take over from somebody slow.
-    pub(super) fn may_race(&self) -> bool {
-        !self.slices.is_empty() && !self.idle_sources().is_empty()
+    pub(super) fn may_race(&self, now: Instant) -> bool {
+        !self.slices.is_empty() && !self.idle_sources(now).is_empty()
     }
 
-    /// Usable sources without work; the copy only when no member is here.
-    fn idle_sources(&self) -> Vec<SourceId> {
+    /// Usable sources without work; the copy only when no member delivers.
+    fn idle_sources(&self, now: Instant) -> Vec<SourceId> {
         let is_peer = |source: &Source| source.kind() == SourceKind::Peer;
-        let a_peer_is_here = self.sources.values().any(|source| is_peer(source) && source.is_usable());
+        let a_peer_delivers = self.sources.values().any(|source| is_peer(source) && source.is_prompt(now));
         self.sources
             .iter()
             .filter(|(id, source)| source.is_usable() && self.slices_of(**id).next().is_none())
-            .filter(|(_, source)| is_peer(source) || !a_peer_is_here)
+            .filter(|(_, source)| is_peer(source) || !a_peer_delivers)
             .map(|(id, _)| *id)
             .collect()
     }
@@ -85,13 +85,14 @@ impl Download {
         (!tail.is_empty()).then_some(tail)
     }
 
-    /// What is left to do for a source that is measured and not about to end anyway.
+    /// What is left to do for a source that is measured or silent, and not about to end anyway.
     fn rest_of(&self, id: SourceId, helper: SourceId, now: Instant) -> Option<Rest> {
         let (source, helper_has) = (self.sources.get(&id)?, self.sources.get(&helper)?.have());
-        let speed = source.speed(now)?;
+        let silence = now.saturating_duration_since(source.silent_since()?);
+        // Nothing came yet for so long that nothing may come at all.
+        let speed = source.speed(now).or_else(|| (!source.is_prompt(now)).then_some(0))?;
         let left: u64 = self.slices_of(id).map(|(_, slice)| self.layout.bytes_in(&slice.left)).sum();
         let by_speed = Duration::from_millis(left.saturating_mul(1000).checked_div(speed).unwrap_or(u64::MAX));
-        let silence = now.saturating_duration_since(source.silent_since()?);
         let time = by_speed.max(silence);
         let slices: Vec<_> = self.slices_of(id).map(|(slice, _)| self.unraced(slice, helper_has)).collect();
         slices.iter().any(|groups| !groups.is_empty()).then_some(Rest { time, slices, speed })

@@ -8,7 +8,7 @@ use std::{
 use super::{SourceKind, sets};
 use crate::{
     content::GroupSet,
-    limits::{RESPONSE_GUESS, SOURCE_STALL, SPEED_MEASURE_MIN, SPEED_STEP, SPEED_WINDOW},
+    limits::{COPY_AFTER, RESPONSE_GUESS, SOURCE_STALL, SPEED_MEASURE_MIN, SPEED_STEP, SPEED_WINDOW},
 };
 
 /// A source as others see it.
@@ -121,6 +121,16 @@ impl Source {
     /// When it will have been silent for too long.
     pub(super) fn stalls_at(&self) -> Option<Instant> {
         self.silent_since.filter(|_| self.is_usable()).map(|since| since + SOURCE_STALL)
+    }
+
+    /// When it will have been silent for so long that others help.
+    pub(super) fn quiet_at(&self) -> Option<Instant> {
+        self.silent_since.filter(|_| self.is_usable()).map(|since| since + COPY_AFTER)
+    }
+
+    /// Whether it delivers, or has not had the time to.
+    pub(super) fn is_prompt(&self, now: Instant) -> bool {
+        self.is_usable() && self.quiet_at().is_none_or(|quiet| now < quiet)
     }
 
     pub(super) const fn silent_since(&self) -> Option<Instant> {

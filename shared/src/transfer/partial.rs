@@ -8,15 +8,18 @@
 use std::{
     fs::File,
     io,
+    num::NonZero,
     ops::Range,
     os::unix::fs::FileExt,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use rustix::fs::{Advice, fadvise};
+
 use crate::{
     content::{GroupSet, Layout, ParentNode, verify_present},
     id::BlobHash,
-    limits::{DURABLE_EVERY_BYTES, NOTE_EVERY_BYTES},
+    limits::{DURABLE_EVERY_BYTES, NOTE_EVERY_BYTES, WRITE_BEHIND_BYTES},
 };
 
 const MAGIC: [u8; 8] = *b"SMhave01";
@@ -74,6 +77,21 @@ struct State {
     unnoted_bytes: u64,
     log_end: u64,
     since_durable_bytes: u64,
+    /// Consecutive bytes that the disk was not told to write yet.
+    waiting: Range<u64>,
+}
+
+impl State {
+    /// Adds written bytes to those that wait for the disk; gives back a run of them that is long enough to go.
+    fn wait_for_disk(&mut self, bytes: Range<u64>) -> Option<Range<u64>> {
+        if bytes.start == self.waiting.end {
+            self.waiting.end = bytes.end;
+            let is_long = self.waiting.end - self.waiting.start >= WRITE_BEHIND_BYTES;
+            return is_long.then(|| std::mem::replace(&mut self.waiting, bytes.end..bytes.end));
+        }
+        let before = std::mem::replace(&mut self.waiting, bytes);
+        (!before.is_empty()).then_some(before)
+    }
 }
 
 /// What a partial file was found to hold.
@@ -110,6 +128,7 @@ impl Partial {
             unnoted_bytes: 0,
             log_end: 0,
             since_durable_bytes: 0,
+            waiting: 0..0,
         };
         let partial = Self { layout, blob, files, state: Mutex::new(state) };
         partial.begin_log(boot, &have)?;
@@ -163,7 +182,21 @@ impl Partial {
         if state.unnoted_bytes >= NOTE_EVERY_BYTES {
             self.note(&mut state)?;
         }
+        let behind = state.wait_for_disk(bytes);
+        drop(state);
+        if let Some(behind) = behind {
+            self.push_to_disk(&behind);
+        }
         Ok(())
+    }
+
+    /// Lets the disk begin with these bytes now, or everything would wait for the last flush.
+    fn push_to_disk(&self, bytes: &Range<u64>) {
+        // For bytes that are not on disk yet this advice means: begin to write them, wait for nothing.
+        let length = NonZero::new(bytes.end - bytes.start);
+        if let Err(error) = fadvise(&self.files.data, bytes.start, length, Advice::DontNeed) {
+            tracing::debug!(%error, "this file system takes no advice");
+        }
     }
 
     /// Notes in the log what was not yet noted. Blocks.
@@ -234,11 +267,13 @@ impl Partial {
         for range in have.ranges() {
             head.extend(record(DURABLE, range.start, range.end));
         }
-        // Records are complete in themselves: whatever prefix of this write survives is true.
+        let length = head.len() as u64;
+        // Old records behind the new ones would count as records of this boot.
+        head.resize(head.len().max(self.files.log.metadata()?.len() as usize), 0);
         self.files.log.write_all_at(&head, 0)?;
-        self.files.log.set_len(head.len() as u64)?;
+        self.files.log.set_len(length)?;
         self.files.log.sync_data()?;
-        self.state().log_end = head.len() as u64;
+        self.state().log_end = length;
         Ok(())
     }
 

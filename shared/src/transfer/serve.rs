@@ -39,6 +39,8 @@ pub enum Gate {
         key: [u8; 32],
         /// The clock, milliseconds since 1970.
         now_ms: fn() -> i64,
+        /// How far the tracker's clock, which grants are dated by, is ahead of this one.
+        ahead_ms: i64,
     },
 }
 
@@ -119,8 +121,8 @@ async fn read_wants(recv: &mut RecvStream, gate: Gate, wants: mpsc::Sender<Wante
         };
         let wanted = match frame {
             FetchFrame::Grant(signed) => {
-                let Gate::Grants { device, key, now_ms } = gate else { continue };
-                match signed.check(&key, device, now_ms()) {
+                let Gate::Grants { device, key, .. } = gate else { continue };
+                match signed.check(&key, device) {
                     Ok(grant) => {
                         if grants.len() == GRANTS_HELD_MAX {
                             grants.remove(0);
@@ -131,21 +133,29 @@ async fn read_wants(recv: &mut RecvStream, gate: Gate, wants: mpsc::Sender<Wante
                 }
                 continue;
             }
-            FetchFrame::Want(want) => {
-                let open = match &gate {
-                    Gate::Tracker => true,
-                    Gate::Grants { now_ms, .. } => {
-                        let now_ms = now_ms();
-                        grants.iter().any(|grant| grant.holds_at(now_ms) && grant.allows(&want.blob))
-                    }
-                };
-                if open { check_want(want) } else { Err(Refusal::new(Code::Forbidden, "no grant for this file")) }
-            }
+            FetchFrame::Want(want) => match &gate {
+                Gate::Tracker => check_want(want),
+                Gate::Grants { now_ms, ahead_ms, .. } => {
+                    check_grants(&grants, &want, now_ms().saturating_add(*ahead_ms)).and_then(|()| check_want(want))
+                }
+            },
         };
         if wants.send(wanted).await.is_err() {
             return Ok(());
         }
     }
+}
+
+/// A download may take longer than a grant lives: then a new one helps, and the answer says so.
+fn check_grants(grants: &[Grant], want: &Want, now_ms: i64) -> Result<(), Refusal> {
+    let mut allowing = grants.iter().filter(|grant| grant.allows(&want.blob)).peekable();
+    if allowing.peek().is_none() {
+        return Err(Refusal::new(Code::Forbidden, "no grant for this file"));
+    }
+    if !allowing.any(|grant| grant.holds_at(now_ms)) {
+        return Err(Refusal::new(Code::Unavailable, "the grant has ended; ask the tracker for a new one"));
+    }
+    Ok(())
 }
 
 fn check_want(want: Want) -> Wanted {

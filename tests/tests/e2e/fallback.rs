@@ -1,6 +1,6 @@
 //! When the owner is away: the tracker's copy, in the middle of a file too; and what happens without one.
 
-use std::path::Path;
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use tests::{
     PATIENCE, corpus,
@@ -90,6 +90,28 @@ fn a_waiting_get_goes_on_when_the_owner_comes_back() {
     let line = get.line("the transfer record", |line| record(line).is_some_and(|record| record["type"] == "transfer"));
     assert_eq!(get.finish_within(PATIENCE).code, Some(0));
     pair.assert_got(&record(&line).unwrap(), &original);
+}
+
+#[test]
+fn a_file_that_changed_while_it_was_waited_for_comes_in_its_new_form() {
+    for size in [20_000, 2_000_000] {
+        let mut pair = Pair::start();
+        let original = pair.alice.write("draft.bin", corpus::bytes(19, size));
+        let id = pair.alice.share(&[&original], &[]);
+        pair.engine.take().unwrap().stop();
+        let _bobs_engine = pair.bob.engine();
+        let mut watch = pair.bob.start(&["transfers", "watch"]);
+        let mut get = pair.bob.start(&["get", &id, "--wait"]);
+        watch.line("a waiting transfer", |line| record(line).is_some_and(|record| record["state"] == "waiting"));
+        fs::write(&original, corpus::bytes(20, size + 1)).unwrap();
+        fs::set_permissions(&original, fs::Permissions::from_mode(0o755)).unwrap();
+        pair.engine = Some(pair.alice.engine());
+        let line =
+            get.line("the transfer record", |line| record(line).is_some_and(|record| record["type"] == "transfer"));
+        assert_eq!(get.finish_within(PATIENCE).code, Some(0));
+        // Content, modification time and executable bit are the new ones.
+        pair.assert_got(&record(&line).unwrap(), &original);
+    }
 }
 
 #[test]

@@ -54,6 +54,13 @@ fn a_source_that_breaks_off_is_replaced() {
 }
 
 #[test]
+fn a_download_that_outlives_its_grant_goes_on_with_the_next() {
+    // Several slices, of which each grant is good for one.
+    let Scene { transfer, .. } = play(40_000_000, Manner::OneWant, Copy::None).transfer();
+    assert_eq!(number(&transfer, "bytes_peer"), 40_000_000, "{transfer}");
+}
+
+#[test]
 fn a_source_that_says_nothing_or_too_little_is_replaced() {
     for manner in [Manner::Silent, Manner::Slow] {
         let Scene { transfer, .. } = play(2_000_000, manner, Copy::Honest).transfer();

@@ -87,6 +87,16 @@ impl Peers {
         self.open().get(&device).filter(|connection| connection.close_reason().is_none()).cloned()
     }
 
+    /// Remembers nothing of a connection that has ended.
+    fn forget(&self, device: DeviceId, ended: &Connection) {
+        let mut open = self.open();
+        if open.get(&device).is_some_and(|connection| connection.stable_id() == ended.stable_id()) {
+            open.remove(&device);
+        }
+        let mut dialling = self.dialling.lock().unwrap_or_else(PoisonError::into_inner);
+        dialling.retain(|_, turn| Arc::strong_count(turn) > 1);
+    }
+
     /// The member that a device belongs to, as its certificate said.
     pub fn member_of(&self, device: DeviceId) -> Option<AccountId> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).get(&device).copied()
@@ -274,7 +284,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
             let opened = frame::receive_within(&mut recv, PEER_FRAME_BYTES_MAX, REQUEST_READ).await;
             match (opened, core.session.newest()) {
                 (Ok(Open::Fetch), Some(online)) => {
-                    let gate = Gate::Grants { device, key: online.grant_key, now_ms };
+                    let gate = Gate::Grants { device, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
                     let served = tokio::select! {
                         served = serve(send, recv, gate, core.catalog.clone()) => served,
                         () = core.stop.cancelled() => return,
@@ -295,6 +305,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
     }
     serving.close();
     serving.wait().await;
+    core.peers.forget(device, &connection);
 }
 
 /// The dialer's first stream.

@@ -62,6 +62,8 @@ pub struct Online {
     pub credentials: PeerCredentials,
     pub observed: SocketAddr,
     pub registration: Registration,
+    /// How far the tracker's clock is ahead of this machine's.
+    pub clock_ahead_ms: i64,
 }
 
 /// How the connection stands.
@@ -201,6 +203,7 @@ pub async fn ask(connection: &Connection, request: &Request) -> Result<Answer, F
 pub struct Greeted {
     pub connection: Connection,
     pub welcome: Welcome,
+    pub clock_ahead_ms: i64,
 }
 
 /// Reaches a tracker and checks that it is the one of the link.
@@ -253,7 +256,10 @@ async fn greet(connection: Connection) -> Result<Greeted, Failure> {
     let hello = Request::Hello { program: PROGRAM.to_owned() };
     let answer = timeout(HELLO, ask(&connection, &hello)).await;
     match answer {
-        Ok(Ok(Answer::Welcome(welcome))) => Ok(Greeted { connection, welcome }),
+        Ok(Ok(Answer::Welcome(welcome))) => {
+            let clock_ahead_ms = welcome.time_ms.saturating_sub(now_ms());
+            Ok(Greeted { connection, welcome, clock_ahead_ms })
+        }
         Ok(Ok(_)) => Err(failure::bad_answer()),
         Ok(Err(failure)) => Err(failure),
         Err(_) => Err(failure::unreachable("it does not say hello")),
@@ -390,6 +396,7 @@ async fn sign_in(core: &Arc<Core>, account: SavedAccount) -> Result<Online, Fail
         credentials,
         observed: greeted.welcome.observed,
         registration: greeted.welcome.registration,
+        clock_ahead_ms: greeted.clock_ahead_ms,
     })
 }
 

@@ -78,8 +78,8 @@ impl Meeting {
         let server = endpoint::peer_server(source_credentials.server_config(PEER_ALPN).unwrap()).unwrap();
         let client = endpoint::peer_client(fetcher_credentials.client_config(PEER_ALPN).unwrap()).unwrap();
         let bind = || endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let source_endpoint = endpoint::endpoint(bind(), Some(server)).unwrap();
-        let fetcher_endpoint = endpoint::endpoint(bind(), None).unwrap();
+        let source_endpoint = endpoint::endpoint(bind(), Some(server), &SigningKey::generate().unwrap()).unwrap();
+        let fetcher_endpoint = endpoint::endpoint(bind(), None, &SigningKey::generate().unwrap()).unwrap();
         let address = source_endpoint.local_addr().unwrap();
         let dialling = fetcher_endpoint.connect_with(client, address, PEER_NAME).unwrap();
         let accepting = async { source_endpoint.accept().await.unwrap().await.unwrap() };
@@ -91,7 +91,7 @@ impl Meeting {
     /// What the source asks the fetcher for.
     pub(super) fn gate(&self) -> Gate {
         let (_, device) = crate::net::peer_of(&self.source).unwrap();
-        Gate::Grants { device, key: self.authority.grant_key().public(), now_ms: || NOW_MS }
+        Gate::Grants { device, key: self.authority.grant_key().public(), now_ms: || NOW_MS, ahead_ms: 0 }
     }
 
     pub(super) fn grant(&self, blobs: &[BlobHash]) -> SignedGrant {

@@ -13,15 +13,15 @@ use shared::{
     content::{Layout, ParentNode},
     id::DeviceId,
     limits::{
-        BATCH_BYTES_IN_FLIGHT_MAX, BATCH_WANTS_IN_FLIGHT_MAX, GRANT_BLOBS_MAX, LANDING_BYTES_MAX, LANDING_FILES_MAX,
-        LOCATE_AGAIN, REPLANS_MAX, SMALL_FILE_BYTES_MAX, SOURCE_STALL,
+        BATCH_BYTES_IN_FLIGHT_MAX, BATCH_WANTS_IN_FLIGHT_MAX, COPY_AFTER, GRANT_BLOBS_MAX, LANDING_BYTES_MAX,
+        LANDING_FILES_MAX, LOCATE_AGAIN, REPLANS_MAX, SMALL_FILE_BYTES_MAX, SOURCE_STALL,
     },
     show::show_line,
     transfer::{
         jail::{Folder, Jail, JailError, finish_metadata},
         lane::{Job, LaneError, LaneEvent, Order, Sink},
     },
-    wire::{Refusal, grant::SignedGrant, tracker::LocatedFile},
+    wire::{Code, Refusal, grant::SignedGrant, tracker::LocatedFile},
 };
 use tokio::{task::JoinHandle, time::timeout};
 
@@ -140,6 +140,20 @@ struct Batch<'a> {
     last_why: String,
 }
 
+/// What one source is to bring.
+struct Share {
+    source: Source,
+    /// Whether somebody else has each of the files too.
+    others: bool,
+    files: Vec<PlannedFile>,
+}
+
+impl Share {
+    const fn of(source: Source) -> Self {
+        Self { source, others: true, files: Vec::new() }
+    }
+}
+
 /// How a lane with some files ended.
 struct Round {
     left: Vec<PlannedFile>,
@@ -151,16 +165,17 @@ impl Batch<'_> {
         let (mut idle_rounds, mut replans) = (0u32, 0);
         while !files.is_empty() {
             let sources = source::locate(self.core, files.iter().map(|file| file.file).collect()).await?;
-            let mut groups: BTreeMap<Option<DeviceId>, (Source, Vec<PlannedFile>)> = BTreeMap::new();
+            let mut groups: BTreeMap<Option<DeviceId>, Share> = BTreeMap::new();
             let mut waiting = Vec::new();
             let mut none_known = false;
+            let replans_before = replans;
             for (file, located) in files.drain(..).zip(&sources.files) {
                 match located {
                     // The others come all the same; what is missing is told at the end.
                     LocatedFile::Refused { refusal, .. } => self.refused.push((file, refusal.clone())),
-                    LocatedFile::Found { blob, size, .. } if *blob != file.blob => {
+                    LocatedFile::Found { blob, .. } if *blob != file.blob => {
                         replans += 1;
-                        let new = PlannedFile { blob: *blob, size: *size, ..file.clone() };
+                        let new = source::renewed(self.core, &file).await?;
                         replan(self.core, self.transfer, &file, &new).await?;
                         self.missed.remove(&file.position);
                         if new.size > SMALL_FILE_BYTES_MAX { self.grown.push(new) } else { waiting.push(new) }
@@ -169,20 +184,26 @@ impl Batch<'_> {
                         let all = sources.of(self.core, peers, *copy, self.transfer.plan.from);
                         none_known |= all.is_empty();
                         let missed = self.missed.get(&file.position);
-                        let source = all.into_iter().find(|source| {
+                        let mut able = all.into_iter().filter(|source| {
                             let device = source.device();
                             !self.banned.contains(&device) && missed.is_none_or(|missed| !missed.contains(&device))
                         });
-                        match source {
-                            Some(source) => groups.entry(source.device()).or_insert((source, Vec::new())).1.push(file),
+                        match able.next() {
+                            Some(source) => {
+                                let share = groups.entry(source.device()).or_insert_with(|| Share::of(source));
+                                share.others &= able.next().is_some();
+                                share.files.push(file);
+                            }
                             None => waiting.push(file),
                         }
                     }
                 }
             }
+            // Who fails at a file is passed over for it next time, until nobody is left to try.
+            let nobody_left = groups.is_empty() && replans == replans_before;
             let mut progress = false;
-            for (source, wanted) in groups.into_values() {
-                let round = self.fetch_from(&source, wanted, sources.grant.clone()).await?;
+            for share in groups.into_values() {
+                let round = self.fetch_from(share, sources.grant.clone()).await?;
                 progress |= round.progress;
                 waiting.extend(round.left);
             }
@@ -190,11 +211,14 @@ impl Batch<'_> {
             if files.is_empty() {
                 break;
             }
-            idle_rounds = if progress { 0 } else { idle_rounds + 1 };
+            if progress {
+                idle_rounds = 0;
+            }
             if replans > REPLANS_MAX as usize * GRANT_BLOBS_MAX {
                 return Err(Halt::Waiting { reason: "the files keep changing".to_owned(), no_source: false });
             }
-            if idle_rounds > 0 {
+            if nobody_left {
+                idle_rounds += 1;
                 self.rest(&files, none_known, idle_rounds).await?;
             }
         }
@@ -230,12 +254,9 @@ impl Batch<'_> {
     }
 
     /// Fetches files from one source as far as it delivers.
-    async fn fetch_from(
-        &mut self,
-        source: &Source,
-        files: Vec<PlannedFile>,
-        grant: SignedGrant,
-    ) -> Result<Round, Halt> {
+    async fn fetch_from(&mut self, share: Share, grant: SignedGrant) -> Result<Round, Halt> {
+        let Share { source, others, files } = share;
+        let source = &source;
         let (mut lane, place) = match source::open(self.core, self.transfer, source).await {
             Ok(opened) => opened,
             Err(why) => {
@@ -247,7 +268,7 @@ impl Batch<'_> {
         self.transfer.set_state(TransferState::Running, "");
         let mut queue: VecDeque<PlannedFile> = files.into();
         let mut flying: HashMap<u64, PlannedFile> = HashMap::new();
-        let mut refused = Vec::new();
+        let (mut refused, mut later) = (Vec::new(), Vec::new());
         let (mut flying_bytes, mut received) = (0, 0);
         let mut open = lane.order(Order::Grant(grant)).await;
         let trouble = loop {
@@ -272,7 +293,9 @@ impl Batch<'_> {
                 lane.finish();
                 open = false;
             }
-            match timeout(SOURCE_STALL, lane.event()).await {
+            // Who has not said a word yet may be gone; later, our own disk may be what takes its time.
+            let patience = if others && received == 0 { COPY_AFTER } else { SOURCE_STALL };
+            match timeout(patience, lane.event()).await {
                 Ok(Some(LaneEvent::Verified { .. })) => {}
                 Ok(Some(LaneEvent::Done { job })) => {
                     if let Some(file) = flying.remove(&job) {
@@ -287,7 +310,9 @@ impl Batch<'_> {
                     if let Some(file) = flying.remove(&job) {
                         flying_bytes -= file.size;
                         self.last_why = format!("{} refused: {}", source.name(), show_line(&refusal.detail, 100));
-                        refused.push(file);
+                        // Who served until now may only want the next grant.
+                        let again = refusal.code == Code::Unavailable && received > 0;
+                        if again { later.push(file) } else { refused.push(file) }
                     }
                 }
                 Ok(None) => break lane.outcome().await.err(),
@@ -304,7 +329,7 @@ impl Batch<'_> {
         self.miss(source, &refused);
         let mut left: Vec<PlannedFile> = flying.into_values().chain(queue).collect();
         self.blame(source, trouble, &left)?;
-        left.extend(refused);
+        left.extend(refused.into_iter().chain(later));
         Ok(Round { left, progress: received > 0 })
     }
 

@@ -11,7 +11,7 @@ use shared::{
     content::{GroupSet, Layout},
     download::{Action, Download, Input, Leaving, SliceId, SourceId, SourceKind},
     id::{AccountId, DeviceId},
-    limits::{LOCATE_AGAIN, MAP_CELLS, NEWS_WAITING_MAX, SLICES_IN_FLIGHT_MAX},
+    limits::{GRANT_RENEW, GRANT_RENEW_AGAIN, LOCATE_AGAIN, MAP_CELLS, NEWS_WAITING_MAX, SLICES_IN_FLIGHT_MAX},
     show::show_line,
     transfer::{
         fetch::PartialSink,
@@ -117,7 +117,7 @@ enum Ending {
 /// A source at work.
 struct Worker {
     source: Source,
-    jobs: mpsc::Sender<Job>,
+    orders: mpsc::Sender<Order>,
     place: Option<usize>,
 }
 
@@ -175,6 +175,7 @@ async fn drive(
     };
     let mut attempts = 0;
     let mut locate_at = Instant::now();
+    let mut renew_at = Instant::now() + GRANT_RENEW;
     let ended = loop {
         if driver.machine.is_starved() && Instant::now() >= locate_at {
             match driver.find_sources().await {
@@ -184,6 +185,7 @@ async fn drive(
             }
             attempts += 1;
             locate_at = Instant::now() + LOCATE_AGAIN * 2u32.pow(attempts.min(3));
+            renew_at = Instant::now() + GRANT_RENEW;
         }
         if driver.act() {
             break Ok(None);
@@ -197,6 +199,15 @@ async fn drive(
                 }
                 if let Err(halt) = driver.hear(id, news) {
                     break Err(halt);
+                }
+            }
+            () = sleep_until(renew_at.into()), if !driver.workers.is_empty() => {
+                match driver.find_sources().await {
+                    Ok(None) => renew_at = Instant::now() + GRANT_RENEW,
+                    Ok(Some(replaced)) => break Ok(Some(replaced)),
+                    // What runs goes on as long as its grant does.
+                    Err(Halt::Waiting { .. }) => renew_at = Instant::now() + GRANT_RENEW_AGAIN,
+                    Err(halt) => break Err(halt),
                 }
             }
             () = sleep_until(deadline.into()) => driver.machine.handle(Instant::now(), Input::Tick),
@@ -228,14 +239,14 @@ async fn drive(
 }
 
 impl Driver<'_> {
-    /// Asks the tracker for sources and sets those to work that are new.
+    /// Asks the tracker for sources, sets those to work that are new, and gives the others the new grant.
     async fn find_sources(&mut self) -> Result<Option<PlannedFile>, Halt> {
         let sources = source::locate(self.core, vec![self.file.file]).await?;
         let (peers, copy) = match &sources.files[..] {
-            [LocatedFile::Found { blob, size, peers, copy, .. }] => {
+            [LocatedFile::Found { blob, peers, copy, .. }] => {
                 if *blob != self.file.blob {
                     self.transfer.log("the file changed; fetching its new version");
-                    return Ok(Some(PlannedFile { blob: *blob, size: *size, ..self.file.clone() }));
+                    return Ok(Some(source::renewed(self.core, self.file).await?));
                 }
                 (peers.clone(), *copy)
             }
@@ -267,6 +278,12 @@ impl Driver<'_> {
                 no_source: true,
             });
         }
+        for worker in self.workers.values() {
+            if let Err(error) = worker.orders.try_send(Order::Grant(sources.grant.clone())) {
+                // It has ended, or is so far behind that its refusal will ask for a new grant.
+                tracing::debug!(%error, "a source did not take a new grant");
+            }
+        }
         for source in usable {
             self.employ(source, sources.grant.clone());
         }
@@ -280,18 +297,19 @@ impl Driver<'_> {
     fn employ(&mut self, source: Source, grant: SignedGrant) {
         self.next_source += 1;
         let id = SourceId(self.next_source);
-        let (jobs, jobs_in) = mpsc::channel(SLICES_IN_FLIGHT_MAX * 2);
+        // Slices, and a grant in between.
+        let (orders, orders_in) = mpsc::channel(SLICES_IN_FLIGHT_MAX * 2 + 1);
         let task = run_source(
             self.core.clone(),
             self.transfer.clone(),
             source.clone(),
             grant,
-            jobs_in,
+            orders_in,
             id,
             self.news_in.clone(),
         );
         self.tasks.spawn(task);
-        self.workers.insert(id, Worker { source, jobs, place: None });
+        self.workers.insert(id, Worker { source, orders, place: None });
     }
 
     /// Carries out what the machine decides. `true`: every group is there.
@@ -317,7 +335,7 @@ impl Driver<'_> {
             groups,
             sink: Box::new(PartialSink(self.partial.clone())),
         };
-        match worker.jobs.try_send(job) {
+        match worker.orders.try_send(Order::Job(job)) {
             Ok(()) => {}
             // Its task has ended and its news is on the way.
             Err(TrySendError::Closed(_)) => {}
@@ -335,7 +353,7 @@ impl Driver<'_> {
             self.resting.insert(worker.source.device(), Instant::now() + rest);
             why.clone_into(&mut self.last_why);
         }
-        // Dropping its jobs ends its task, and with it the lane.
+        // Dropping its orders ends its task, and with it the lane.
         self.machine.handle(Instant::now(), Input::Left { source: id, why: Leaving::Lost });
     }
 
@@ -381,6 +399,10 @@ impl Driver<'_> {
         self.draw_map(now);
     }
 
+    fn has_delivered(&self, id: SourceId) -> bool {
+        self.machine.source(id).is_some_and(|source| source.bytes_verified > 0)
+    }
+
     /// A source is gone: blamed, banned or given a rest, as its end says.
     fn left(&mut self, id: SourceId, ending: Ending) -> Result<(), Halt> {
         let Some(worker) = self.workers.remove(&id) else { return Ok(()) };
@@ -388,6 +410,10 @@ impl Driver<'_> {
         let name = worker.source.name();
         let (why, leaving, rest) = match ending {
             Ending::Unreachable(why) => (why, Leaving::Lost, Some(Duration::from_secs(4))),
+            // Such as for an ended grant: whoever was here until now is asked again at once, with a new one.
+            Ending::Refused(Refusal { code: Code::Unavailable, detail }) if self.has_delivered(id) => {
+                (show_line(&detail, 100), Leaving::Lost, Some(Duration::ZERO))
+            }
             Ending::Refused(refusal) => {
                 let why = format!("refused: {}", show_line(&refusal.detail, 100));
                 let again = refusal.code.retry_helps();
@@ -473,7 +499,7 @@ async fn run_source(
     transfer: Arc<Transfer>,
     source: Source,
     grant: SignedGrant,
-    mut jobs: mpsc::Receiver<Job>,
+    mut orders: mpsc::Receiver<Order>,
     id: SourceId,
     news: mpsc::Sender<(SourceId, News)>,
 ) {
@@ -486,9 +512,9 @@ async fn run_source(
             }
             loop {
                 tokio::select! {
-                    job = jobs.recv() => match job {
-                        Some(job) => {
-                            if !lane.order(Order::Job(job)).await {
+                    order = orders.recv() => match order {
+                        Some(order) => {
+                            if !lane.order(order).await {
                                 break ended(lane.outcome().await);
                             }
                         }

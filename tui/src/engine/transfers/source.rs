@@ -9,7 +9,7 @@ use shared::{
     transfer::lane::Lane,
     wire::{
         grant::SignedGrant,
-        tracker::{Answer, Located, LocatedFile, PeerSource, Request},
+        tracker::{Answer, FileDetail, Located, LocatedFile, PeerSource, Request},
     },
 };
 
@@ -19,6 +19,7 @@ use crate::engine::{
     core::Core,
     failure,
     peers::{self, path_kind},
+    state::PlannedFile,
 };
 
 /// Someone to fetch from.
@@ -90,6 +91,19 @@ pub async fn locate(core: &Core, files: Vec<FileId>) -> Result<Sources, Halt> {
         Answer::Located(Located { peers, files, grant }) if files.len() == asked => Ok(Sources { grant, peers, files }),
         _ => Err(Halt::from(failure::bad_answer())),
     }
+}
+
+/// A file of a transfer whose content in the index is another by now, as it is there.
+pub async fn renewed(core: &Core, file: &PlannedFile) -> Result<PlannedFile, Halt> {
+    let answer = core.session.ask(&Request::Inspect { file: file.file }).await?;
+    let Answer::Detail(FileDetail { entry, .. }) = answer else { return Err(Halt::from(failure::bad_answer())) };
+    Ok(PlannedFile {
+        blob: entry.blob,
+        size: entry.size,
+        modified_ms: entry.modified_ms,
+        executable: entry.executable,
+        ..file.clone()
+    })
 }
 
 impl Sources {
