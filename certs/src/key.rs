@@ -3,6 +3,7 @@
 use std::{fmt, path::Path, sync::Arc};
 
 use ring::{
+    hmac,
     rand::SystemRandom,
     signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey},
 };
@@ -77,6 +78,17 @@ impl SigningKey {
         let mut signature = [0; 64];
         signature.copy_from_slice(self.0.pair.sign(message).as_ref());
         signature
+    }
+
+    /// A secret that is the same whenever it is asked of this key for this purpose, and tells nothing about the key or
+    /// its other secrets. Ed25519 signatures are deterministic (RFC 8032), and nobody is ever given this one.
+    #[must_use]
+    pub fn derive(&self, purpose: &'static str) -> [u8; 32] {
+        let own = Zeroizing::new(self.sign(b"swapmeet derived secrets"));
+        let secret = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &*own), purpose.as_bytes());
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(secret.as_ref());
+        bytes
     }
 
     /// This key as rustls uses it.
@@ -212,6 +224,17 @@ mod tests {
         assert!(!verify(&other.public(), b"message", &signature));
         assert!(!verify(&key.public(), b"massage", &signature));
         assert!(!verify(&key.public(), b"message", &signature[..63]));
+    }
+
+    #[test]
+    fn a_derived_secret_depends_on_key_and_purpose_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("device.key");
+        let made = SigningKey::open(&path).unwrap();
+        let opened = SigningKey::open(&path).unwrap();
+        assert_eq!(made.derive("one"), opened.derive("one"));
+        assert_ne!(made.derive("one"), made.derive("two"));
+        assert_ne!(made.derive("one"), SigningKey::generate().unwrap().derive("one"));
     }
 
     #[test]

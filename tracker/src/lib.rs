@@ -207,7 +207,7 @@ fn lock(data: &Path) -> Result<File, StartError> {
 fn listen(config: &Config, authority: &Authority) -> Result<Vec<Endpoint>, StartError> {
     let open = |address: SocketAddr| {
         let tls = authority.tracker_server_config(&[TRACKER_ALPN], SystemTime::now())?;
-        server::endpoint(address, tls).map_err(|source| StartError::Listen { address, source })
+        server::endpoint(address, tls, authority.grant_key()).map_err(|source| StartError::Listen { address, source })
     };
     match config.listen {
         Listen::At(address) => Ok(vec![open(address)?]),

@@ -2,10 +2,12 @@
 
 use std::{io, net::SocketAddr, net::UdpSocket, sync::Arc};
 
+use certs::SigningKey;
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
     crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig},
 };
+use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::limits::{
@@ -36,10 +38,18 @@ pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 
 /// An endpoint on this socket, with or without a server side.
 ///
+/// The key is the device's or tracker's own, the same in every run. Connection ids and stateless resets (RFC 9000,
+/// section 10.3) come from it, so that who still talks to an earlier run learns at once that it is over.
+///
 /// # Errors
 /// When the runtime refuses the socket.
-pub fn endpoint(socket: UdpSocket, server: Option<ServerConfig>) -> io::Result<Endpoint> {
-    Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))
+pub fn endpoint(socket: UdpSocket, server: Option<ServerConfig>, key: &SigningKey) -> io::Result<Endpoint> {
+    let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key.derive("quic stateless resets"));
+    let ids = key.derive("quic connection ids");
+    let ids = u64::from_le_bytes([ids[0], ids[1], ids[2], ids[3], ids[4], ids[5], ids[6], ids[7]]);
+    let mut config = EndpointConfig::new(Arc::new(reset));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
 }
 
 /// Settings of the tracker's side: small windows and few streams, because the limit is the memory of an idle member.

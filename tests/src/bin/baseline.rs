@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use certs::{Authority, Fingerprint};
+use certs::{Authority, Fingerprint, SigningKey};
 use clap::Parser;
 use quinn::{
     ClientConfig, Endpoint, SendStream, ServerConfig,
@@ -126,7 +126,7 @@ async fn recv(address: SocketAddr, fingerprint: Fingerprint, out: PathBuf) -> Re
 
 fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint> {
     let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Ok(net::endpoint::endpoint(net::endpoint::bind(here)?, server)?)
+    Ok(net::endpoint::endpoint(net::endpoint::bind(here)?, server, &SigningKey::generate()?)?)
 }
 
 const ALPN: &[u8] = b"swapmeet-baseline/1";

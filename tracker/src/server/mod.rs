@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use certs::SigningKey;
 use quinn::{Endpoint, Incoming};
 use shared::{limits::SHUTDOWN, net};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -139,11 +140,11 @@ impl Drop for Place {
     }
 }
 
-/// An endpoint on this address that serves with this TLS configuration.
+/// An endpoint on this address that serves with this TLS configuration. The key is the tracker's own.
 ///
 /// # Errors
 /// When the address cannot be bound or the configuration does not fit QUIC.
-pub fn endpoint(address: SocketAddr, tls: rustls::ServerConfig) -> io::Result<Endpoint> {
+pub fn endpoint(address: SocketAddr, tls: rustls::ServerConfig, key: &SigningKey) -> io::Result<Endpoint> {
     let server = net::endpoint::tracker_server(tls).map_err(io::Error::other)?;
-    net::endpoint::endpoint(net::endpoint::bind(address)?, Some(server))
+    net::endpoint::endpoint(net::endpoint::bind(address)?, Some(server), key)
 }

@@ -83,7 +83,7 @@ impl Tracker {
 /// An endpoint for clients.
 pub(crate) fn endpoint() -> Endpoint {
     let socket = net::endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    net::endpoint::endpoint(socket, None).unwrap()
+    net::endpoint::endpoint(socket, None, &SigningKey::generate().unwrap()).unwrap()
 }
 
 /// A connection to a tracker, and the key of the device behind it.

@@ -93,7 +93,7 @@ impl Engine {
         let catalog = Arc::new(Catalog::new(profile));
         let core = Arc::new(Core {
             profile: profile.clone(),
-            endpoints: Endpoints::bind().map_err(failure::unexpected)?,
+            endpoints: Endpoints::bind(&key).map_err(failure::unexpected)?,
             session: Session::default(),
             hub: Hub::default(),
             library: Library::default(),

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use certs::SigningKey;
 use quinn::Endpoint;
 use shared::net::endpoint;
 use tokio::time::timeout;
@@ -18,9 +19,10 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// Binds free ports.
-    pub fn bind() -> std::io::Result<Self> {
-        let v4 = endpoint::endpoint(endpoint::bind((Ipv4Addr::UNSPECIFIED, 0).into())?, None)?;
-        let v6 = endpoint::bind((Ipv6Addr::UNSPECIFIED, 0).into()).and_then(|socket| endpoint::endpoint(socket, None));
+    pub fn bind(key: &SigningKey) -> std::io::Result<Self> {
+        let v4 = endpoint::endpoint(endpoint::bind((Ipv4Addr::UNSPECIFIED, 0).into())?, None, key)?;
+        let v6 =
+            endpoint::bind((Ipv6Addr::UNSPECIFIED, 0).into()).and_then(|socket| endpoint::endpoint(socket, None, key));
         if let Err(error) = &v6 {
             tracing::debug!(%error, "no IPv6 on this machine");
         }
