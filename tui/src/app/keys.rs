@@ -274,14 +274,17 @@ use self::{
 pub const TABLE: &[Binding] = &[
     shown(C::Public, &[Char('d')], A::Download, "download"),
     shown(C::Search, &[Char('d')], A::Download, "download"),
+    // Among everyone's files it works on one's own.
+    quiet(C::Public, &[Char('c')], A::KeepCopy),
+    quiet(C::Search, &[Char('c')], A::KeepCopy),
     shown(C::Mine, &[Char('a')], A::ShareAdd, "share"),
     shown(C::Mine, &[Char('x')], A::Unshare, "unshare"),
     shown(C::Mine, &[Char('r')], A::Rescan, "rescan"),
+    shown(C::Mine, &[Char('c')], A::KeepCopy, "keep copy"),
     shown(C::Files, &[Enter], A::Open, "open"),
     quiet(C::Files, &[Char('h'), Left], A::Out),
     quiet(C::Files, &[Char('l'), Right], A::In),
     shown(C::Files, &[Char('y')], A::CopyMenu, "copy"),
-    shown(C::Files, &[Char('c')], A::KeepCopy, "keep copy"),
     shown(C::Active, &[Char('p')], A::Pause, "pause"),
     shown(C::Active, &[Char('x')], A::Cancel, "cancel"),
     shown(C::Active, &[Char('r')], A::Retry, "retry"),
