@@ -215,6 +215,8 @@ pub const DATABASE_READERS: u32 = 2;
 pub const DATABASE_WRITER_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// Pages of 4 KiB in the write-ahead log before they move into the database.
 pub const DATABASE_LOG_PAGES: u32 = 4000;
+/// Rows that a database thread reads ahead: enough to spare most switches between it and who reads them.
+pub const DATABASE_ROWS_AHEAD: usize = 1024;
 /// Time a statement waits for a lock on the database (another process may be looking at it).
 pub const DATABASE_WAIT: Duration = Duration::from_secs(10);
 /// Newest search hits that are put in order of quality; the ones behind come by age.
@@ -280,8 +282,15 @@ pub const COPY_TRIES_MAX: u32 = 5;
 pub const TRACKER_BLOCKING_THREADS_MAX: usize = 16;
 /// Grants that a source remembers for one fetch stream: those of the batches being fetched now.
 pub const GRANTS_HELD_MAX: usize = 16;
-/// Wants that a source prepares ahead on one fetch stream. Each small one may hold [`SMALL_FILE_BYTES_MAX`] bytes.
+/// Helpings that a source prepares ahead on one fetch stream: small files of together [`SERVE_HELPING_BYTES_MAX`], or
+/// one file.
 pub const SERVE_LOOKAHEAD_MAX: usize = 8;
+/// Bytes of the small files that a source reads in one go. A single file may be larger.
+pub const SERVE_HELPING_BYTES_MAX: u64 = 512 * 1024;
+/// Small files that a source reads in one go: enough to spare most switches between threads.
+pub const SERVE_HELPING_FILES_MAX: usize = 64;
+/// Events of a lane that are told together, and such bundles that wait to be read.
+pub const LANE_EVENTS_MAX: usize = 64;
 /// Batches of received packets that wait for verification on one fetch stream: about 1.5 MiB.
 pub const FETCH_BATCHES_WAITING_MAX: usize = 16;
 /// Received pieces in one such batch.
@@ -320,6 +329,14 @@ pub const RESPONSE_GUESS: Duration = Duration::from_secs(1);
 pub const RACE_REST_MIN: Duration = Duration::from_millis(500);
 /// How often faces are told what changed.
 pub const TICK: Duration = Duration::from_millis(200);
+/// Files of a new transfer that are kept in memory until its first attempt: some 5 MB.
+pub const PLAN_KEPT_MAX: usize = 20_000;
+/// Small files that are fetched in one go: a few grants' worth, so that a stream seldom runs dry.
+pub const BATCH_FILES_MAX: usize = 4 * GRANT_BLOBS_MAX;
+/// Small files that are worth making durable and naming while others still come.
+pub const LANDING_FILES_MIN: usize = 2_000;
+/// Bytes of them that are.
+pub const LANDING_BYTES_MIN: u64 = 16 * 1024 * 1024;
 /// Bytes of small files that are made durable and get their names together: what power loss in a batch may cost.
 pub const LANDING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Small files that are made durable and get their names together.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::limits::SOURCE_STALL;
+use crate::limits::{COPY_AFTER, SOURCE_STALL};
 
 const MIB: u64 = 1024 * 1024;
 const GROUPS_PER_MIB: u64 = MIB / GROUP_BYTES;
@@ -400,18 +400,44 @@ fn a_stalled_source_is_replaced_and_its_groups_stay() {
 }
 
 #[test]
-fn the_deadline_is_the_moment_at_which_a_source_stalls() {
+fn the_copy_helps_as_long_as_the_only_member_is_silent() {
+    let mut play = Play::of_mib(100);
+    play.peer(A).copy();
+    assert_eq!(play.asked(COPY), []);
+    play.wait(COPY_AFTER);
+    assert_eq!(play.asked(COPY).len(), 2);
+    let slices = play.slices_of(A);
+    play.brings(A, slices[0], 1);
+    for slice in play.slices_of(COPY) {
+        play.brings(COPY, slice, 1000);
+    }
+    assert_eq!(play.asked(COPY), [], "a member that delivers is enough");
+}
+
+#[test]
+fn what_a_silent_member_was_asked_for_comes_from_the_copy_before_the_member_is_given_up() {
+    let mut play = Play::of_mib(2);
+    play.peer(A).copy().wait(COPY_AFTER);
+    play.works(COPY, 10 * MIB, seconds(1));
+    assert!(play.download.is_finished(), "{:?}", play.download);
+    assert!(!play.actions.contains(&Action::Stalled { source: A }));
+}
+
+#[test]
+fn the_deadline_is_the_moment_at_which_others_help_a_source_and_then_that_at_which_it_stalls() {
     let mut play = Play::of_mib(20);
     assert_eq!(play.download.next_deadline(), None);
     play.peer(A);
     let began = play.now;
-    assert_eq!(play.download.next_deadline(), Some(began + SOURCE_STALL));
+    assert_eq!(play.download.next_deadline(), Some(began + COPY_AFTER));
     let first = play.slices_of(A)[0];
-    play.now += seconds(2);
+    play.now += seconds(1);
     play.brings(A, first, 1);
-    assert_eq!(play.download.next_deadline(), Some(began + seconds(2) + SOURCE_STALL));
-    assert_eq!(play.download.source(A).unwrap().silent_since, Some(began + seconds(2)));
-    play.wait(SOURCE_STALL);
+    assert_eq!(play.download.next_deadline(), Some(began + seconds(1) + COPY_AFTER));
+    assert_eq!(play.download.source(A).unwrap().silent_since, Some(began + seconds(1)));
+    play.wait(COPY_AFTER);
+    assert_eq!(play.download.next_deadline(), Some(began + seconds(1) + SOURCE_STALL));
+    play.wait(SOURCE_STALL - COPY_AFTER);
     assert_eq!(play.actions.last(), Some(&Action::Stalled { source: A }));
     assert_eq!(play.download.next_deadline(), None);
     assert_eq!(play.download.source(A).unwrap().stalled_since, Some(play.now));

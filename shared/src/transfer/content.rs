@@ -41,6 +41,15 @@ pub trait Catalog: Send + Sync + Debug {
     /// Why it is not served.
     async fn open(&self, want: &Want, asker: Option<DeviceId>) -> Result<Arc<dyn Content>, Refusal>;
 
+    /// Opens several small blobs at once, each as [`Catalog::open`] would; the answers in the order of the wants.
+    async fn open_small(&self, wants: &[Want], asker: Option<DeviceId>) -> Vec<Result<Arc<dyn Content>, Refusal>> {
+        let mut opened = Vec::with_capacity(wants.len());
+        for want in wants {
+            opened.push(self.open(want, asker).await);
+        }
+        opened
+    }
+
     /// Bytes of a blob went out to an asker.
     fn sent(&self, _blob: BlobHash, _asker: Option<DeviceId>, _bytes: u64) {}
 }

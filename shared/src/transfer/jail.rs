@@ -24,7 +24,7 @@ use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT},
     io::Errno,
 };
-pub use served::{Stamp, open_shared};
+pub use served::{SharedFiles, Stamp, open_shared};
 
 use crate::{
     limits::{NUMBERED_MAX, PATH_BYTES_MAX},

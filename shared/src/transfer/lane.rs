@@ -17,12 +17,12 @@ use crate::{
     content::{CheckError, Checker, GroupSet, Layout, ParentNode, Step},
     id::BlobHash,
     limits::{
-        BATCH_WANTS_IN_FLIGHT_MAX, FETCH_BATCHES_WAITING_MAX, FETCH_PIECES_MAX, GROUP_BYTES, PEER_FRAME_BYTES_MAX,
-        READ_BLOCK_BYTES, VERIFIED_WAIT,
+        BATCH_WANTS_IN_FLIGHT_MAX, FETCH_BATCHES_WAITING_MAX, FETCH_PIECES_MAX, GROUP_BYTES, LANE_EVENTS_MAX,
+        PEER_FRAME_BYTES_MAX, READ_BLOCK_BYTES, VERIFIED_WAIT,
     },
     net::{
         Outgoing,
-        frame::{self, ReceiveError, SendError},
+        frame::{ReceiveError, SendError},
     },
     wire::{
         Code, Refusal,
@@ -140,7 +140,9 @@ pub enum PeerMisbehaved {
 #[derive(Debug)]
 pub struct Lane {
     orders: Option<mpsc::Sender<Order>>,
-    events: mpsc::Receiver<LaneEvent>,
+    events: mpsc::Receiver<Vec<LaneEvent>>,
+    /// Those of the last receipt that were not read yet.
+    arrived: VecDeque<LaneEvent>,
     stop: CancellationToken,
     task: Option<JoinHandle<Result<(), LaneError>>>,
 }
@@ -150,10 +152,10 @@ impl Lane {
     #[must_use]
     pub fn start(send: Outgoing, recv: RecvStream) -> Self {
         let (orders, orders_in) = mpsc::channel(BATCH_WANTS_IN_FLIGHT_MAX);
-        let (events_out, events) = mpsc::channel(BATCH_WANTS_IN_FLIGHT_MAX);
+        let (events_out, events) = mpsc::channel(LANE_EVENTS_MAX);
         let stop = CancellationToken::new();
         let task = tokio::spawn(run(send, recv, orders_in, events_out, stop.clone()));
-        Self { orders: Some(orders), events, stop, task: Some(task) }
+        Self { orders: Some(orders), events, arrived: VecDeque::new(), stop, task: Some(task) }
     }
 
     /// Hands in one more order; waits while too many are under way. `false`: the lane has ended. Safe to cancel
@@ -188,7 +190,10 @@ impl Lane {
 
     /// The next event; `None` when the lane has ended. Safe to cancel.
     pub async fn event(&mut self) -> Option<LaneEvent> {
-        self.events.recv().await
+        if self.arrived.is_empty() {
+            self.arrived.extend(self.events.recv().await?);
+        }
+        self.arrived.pop_front()
     }
 
     /// How the lane ended. Events that were not read by now are lost.
@@ -216,12 +221,12 @@ async fn run(
     mut send: Outgoing,
     mut recv: RecvStream,
     orders: mpsc::Receiver<Order>,
-    events: mpsc::Sender<LaneEvent>,
+    events: mpsc::Sender<Vec<LaneEvent>>,
     stop: CancellationToken,
 ) -> Result<(), LaneError> {
     let (jobs_out, jobs) = mpsc::channel(BATCH_WANTS_IN_FLIGHT_MAX);
     let (pieces_out, pieces) = mpsc::channel(FETCH_BATCHES_WAITING_MAX);
-    let mut verifying = tokio::task::spawn_blocking(move || verify(jobs, Pieces::new(pieces), events));
+    let mut verifying = tokio::task::spawn_blocking(move || verify(jobs, Pieces::new(pieces), Events::new(events)));
     let mut network_end = None;
     let mut verified = None;
     let mut all_asked = false;
@@ -270,22 +275,31 @@ async fn send_orders(
     stop: &CancellationToken,
     all_asked: &mut bool,
 ) -> Result<(), LaneError> {
-    while let Some(order) = orders.recv().await {
-        let (frame, job) = match order {
-            Order::Grant(grant) => (FetchFrame::Grant(grant), None),
-            Order::Job(job) => {
-                let whole = job.groups.count() == job.layout.groups();
-                let groups = if whole { Vec::new() } else { job.groups.to_wire() };
-                (FetchFrame::Want(Want { blob: job.blob, size: job.layout.size(), groups }), Some(job))
+    let mut frames = Vec::new();
+    while let Some(first) = orders.recv().await {
+        // What waits goes together: a packet for each want of a small file would cost more than the file.
+        let mut next = Some(first);
+        while let Some(order) = next {
+            let (frame, job) = match order {
+                Order::Grant(grant) => (FetchFrame::Grant(grant), None),
+                Order::Job(job) => {
+                    let whole = job.groups.count() == job.layout.groups();
+                    let groups = if whole { Vec::new() } else { job.groups.to_wire() };
+                    (FetchFrame::Want(Want { blob: job.blob, size: job.layout.size(), groups }), Some(job))
+                }
+            };
+            if let Some(job) = job
+                && jobs.send(job).await.is_err()
+            {
+                // The verifier has ended and will say why.
+                return Ok(());
             }
-        };
-        if let Some(job) = job
-            && jobs.send(job).await.is_err()
-        {
-            // The verifier has ended and will say why.
-            return Ok(());
+            let frame = codec::encode(&frame, PEER_FRAME_BYTES_MAX).map_err(SendError::from)?;
+            frames.extend(frame);
+            next = if frames.len() < PEER_FRAME_BYTES_MAX { orders.try_recv().ok() } else { None };
         }
-        frame::send(send, &frame, PEER_FRAME_BYTES_MAX).await.map_err(LaneError::from)?;
+        send.write_all(&frames).await.map_err(SendError::from)?;
+        frames.clear();
     }
     // A stopped lane gives no more orders either, but what it leaves is no good end.
     if stop.is_cancelled() {
@@ -377,6 +391,24 @@ impl Pieces {
         Ok(())
     }
 
+    /// Appends the next bytes to a buffer, which is not cleared before.
+    fn append(&mut self, buffer: &mut Vec<u8>, mut bytes: usize) -> Result<(), Starved> {
+        while bytes > 0 {
+            let Some(piece) = self.waiting.front_mut() else {
+                self.waiting.extend(self.receiver.blocking_recv().ok_or(Starved)?);
+                continue;
+            };
+            let count = piece.len().min(bytes);
+            buffer.extend_from_slice(&piece[..count]);
+            piece.advance(count);
+            bytes -= count;
+            if piece.is_empty() {
+                self.waiting.pop_front();
+            }
+        }
+        Ok(())
+    }
+
     fn reply(&mut self) -> Result<FetchReply, LaneError> {
         let mut prefix = [0; LENGTH_BYTES];
         self.fill(&mut prefix)?;
@@ -394,32 +426,70 @@ impl From<Starved> for LaneError {
     }
 }
 
+/// Events on their way to the lane's reader, told together while the next bytes are there anyway.
+struct Events {
+    sender: mpsc::Sender<Vec<LaneEvent>>,
+    waiting: Vec<LaneEvent>,
+}
+
+impl Events {
+    const fn new(sender: mpsc::Sender<Vec<LaneEvent>>) -> Self {
+        Self { sender, waiting: Vec::new() }
+    }
+
+    fn tell(&mut self, event: LaneEvent) -> Result<(), LaneError> {
+        // Progress of a large file is told as it is made.
+        let at_once = matches!(event, LaneEvent::Verified { .. });
+        self.waiting.push(event);
+        if at_once || self.waiting.len() >= LANE_EVENTS_MAX { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), LaneError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.sender.blocking_send(std::mem::take(&mut self.waiting)).map_err(|_| LaneError::Stopped)
+    }
+}
+
 /// The lane's thread: reads replies, verifies, writes.
-fn verify(mut jobs: mpsc::Receiver<Job>, mut pieces: Pieces, events: mpsc::Sender<LaneEvent>) -> Result<(), LaneError> {
+fn verify(mut jobs: mpsc::Receiver<Job>, mut pieces: Pieces, mut events: Events) -> Result<(), LaneError> {
+    let verified = verify_jobs(&mut jobs, &mut pieces, &mut events);
+    // What was verified counts, however the lane ends.
+    let told = events.flush();
+    verified.and(told)
+}
+
+fn verify_jobs(jobs: &mut mpsc::Receiver<Job>, pieces: &mut Pieces, events: &mut Events) -> Result<(), LaneError> {
     let mut block = Block::new();
-    while let Some(mut job) = jobs.blocking_recv() {
+    loop {
+        let job = match jobs.try_recv() {
+            Ok(job) => Some(job),
+            Err(_) => {
+                events.flush()?;
+                jobs.blocking_recv()
+            }
+        };
+        let Some(mut job) = job else { return Ok(()) };
+        if pieces.would_wait() {
+            events.flush()?;
+        }
         match pieces.reply()? {
             FetchReply::Refused(refusal) => {
-                tell(&events, LaneEvent::Refused { job: job.id, refusal })?;
+                events.tell(LaneEvent::Refused { job: job.id, refusal })?;
             }
             FetchReply::Serving => {
-                let result = verify_job(&mut job, &mut pieces, &mut block, &events);
+                let result = verify_job(&mut job, pieces, &mut block, events);
                 // What was right before the fault is kept.
-                let kept = block.write(&mut job, &events);
+                let kept = block.write(&mut job, events);
                 result.and(kept)?;
-                tell(&events, LaneEvent::Done { job: job.id })?;
+                events.tell(LaneEvent::Done { job: job.id })?;
             }
         }
     }
-    Ok(())
 }
 
-fn verify_job(
-    job: &mut Job,
-    pieces: &mut Pieces,
-    block: &mut Block,
-    events: &mpsc::Sender<LaneEvent>,
-) -> Result<(), LaneError> {
+fn verify_job(job: &mut Job, pieces: &mut Pieces, block: &mut Block, events: &mut Events) -> Result<(), LaneError> {
     let chunks = job.layout.chunks(&job.groups);
     let layout = job.layout;
     let mut checker = Checker::new(job.blob);
@@ -433,16 +503,18 @@ fn verify_job(
             }
             Step::Group { group, bytes, is_root } => {
                 let follows = block.groups.end == group && block.data.len() as u64 + bytes as u64 <= READ_BLOCK_BYTES;
-                if !follows || (pieces.would_wait() && block.is_worth_writing()) {
+                let waits = pieces.would_wait();
+                if !follows || (waits && block.is_worth_writing()) {
                     block.write(job, events)?;
                     block.groups = group..group;
                     block.begun = now();
                 }
+                if waits {
+                    events.flush()?;
+                }
                 let start = block.data.len();
-                block.data.resize(start + bytes, 0);
-                let group_data = &mut block.data[start..];
-                let checked = match pieces.fill(group_data) {
-                    Ok(()) => checker.group(group, group_data, is_root).map_err(PeerMisbehaved::from),
+                let checked = match pieces.append(&mut block.data, bytes) {
+                    Ok(()) => checker.group(group, &block.data[start..], is_root).map_err(PeerMisbehaved::from),
                     Err(Starved) => Err(PeerMisbehaved::ShortStream),
                 };
                 if let Err(error) = checked {
@@ -474,7 +546,7 @@ impl Block {
         self.data.len() as u64 >= READ_BLOCK_BYTES / 4 || self.begun.elapsed() >= VERIFIED_WAIT
     }
 
-    fn write(&mut self, job: &mut Job, events: &mpsc::Sender<LaneEvent>) -> Result<(), LaneError> {
+    fn write(&mut self, job: &mut Job, events: &mut Events) -> Result<(), LaneError> {
         let groups = std::mem::take(&mut self.groups);
         if groups.is_empty() {
             // Parents alone wait for the group that they lead to.
@@ -490,12 +562,8 @@ impl Block {
         if whole && !job.sink.tells_whole() {
             return Ok(());
         }
-        tell(events, LaneEvent::Verified { job: job.id, groups, bytes })
+        events.tell(LaneEvent::Verified { job: job.id, groups, bytes })
     }
-}
-
-fn tell(events: &mpsc::Sender<LaneEvent>, event: LaneEvent) -> Result<(), LaneError> {
-    events.blocking_send(event).map_err(|_| LaneError::Stopped)
 }
 
 fn now() -> Instant {

@@ -12,8 +12,8 @@ use crate::{
     content::{GroupSet, Layout, Step},
     id::{BlobHash, DeviceId},
     limits::{
-        GRANTS_HELD_MAX, PEER_FRAME_BYTES_MAX, READ_BLOCK_BYTES, SERVE_LOOKAHEAD_MAX, SERVE_STALL,
-        SMALL_FILE_BYTES_MAX, WANT_RANGES_MAX,
+        GRANTS_HELD_MAX, PEER_FRAME_BYTES_MAX, READ_BLOCK_BYTES, SERVE_HELPING_BYTES_MAX, SERVE_HELPING_FILES_MAX,
+        SERVE_LOOKAHEAD_MAX, SERVE_STALL, SMALL_FILE_BYTES_MAX, WANT_RANGES_MAX,
     },
     net::{
         Outgoing,
@@ -71,7 +71,7 @@ pub async fn serve(
     gate: Gate,
     catalog: Arc<dyn Catalog>,
 ) -> Result<(), ServeError> {
-    let (wants, wanted) = mpsc::channel(SERVE_LOOKAHEAD_MAX);
+    let (wants, wanted) = mpsc::channel(SERVE_HELPING_FILES_MAX);
     let asker = gate.asker();
     let result = tokio::try_join!(read_wants(&mut recv, gate, wants), answer(&mut send, catalog, asker, wanted));
     match result {
@@ -172,6 +172,33 @@ fn check_want(want: Want) -> Wanted {
     Ok((want, layout, groups))
 }
 
+/// Wants that are prepared together: refused ones, small files, or one large file.
+struct Helping {
+    wanted: Vec<Wanted>,
+    bytes: u64,
+}
+
+impl Helping {
+    const fn new() -> Self {
+        Self { wanted: Vec::new(), bytes: 0 }
+    }
+
+    fn add(&mut self, wanted: Wanted) {
+        self.bytes = self.bytes.saturating_add(size_of(&wanted));
+        self.wanted.push(wanted);
+    }
+
+    /// Whether this one may still join. A large file comes alone, since it is read while it is sent.
+    fn has_room_for(&self, wanted: &Wanted) -> bool {
+        let bytes = self.bytes.saturating_add(size_of(wanted));
+        self.wanted.is_empty() || (self.wanted.len() < SERVE_HELPING_FILES_MAX && bytes <= SERVE_HELPING_BYTES_MAX)
+    }
+}
+
+fn size_of(wanted: &Wanted) -> u64 {
+    wanted.as_ref().map_or(0, |(want, ..)| want.size)
+}
+
 /// An answer that is ready to be sent, or one whose data is read while it is sent.
 enum Prepared {
     Refused(Refusal),
@@ -188,59 +215,126 @@ async fn answer(
     let serving = Bytes::from(codec::encode(&FetchReply::Serving, PEER_FRAME_BYTES_MAX).map_err(SendError::from)?);
     // Small files are opened and read while earlier ones are sent.
     let mut preparing = FuturesOrdered::new();
+    // What did not fit into the last helping.
+    let mut over: Option<Wanted> = None;
     let mut open = true;
     loop {
         tokio::select! {
             biased;
-            next = wanted.recv(), if open && preparing.len() < SERVE_LOOKAHEAD_MAX => match next {
-                Some(wanted) => preparing.push_back(prepare(catalog.clone(), asker, wanted)),
+            next = next_wanted(&mut over, &mut wanted), if open && preparing.len() < SERVE_LOOKAHEAD_MAX => match next {
+                Some(first) => {
+                    let mut helping = Helping::new();
+                    helping.add(first);
+                    while let Ok(next) = wanted.try_recv() {
+                        if !helping.has_room_for(&next) {
+                            over = Some(next);
+                            break;
+                        }
+                        helping.add(next);
+                    }
+                    preparing.push_back(prepare(catalog.clone(), asker, helping));
+                }
                 None => open = false,
             },
-            Some(prepared) = preparing.next(), if !preparing.is_empty() => match prepared? {
-                Prepared::Refused(refusal) => {
-                    frame::send(send, &FetchReply::Refused(refusal), PEER_FRAME_BYTES_MAX).await?;
-                }
-                Prepared::Whole { blob, mut pieces, bytes } => {
-                    pieces.insert(0, serving.clone());
-                    send_pieces(send, &mut pieces).await?;
-                    catalog.sent(blob, asker, bytes);
-                }
-                Prepared::Large { blob, content, layout, groups } => {
-                    send_pieces(send, &mut [serving.clone()]).await?;
-                    let chunks = layout.chunks(&groups);
-                    let mut blocks = Blocks { steps: layout.steps(&chunks).peekable() };
-                    // The next block is read while this one is sent.
-                    let mut next = blocks.next().map(|block| tokio::spawn(read_block(content.clone(), layout, block)));
-                    while let Some(reading) = next.take() {
-                        let read = reading.await.map_err(|_| internal())?;
-                        let (mut pieces, bytes) = read.map_err(ServeError::Refused)?;
-                        next = blocks.next().map(|block| tokio::spawn(read_block(content.clone(), layout, block)));
-                        send_pieces(send, &mut pieces).await?;
-                        catalog.sent(blob, asker, bytes);
-                    }
-                }
-            },
+            Some(prepared) = preparing.next(), if !preparing.is_empty() => {
+                serve_helping(send, &catalog, asker, &serving, prepared).await?;
+            }
             else => return Ok(()),
         }
     }
+}
+
+/// The next want, in order. Safe to cancel.
+async fn next_wanted(over: &mut Option<Wanted>, wanted: &mut mpsc::Receiver<Wanted>) -> Option<Wanted> {
+    match over.take() {
+        Some(wanted) => Some(wanted),
+        None => wanted.recv().await,
+    }
+}
+
+async fn serve_helping(
+    send: &mut Outgoing,
+    catalog: &Arc<dyn Catalog>,
+    asker: Option<DeviceId>,
+    serving: &Bytes,
+    helping: Vec<Prepared>,
+) -> Result<(), ServeError> {
+    let mut small = Vec::new();
+    let mut sent = Vec::new();
+    for prepared in helping {
+        match prepared {
+            Prepared::Refused(refusal) => {
+                let frame = codec::encode(&FetchReply::Refused(refusal), PEER_FRAME_BYTES_MAX);
+                small.push(frame.map_err(SendError::from)?.into());
+            }
+            Prepared::Whole { blob, pieces, bytes } => {
+                small.push(serving.clone());
+                small.extend(pieces);
+                sent.push((blob, bytes));
+            }
+            Prepared::Large { blob, content, layout, groups } => {
+                small.push(serving.clone());
+                send_pieces(send, &mut small).await?;
+                small.clear();
+                let chunks = layout.chunks(&groups);
+                let mut blocks = Blocks { steps: layout.steps(&chunks).peekable() };
+                // The next block is read while this one is sent.
+                let mut next = blocks.next().map(|block| tokio::spawn(read_block(content.clone(), layout, block)));
+                while let Some(reading) = next.take() {
+                    let read = reading.await.map_err(|_| internal())?;
+                    let (mut pieces, bytes) = read.map_err(ServeError::Refused)?;
+                    next = blocks.next().map(|block| tokio::spawn(read_block(content.clone(), layout, block)));
+                    send_pieces(send, &mut pieces).await?;
+                    catalog.sent(blob, asker, bytes);
+                }
+            }
+        }
+    }
+    send_pieces(send, &mut small).await?;
+    for (blob, bytes) in sent {
+        catalog.sent(blob, asker, bytes);
+    }
+    Ok(())
 }
 
 fn internal() -> ServeError {
     ServeError::Refused(Refusal::new(Code::Internal, "a read ended abnormally"))
 }
 
-async fn prepare(catalog: Arc<dyn Catalog>, asker: Option<DeviceId>, wanted: Wanted) -> Result<Prepared, ServeError> {
-    let (want, layout, groups) = match wanted {
-        Ok(wanted) => wanted,
-        Err(refusal) => return Ok(Prepared::Refused(refusal)),
+async fn prepare(catalog: Arc<dyn Catalog>, asker: Option<DeviceId>, helping: Helping) -> Vec<Prepared> {
+    let wants: Vec<Want> = helping.wanted.iter().flatten().map(|(want, ..)| want.clone()).collect();
+    let opened = match &wants[..] {
+        [one] if one.size > SMALL_FILE_BYTES_MAX => vec![catalog.open(one, asker).await],
+        [] => Vec::new(),
+        small => catalog.open_small(small, asker).await,
     };
-    let content = match catalog.open(&want, asker).await {
+    let mut opened = opened.into_iter();
+    let mut prepared = Vec::with_capacity(helping.wanted.len());
+    for wanted in helping.wanted {
+        prepared.push(match wanted {
+            Ok((want, layout, groups)) => {
+                let content = opened.next().unwrap_or_else(|| Err(Refusal::new(Code::Internal, "it was not opened")));
+                prepare_one(&want, layout, groups, content).await
+            }
+            Err(refusal) => Prepared::Refused(refusal),
+        });
+    }
+    prepared
+}
+
+async fn prepare_one(
+    want: &Want,
+    layout: Layout,
+    groups: GroupSet,
+    opened: Result<Arc<dyn Content>, Refusal>,
+) -> Prepared {
+    let content = match opened {
         Ok(content) if content.size() == want.size => content,
-        Ok(_) => return Ok(Prepared::Refused(Refusal::new(Code::NotFound, "no file of this size and hash"))),
-        Err(refusal) => return Ok(Prepared::Refused(refusal)),
+        Ok(_) => return Prepared::Refused(Refusal::new(Code::NotFound, "no file of this size and hash")),
+        Err(refusal) => return Prepared::Refused(refusal),
     };
     if want.size > SMALL_FILE_BYTES_MAX {
-        return Ok(Prepared::Large { blob: want.blob, content, layout, groups });
+        return Prepared::Large { blob: want.blob, content, layout, groups };
     }
     let chunks = layout.chunks(&groups);
     let blocks = Blocks { steps: layout.steps(&chunks).peekable() };
@@ -251,13 +345,16 @@ async fn prepare(catalog: Arc<dyn Catalog>, asker: Option<DeviceId>, wanted: Wan
                 pieces.extend(block_pieces);
                 bytes += block_bytes;
             }
-            Err(refusal) => return Ok(Prepared::Refused(refusal)),
+            Err(refusal) => return Prepared::Refused(refusal),
         }
     }
-    Ok(Prepared::Whole { blob: want.blob, pieces, bytes })
+    Prepared::Whole { blob: want.blob, pieces, bytes }
 }
 
 async fn send_pieces(send: &mut Outgoing, pieces: &mut [Bytes]) -> Result<(), ServeError> {
+    if pieces.is_empty() {
+        return Ok(());
+    }
     match timeout(SERVE_STALL, send.write_all_chunks(pieces)).await {
         Ok(sent) => sent.map_err(|error| SendError::from(error).into()),
         Err(_) => Err(ServeError::Stalled),

@@ -21,7 +21,7 @@ use shared::{
     name::IndexPath,
     transfer::{
         content::{self, Content, FileContent, SmallContent, read_range},
-        jail::{Stamp, open_shared},
+        jail::{SharedFiles, Stamp},
     },
     wire::{Code, Refusal, peer::Want},
 };
@@ -144,40 +144,57 @@ impl Catalog {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn places(&self, blob: &BlobHash) -> Vec<Servable> {
-        self.served().get(blob).cloned().unwrap_or_default()
+    fn know(&self, want: &Want) -> Result<Known, Refusal> {
+        let places = self.served().get(&want.blob).cloned().unwrap_or_default();
+        if places.is_empty() {
+            return Err(Refusal::new(Code::NotFound, "this device does not share that file"));
+        }
+        let layout = Layout::new(want.size).map_err(|error| Refusal::new(Code::TooLarge, error.to_string()))?;
+        Ok(Known { blob: want.blob, layout, tree: self.tree_path(&want.blob), places })
+    }
+
+    fn note_upload(&self, asker: DeviceId, path: &Arc<str>) {
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let begin = || Upload { path: path.clone(), bytes: 0, began: now, last: now };
+        uploads.entry(asker).or_insert_with(begin).path = path.clone();
     }
 }
 
 #[async_trait]
 impl content::Catalog for Catalog {
     async fn open(&self, want: &Want, asker: Option<DeviceId>) -> Result<Arc<dyn Content>, Refusal> {
-        let places = self.places(&want.blob);
-        let Some(first) = places.first() else {
-            return Err(Refusal::new(Code::NotFound, "this device does not share that file"));
-        };
-        if let Some(asker) = asker {
-            let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            let begin = || Upload { path: first.path.clone(), bytes: 0, began: now, last: now };
-            uploads.entry(asker).or_insert_with(begin).path = first.path.clone();
+        let mut opened = self.open_small(std::slice::from_ref(want), asker).await;
+        opened.pop().unwrap_or_else(|| Err(Refusal::new(Code::Internal, "the file could not be opened")))
+    }
+
+    async fn open_small(&self, wants: &[Want], asker: Option<DeviceId>) -> Vec<Result<Arc<dyn Content>, Refusal>> {
+        let known: Vec<Result<Known, Refusal>> = wants.iter().map(|want| self.know(want)).collect();
+        if let (Some(asker), Some(first)) = (asker, known.iter().flatten().next()) {
+            self.note_upload(asker, &first.places[0].path);
         }
-        let layout = Layout::new(want.size).map_err(|error| Refusal::new(Code::TooLarge, error.to_string()))?;
-        let revoked = first.revoked.clone();
-        let (blob, tree) = (want.blob, self.tree_path(&want.blob));
-        let opened =
-            tokio::task::spawn_blocking(move || places.iter().find_map(|place| open_place(place, layout, blob, &tree)));
-        match opened.await {
-            Ok(Some(content)) => Ok(Arc::new(Revocable { content, blob, served: self.served.clone(), revoked })),
-            Ok(None) => {
-                self.changed.notify_one();
-                Err(Refusal::new(Code::Changed, "the file changed since it was shared"))
-            }
+        // One thread reads them all: waking one for each would cost more than the reading.
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut files = SharedFiles::default();
+            known.into_iter().map(|known| known.map(|known| known.open(&mut files))).collect::<Vec<_>>()
+        });
+        let opened = match opened.await {
+            Ok(opened) => opened,
             Err(error) => {
-                tracing::error!(%error, "opening a shared file ended abnormally");
-                Err(Refusal::new(Code::Internal, "the file could not be opened"))
+                tracing::error!(%error, "opening shared files ended abnormally");
+                let refused = || Err(Refusal::new(Code::Internal, "the file could not be opened"));
+                return wants.iter().map(|_| refused()).collect();
             }
-        }
+        };
+        let found = opened.into_iter().zip(wants).map(|(opened, want)| {
+            let Some((content, revoked)) = opened? else {
+                self.changed.notify_one();
+                return Err(Refusal::new(Code::Changed, "the file changed since it was shared"));
+            };
+            let served = self.served.clone();
+            Ok(Arc::new(Revocable { content, blob: want.blob, served, revoked }) as Arc<dyn Content>)
+        });
+        found.collect()
     }
 
     fn sent(&self, _blob: BlobHash, asker: Option<DeviceId>, bytes: u64) {
@@ -188,6 +205,24 @@ impl content::Catalog for Catalog {
             upload.bytes += bytes;
             upload.last = Instant::now();
         }
+    }
+}
+
+/// A wanted blob with the places where it may lie. At least one.
+struct Known {
+    blob: BlobHash,
+    layout: Layout,
+    tree: PathBuf,
+    places: Vec<Servable>,
+}
+
+impl Known {
+    /// Opens the first place that still holds what was hashed there.
+    fn open(&self, files: &mut SharedFiles) -> Option<(Arc<dyn Content>, Arc<AtomicBool>)> {
+        self.places.iter().find_map(|place| {
+            let content = open_place(place, self.layout, self.blob, &self.tree, files)?;
+            Some((content, place.revoked.clone()))
+        })
     }
 }
 
@@ -221,12 +256,19 @@ impl Content for Revocable {
 }
 
 /// Opens one place if it still holds what was hashed there.
-fn open_place(place: &Servable, layout: Layout, blob: BlobHash, tree: &Path) -> Option<Arc<dyn Content>> {
+fn open_place(
+    place: &Servable,
+    layout: Layout,
+    blob: BlobHash,
+    tree: &Path,
+    files: &mut SharedFiles,
+) -> Option<Arc<dyn Content>> {
     let relative = match &place.relative {
         Some(text) => Some(IndexPath::parse(text).ok()?),
         None => None,
     };
-    let (file, stamp) = open_shared(&place.root, relative.as_ref())
+    let (file, stamp) = files
+        .open(&place.root, relative.as_ref())
         .inspect_err(|error| tracing::debug!(%error, "a shared file cannot be opened"))
         .ok()?;
     if stamp != place.stamp || stamp.size != layout.size() {

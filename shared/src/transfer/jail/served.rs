@@ -3,7 +3,10 @@
 use std::{
     fs::{File, Metadata},
     io,
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -59,28 +62,63 @@ impl Stamp {
 /// # Errors
 /// When it is missing, not a regular file, behind a link, or cannot be opened.
 pub fn open_shared(root: &Path, relative: Option<&IndexPath>) -> Result<(File, Stamp), JailError> {
-    let (file, path) = match relative {
-        None => (open_regular(CWD, root, root, OFlags::RDONLY)?, root.to_owned()),
-        Some(relative) => open_below(root, relative)?,
-    };
-    match Stamp::of(&file) {
-        Ok(stamp) => Ok((file, stamp)),
-        Err(source) => Err(JailError::of_io("look at", &path, source)),
+    SharedFiles::default().open(root, relative)
+}
+
+/// Opens several shared files; those of one folder that follow one another share its handle. To be used for a moment
+/// only: a folder that moves away meanwhile is still the one that was opened.
+#[derive(Debug, Default)]
+pub struct SharedFiles {
+    last: Option<OpenFolder>,
+}
+
+#[derive(Debug)]
+struct OpenFolder {
+    path: PathBuf,
+    handle: OwnedFd,
+}
+
+impl SharedFiles {
+    /// See [`open_shared`].
+    ///
+    /// # Errors
+    /// See [`open_shared`].
+    pub fn open(&mut self, root: &Path, relative: Option<&IndexPath>) -> Result<(File, Stamp), JailError> {
+        let (file, path) = match relative {
+            None => (open_regular(CWD, root, root, OFlags::RDONLY)?, root.to_owned()),
+            Some(relative) => self.open_below(root, relative)?,
+        };
+        match Stamp::of(&file) {
+            Ok(stamp) => Ok((file, stamp)),
+            Err(source) => Err(JailError::of_io("look at", &path, source)),
+        }
+    }
+
+    fn open_below(&mut self, root: &Path, relative: &IndexPath) -> Result<(File, PathBuf), JailError> {
+        let mut components = relative.components();
+        let name = components.next_back().unwrap_or_default();
+        let path = root.join(relative.as_str());
+        let above = path.parent().unwrap_or(root);
+        let folder = match &self.last {
+            Some(last) if last.path == above => last,
+            _ => {
+                let handle = walk_down(root, components)?;
+                self.last.insert(OpenFolder { path: above.to_owned(), handle })
+            }
+        };
+        let file = open_regular(folder.handle.as_fd(), Path::new(name), &path, OFlags::RDONLY)?;
+        Ok((file, path))
     }
 }
 
-fn open_below(root: &Path, relative: &IndexPath) -> Result<(File, PathBuf), JailError> {
+fn walk_down<'a>(root: &Path, folders: impl Iterator<Item = &'a str>) -> Result<OwnedFd, JailError> {
     let mut path = root.to_owned();
     let mut folder = open_chosen_folder(root)?;
-    let mut components = relative.components();
-    let name = components.next_back().unwrap_or_default();
-    for component in components {
+    for component in folders {
         path.push(component);
         folder = open_folder(folder.as_fd(), component, &path)?;
     }
-    path.push(name);
-    let file = open_regular(folder.as_fd(), Path::new(name), &path, OFlags::RDONLY)?;
-    Ok((file, path))
+    Ok(folder)
 }
 
 /// Saturates in the year 2262, which only a forged time reaches.

@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 use async_trait::async_trait;
 use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
-    limits::{DATABASE_LOG_PAGES, DATABASE_READERS, DATABASE_WAIT, DATABASE_WRITER_CACHE_BYTES},
+    limits::{DATABASE_LOG_PAGES, DATABASE_READERS, DATABASE_ROWS_AHEAD, DATABASE_WAIT, DATABASE_WRITER_CACHE_BYTES},
     wire::tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
 };
 use sqlx::{
@@ -60,6 +60,7 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(DATABASE_WAIT)
             .statement_cache_capacity(64)
+            .row_buffer_size(DATABASE_ROWS_AHEAD)
             .optimize_on_close(true, None);
         // A negative size is in KiB.
         let cache = format!("-{}", DATABASE_WRITER_CACHE_BYTES / 1024);

@@ -208,6 +208,9 @@ impl State {
     /// # Errors
     /// See [`StateError`].
     pub async fn put_fetched(&self, files: &[(BlobHash, PathBuf, Stamp)]) -> Result<(), StateError> {
+        // In the order of the table: each of its pages is touched once.
+        let mut files: Vec<_> = files.iter().collect();
+        files.sort_unstable_by_key(|(blob, ..)| *blob);
         let mut tx = self.pool.begin().await?;
         for part in files.chunks(ROWS_AT_ONCE) {
             let mut insert =

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
     id::{AccountId, FileId},
+    limits::{DATABASE_LOG_PAGES, DATABASE_ROWS_AHEAD},
     wire::tracker::FileEntry,
 };
 use sqlx::{
@@ -60,7 +61,9 @@ impl State {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal);
+            .synchronous(SqliteSynchronous::Normal)
+            .row_buffer_size(DATABASE_ROWS_AHEAD)
+            .pragma("wal_autocheckpoint", DATABASE_LOG_PAGES.to_string());
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         Ok(Self { pool })

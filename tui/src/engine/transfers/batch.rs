@@ -7,14 +7,16 @@ use std::{
     ops::Range,
     os::unix::fs::FileExt,
     sync::Arc,
+    time::Instant,
 };
 
 use shared::{
     content::{Layout, ParentNode},
-    id::DeviceId,
+    id::{DeviceId, FileId},
     limits::{
-        BATCH_BYTES_IN_FLIGHT_MAX, BATCH_WANTS_IN_FLIGHT_MAX, COPY_AFTER, GRANT_BLOBS_MAX, LANDING_BYTES_MAX,
-        LANDING_FILES_MAX, LOCATE_AGAIN, REPLANS_MAX, SMALL_FILE_BYTES_MAX, SOURCE_STALL,
+        BATCH_BYTES_IN_FLIGHT_MAX, BATCH_FILES_MAX, BATCH_WANTS_IN_FLIGHT_MAX, COPY_AFTER, GRANT_BLOBS_MAX,
+        GRANT_RENEW, LANDING_BYTES_MAX, LANDING_BYTES_MIN, LANDING_FILES_MAX, LANDING_FILES_MIN, LOCATE_AGAIN,
+        REPLANS_MAX, SMALL_FILE_BYTES_MAX, SOURCE_STALL,
     },
     show::show_line,
     transfer::{
@@ -29,7 +31,7 @@ use super::{
     Halt, PART_SUFFIX, Transfer,
     land::{self, Homes, Landed},
     large::nobody,
-    source::{self, Source},
+    source::{self, Source, Sources},
     work::{disk, jail_failure, note, refused_file, replan},
 };
 use crate::engine::{
@@ -69,7 +71,12 @@ pub async fn fetch(
 ) -> Result<Vec<PlannedFile>, Halt> {
     let (jail_in, transfer_in) = (jail.clone(), transfer.clone());
     let (staging, complete, files) = disk(move || {
-        let staging = jail_in.root().child(&staging_name(&transfer_in)).map_err(jail_failure)?;
+        let (root, name) = (jail_in.root(), staging_name(&transfer_in));
+        let is_new = !root.exists(&name).map_err(jail_failure)?;
+        let staging = root.child(&name).map_err(jail_failure)?;
+        if is_new {
+            return Ok((staging, Vec::new(), files));
+        }
         let (complete, missing): (Vec<_>, Vec<_>) = files
             .into_iter()
             .partition(|file| land::lies_there(&staging, &file.position.to_string(), file).unwrap_or(false));
@@ -97,9 +104,22 @@ pub async fn fetch(
     let files_in_all = transfer.row().files;
     let mut ended = Ok(());
     let mut left: VecDeque<PlannedFile> = files.into();
+    let mut located = None;
+    // The first bytes shall not wait for many answers of the tracker.
+    let mut most = GRANT_BLOBS_MAX;
     while !left.is_empty() && ended.is_ok() {
-        let chunk = left.drain(..left.len().min(GRANT_BLOBS_MAX)).collect();
-        ended = batch.fetch_chunk(chunk).await;
+        let chunk: Vec<PlannedFile> = left.drain(..left.len().min(most)).collect();
+        most = BATCH_FILES_MAX;
+        let next: Vec<FileId> = left.iter().take(most).map(|file| file.file).collect();
+        // While these come, the tracker is asked about the next.
+        let ask = async {
+            let asked = Instant::now();
+            // Where it fails it is asked again when its time comes.
+            if next.is_empty() { None } else { source::locate_all(core, &next).await.ok().map(|known| (asked, known)) }
+        };
+        // A grant that waited for long is near its end.
+        let fresh = located.take().filter(|(asked, _): &(Instant, Vec<Sources>)| asked.elapsed() < GRANT_RENEW);
+        (ended, located) = tokio::join!(batch.fetch_chunk(chunk, fresh.map(|(_, known)| known)), ask);
     }
     // What arrived gets its names, however the rest ended.
     let landed = batch.land_all().await;
@@ -161,15 +181,28 @@ struct Round {
 }
 
 impl Batch<'_> {
-    async fn fetch_chunk(&mut self, mut files: Vec<PlannedFile>) -> Result<(), Halt> {
+    /// Fetches some files. `located`: what the tracker said about them, if it was asked before.
+    async fn fetch_chunk(
+        &mut self,
+        mut files: Vec<PlannedFile>,
+        mut located: Option<Vec<Sources>>,
+    ) -> Result<(), Halt> {
         let (mut idle_rounds, mut replans) = (0u32, 0);
         while !files.is_empty() {
-            let sources = source::locate(self.core, files.iter().map(|file| file.file).collect()).await?;
+            let mut known = match located.take() {
+                Some(located) => located,
+                None => source::locate_all(self.core, &files.iter().map(|file| file.file).collect::<Vec<_>>()).await?,
+            };
+            let grants: Vec<SignedGrant> = known.iter().map(|sources| sources.grant.clone()).collect();
+            let mut answers = Vec::with_capacity(files.len());
+            for (part, sources) in known.iter_mut().enumerate() {
+                answers.extend(std::mem::take(&mut sources.files).into_iter().map(|file| (part, file)));
+            }
             let mut groups: BTreeMap<Option<DeviceId>, Share> = BTreeMap::new();
             let mut waiting = Vec::new();
             let mut none_known = false;
             let replans_before = replans;
-            for (file, located) in files.drain(..).zip(&sources.files) {
+            for (file, (part, located)) in files.drain(..).zip(&answers) {
                 match located {
                     // The others come all the same; what is missing is told at the end.
                     LocatedFile::Refused { refusal, .. } => self.refused.push((file, refusal.clone())),
@@ -181,7 +214,7 @@ impl Batch<'_> {
                         if new.size > SMALL_FILE_BYTES_MAX { self.grown.push(new) } else { waiting.push(new) }
                     }
                     LocatedFile::Found { peers, copy, .. } => {
-                        let all = sources.of(self.core, peers, *copy, self.transfer.plan.from);
+                        let all = known[*part].of(self.core, peers, *copy, self.transfer.plan.from);
                         none_known |= all.is_empty();
                         let missed = self.missed.get(&file.position);
                         let mut able = all.into_iter().filter(|source| {
@@ -203,7 +236,7 @@ impl Batch<'_> {
             let nobody_left = groups.is_empty() && replans == replans_before;
             let mut progress = false;
             for share in groups.into_values() {
-                let round = self.fetch_from(share, sources.grant.clone()).await?;
+                let round = self.fetch_from(share, &grants).await?;
                 progress |= round.progress;
                 waiting.extend(round.left);
             }
@@ -254,7 +287,7 @@ impl Batch<'_> {
     }
 
     /// Fetches files from one source as far as it delivers.
-    async fn fetch_from(&mut self, share: Share, grant: SignedGrant) -> Result<Round, Halt> {
+    async fn fetch_from(&mut self, share: Share, grants: &[SignedGrant]) -> Result<Round, Halt> {
         let Share { source, others, files } = share;
         let source = &source;
         let (mut lane, place) = match source::open(self.core, self.transfer, source).await {
@@ -270,7 +303,10 @@ impl Batch<'_> {
         let mut flying: HashMap<u64, PlannedFile> = HashMap::new();
         let (mut refused, mut later) = (Vec::new(), Vec::new());
         let (mut flying_bytes, mut received) = (0, 0);
-        let mut open = lane.order(Order::Grant(grant)).await;
+        let mut open = true;
+        for grant in grants {
+            open &= lane.order(Order::Grant(grant.clone())).await;
+        }
         let trouble = loop {
             while open
                 && flying.len() < BATCH_WANTS_IN_FLIGHT_MAX / 2
@@ -387,7 +423,10 @@ impl Batch<'_> {
     async fn stage(&mut self, file: PlannedFile) -> Result<(), Halt> {
         self.staged_bytes += file.size;
         self.staged.push(file);
-        if self.staged_bytes >= LANDING_BYTES_MAX || self.staged.len() >= LANDING_FILES_MAX {
+        let idle = self.landing.as_ref().is_none_or(JoinHandle::is_finished);
+        let worth_it = self.staged_bytes >= LANDING_BYTES_MIN || self.staged.len() >= LANDING_FILES_MIN;
+        let too_many = self.staged_bytes >= LANDING_BYTES_MAX || self.staged.len() >= LANDING_FILES_MAX;
+        if too_many || (worth_it && idle) {
             self.begin_landing().await?;
         }
         Ok(())

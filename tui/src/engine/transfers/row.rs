@@ -9,7 +9,11 @@ use std::{
     },
 };
 
-use shared::{id::DeviceId, limits::TRANSFER_LOG_LINES_MAX, show::show_line};
+use shared::{
+    id::DeviceId,
+    limits::{PLAN_KEPT_MAX, TRANSFER_LOG_LINES_MAX},
+    show::show_line,
+};
 use tokio::sync::{Notify, watch};
 
 use super::{Attempts, Wish, now};
@@ -19,7 +23,7 @@ use crate::engine::{
     core::Core,
     peers::path_kind,
     rows::name_of,
-    state::StoredTransfer,
+    state::{PlannedFile, StoredTransfer},
 };
 
 /// Speeds are averages over this long.
@@ -31,6 +35,8 @@ pub struct Transfer {
     pub id: i64,
     pub plan: Get,
     inner: Mutex<Inner>,
+    /// What was planned a moment ago, for the first attempt.
+    planned: Mutex<Option<Vec<PlannedFile>>>,
     wish: watch::Sender<Wish>,
     ended: watch::Sender<u64>,
     /// An attempt is under way.
@@ -75,6 +81,7 @@ impl Transfer {
             id,
             plan,
             inner: Mutex::new(Inner { row, total: Rate::default(), sources: Vec::new(), since_ms: now() }),
+            planned: Mutex::default(),
             wish: watch::Sender::new(Wish::Run),
             ended: watch::Sender::new(0),
             attempting: AtomicBool::new(false),
@@ -82,6 +89,18 @@ impl Transfer {
             look_again: Notify::new(),
             dirty: AtomicBool::new(true),
         })
+    }
+
+    /// Keeps what was just planned, unless it is much, so that the first attempt need not read it back.
+    pub fn keep_plan(&self, files: Vec<PlannedFile>) {
+        if files.len() <= PLAN_KEPT_MAX {
+            *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = Some(files);
+        }
+    }
+
+    /// The kept plan, once.
+    pub fn take_plan(&self) -> Option<Vec<PlannedFile>> {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// One of an earlier run: what was running then is queued now.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shared::{
     id::{AccountId, DeviceId, FileId},
-    limits::{REQUEST_BYTES_MAX, SERVED_STREAMS_MAX},
+    limits::{GRANT_BLOBS_MAX, REQUEST_BYTES_MAX, SERVED_STREAMS_MAX},
     net::{Outgoing, frame},
     transfer::lane::Lane,
     wire::{
@@ -91,6 +91,15 @@ pub async fn locate(core: &Core, files: Vec<FileId>) -> Result<Sources, Halt> {
         Answer::Located(Located { peers, files, grant }) if files.len() == asked => Ok(Sources { grant, peers, files }),
         _ => Err(Halt::from(failure::bad_answer())),
     }
+}
+
+/// Asks about any number of files; the answers in their order.
+pub async fn locate_all(core: &Core, files: &[FileId]) -> Result<Vec<Sources>, Halt> {
+    let mut known = Vec::new();
+    for part in files.chunks(GRANT_BLOBS_MAX) {
+        known.push(locate(core, part.to_vec()).await?);
+    }
+    Ok(known)
 }
 
 /// A file of a transfer whose content in the index is another by now, as it is there.

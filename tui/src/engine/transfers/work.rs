@@ -24,7 +24,10 @@ use crate::engine::{
 /// Runs a transfer to its end or to where it cannot go on.
 pub async fn run(core: &Arc<Core>, transfer: &Arc<Transfer>) -> Result<(), Halt> {
     transfer.begin();
-    let files = core.state.planned_files(transfer.id).await.map_err(failure::unexpected)?;
+    let files = match transfer.take_plan() {
+        Some(files) => files,
+        None => core.state.planned_files(transfer.id).await.map_err(failure::unexpected)?,
+    };
     let base = base_of(core, &transfer.plan);
     let jail = disk(move || Jail::open(&base).map_err(jail_failure)).await?;
     let files = skip_what_lies_there(core, transfer, &jail, files).await?;
