@@ -253,6 +253,13 @@ impl Download {
         !self.is_finished && !self.sources.values().any(|source| source.is_usable() && source.has_any_of(&wanted))
     }
 
+    /// Whether everybody who is here has work and has been silent for a moment: others should be looked for.
+    #[must_use]
+    pub fn is_quiet(&self, now: Instant) -> bool {
+        let mut here = self.sources.values().filter(|source| source.is_usable()).peekable();
+        !self.is_finished && here.peek().is_some() && here.all(|source| !source.is_prompt(now))
+    }
+
     /// How a source does; `None` when it is not here.
     #[must_use]
     pub fn source(&self, id: SourceId) -> Option<SourceView> {

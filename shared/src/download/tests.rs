@@ -424,6 +424,19 @@ fn what_a_silent_member_was_asked_for_comes_from_the_copy_before_the_member_is_g
 }
 
 #[test]
+fn it_is_quiet_while_nobody_who_is_there_delivers() {
+    let mut play = Play::of_mib(100);
+    assert!(!play.download.is_quiet(play.now), "nobody is there");
+    play.peer(A).peer(B);
+    assert!(!play.download.is_quiet(play.now));
+    play.wait(COPY_AFTER);
+    assert!(play.download.is_quiet(play.now));
+    let slice = play.slices_of(B)[0];
+    play.brings(B, slice, 1);
+    assert!(!play.download.is_quiet(play.now));
+}
+
+#[test]
 fn the_deadline_is_the_moment_at_which_others_help_a_source_and_then_that_at_which_it_stalls() {
     let mut play = Play::of_mib(20);
     assert_eq!(play.download.next_deadline(), None);

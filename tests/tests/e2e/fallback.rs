@@ -2,8 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
+use serde_json::Value;
 use tests::{
-    PATIENCE, corpus,
+    PATIENCE, Running, corpus,
     member::{number, record, text},
 };
 
@@ -83,13 +84,9 @@ fn a_waiting_get_goes_on_when_the_owner_comes_back() {
     let id = pair.alice.share(&[&original], &[]);
     pair.engine.take().unwrap().stop();
     let _bobs_engine = pair.bob.engine();
-    let mut watch = pair.bob.start(&["transfers", "watch"]);
-    let mut get = pair.bob.start(&["get", &id, "--wait"]);
-    watch.line("a waiting transfer", |line| record(line).is_some_and(|record| record["state"] == "waiting"));
+    let get = waiting_get(&pair, &id);
     pair.engine = Some(pair.alice.engine());
-    let line = get.line("the transfer record", |line| record(line).is_some_and(|record| record["type"] == "transfer"));
-    assert_eq!(get.finish_within(PATIENCE).code, Some(0));
-    pair.assert_got(&record(&line).unwrap(), &original);
+    pair.assert_got(&got(get), &original);
 }
 
 #[test]
@@ -100,17 +97,12 @@ fn a_file_that_changed_while_it_was_waited_for_comes_in_its_new_form() {
         let id = pair.alice.share(&[&original], &[]);
         pair.engine.take().unwrap().stop();
         let _bobs_engine = pair.bob.engine();
-        let mut watch = pair.bob.start(&["transfers", "watch"]);
-        let mut get = pair.bob.start(&["get", &id, "--wait"]);
-        watch.line("a waiting transfer", |line| record(line).is_some_and(|record| record["state"] == "waiting"));
+        let get = waiting_get(&pair, &id);
         fs::write(&original, corpus::bytes(20, size + 1)).unwrap();
         fs::set_permissions(&original, fs::Permissions::from_mode(0o755)).unwrap();
         pair.engine = Some(pair.alice.engine());
-        let line =
-            get.line("the transfer record", |line| record(line).is_some_and(|record| record["type"] == "transfer"));
-        assert_eq!(get.finish_within(PATIENCE).code, Some(0));
         // Content, modification time and executable bit are the new ones.
-        pair.assert_got(&record(&line).unwrap(), &original);
+        pair.assert_got(&got(get), &original);
     }
 }
 
@@ -134,6 +126,21 @@ fn a_copy_asked_for_later_is_stored_too() {
     pair.engine.take().unwrap().stop();
     let transfer = pair.get(&id);
     pair.assert_got(&transfer, Path::new(&original));
+}
+
+/// A get of Bob's that waits for a source.
+fn waiting_get(pair: &Pair, id: &str) -> Running {
+    let mut watch = pair.bob.start(&["transfers", "watch"]);
+    let get = pair.bob.start(&["get", id, "--wait"]);
+    watch.line("a waiting transfer", |line| record(line).is_some_and(|record| record["state"] == "waiting"));
+    get
+}
+
+/// Waits for the good end of a get and returns its record.
+fn got(mut get: Running) -> Value {
+    let line = get.line("the transfer record", |line| record(line).is_some_and(|record| record["type"] == "transfer"));
+    assert_eq!(get.finish_within(PATIENCE).code, Some(0));
+    record(&line).unwrap()
 }
 
 /// Waits until Bob has verified this many bytes of something.

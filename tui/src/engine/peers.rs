@@ -97,6 +97,11 @@ impl Peers {
         dialling.retain(|_, turn| Arc::strong_count(turn) > 1);
     }
 
+    /// The next connect dials anew, though a connection is open: nothing comes over it.
+    pub fn abandon(&self, device: DeviceId) {
+        self.open().remove(&device);
+    }
+
     /// The member that a device belongs to, as its certificate said.
     pub fn member_of(&self, device: DeviceId) -> Option<AccountId> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).get(&device).copied()

@@ -7,7 +7,7 @@ use std::{
     ops::Range,
     os::unix::fs::FileExt,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use shared::{
@@ -119,7 +119,8 @@ pub async fn fetch(
         };
         // A grant that waited for long is near its end.
         let fresh = located.take().filter(|(asked, _): &(Instant, Vec<Sources>)| asked.elapsed() < GRANT_RENEW);
-        (ended, located) = tokio::join!(batch.fetch_chunk(chunk, fresh.map(|(_, known)| known)), ask);
+        let fetch = batch.fetch_chunk(chunk, fresh.map(|(_, known)| known));
+        (ended, located) = beside(fetch, ask).await;
     }
     // What arrived gets its names, however the rest ended.
     let landed = batch.land_all().await;
@@ -136,6 +137,21 @@ pub async fn fetch(
             let message = format!("{} of the files were refused, such as {name}: {}", refused.len(), failure.message);
             Err(Halt::Failed(Failure { message, ..failure }))
         }
+    }
+}
+
+/// Runs a fetch with something beside it that only a good end is worth waiting for.
+async fn beside<T>(
+    fetch: impl Future<Output = Result<(), Halt>>,
+    other: impl Future<Output = Option<T>>,
+) -> (Result<(), Halt>, Option<T>) {
+    tokio::pin!(fetch, other);
+    tokio::select! {
+        ended = &mut fetch => {
+            let answer = if ended.is_ok() { other.await } else { None };
+            (ended, answer)
+        }
+        answer = &mut other => (fetch.await, answer),
     }
 }
 
@@ -303,6 +319,7 @@ impl Batch<'_> {
         let mut flying: HashMap<u64, PlannedFile> = HashMap::new();
         let (mut refused, mut later) = (Vec::new(), Vec::new());
         let (mut flying_bytes, mut received) = (0, 0);
+        let mut silent = Duration::ZERO;
         let mut open = true;
         for grant in grants {
             open &= lane.order(Order::Grant(grant.clone())).await;
@@ -329,9 +346,7 @@ impl Batch<'_> {
                 lane.finish();
                 open = false;
             }
-            // Who has not said a word yet may be gone; later, our own disk may be what takes its time.
-            let patience = if others && received == 0 { COPY_AFTER } else { SOURCE_STALL };
-            match timeout(patience, lane.event()).await {
+            match timeout(COPY_AFTER, lane.event()).await {
                 Ok(Some(LaneEvent::Verified { .. })) => {}
                 Ok(Some(LaneEvent::Done { job })) => {
                     if let Some(file) = flying.remove(&job) {
@@ -353,10 +368,20 @@ impl Batch<'_> {
                 }
                 Ok(None) => break lane.outcome().await.err(),
                 Err(_) => {
-                    lane.stop();
-                    break Some(LaneError::Lost);
+                    silent += COPY_AFTER;
+                    // Who has not said a word yet may be gone; later, our own disk may be what takes its time.
+                    let is_over = silent >= SOURCE_STALL || (others && received == 0);
+                    if is_over || self.has_moved(source, flying.values().next()).await {
+                        if let Some(device) = source.device() {
+                            self.core.peers.abandon(device);
+                        }
+                        lane.stop();
+                        break Some(LaneError::Lost);
+                    }
+                    continue;
                 }
             }
+            silent = Duration::ZERO;
         };
         if let Some(account) = source.account() {
             self.core.add_exchanged(account, received, 0).await;
@@ -367,6 +392,15 @@ impl Batch<'_> {
         self.blame(source, trouble, &left)?;
         left.extend(refused.into_iter().chain(later));
         Ok(Round { left, progress: received > 0 })
+    }
+
+    /// Whether a silent source is, by what the tracker says of one of its files, somewhere else by now.
+    async fn has_moved(&self, source: &Source, file: Option<&PlannedFile>) -> bool {
+        let (Source::Peer(silent), Some(file)) = (source, file) else { return false };
+        // Without the tracker nobody knows; the source may go on meanwhile.
+        let located = timeout(COPY_AFTER, source::locate(self.core, vec![file.file])).await;
+        let Ok(Ok(located)) = located else { return false };
+        located.peers.iter().any(|peer| peer.device == silent.device && source::has_moved(self.core, peer))
     }
 
     /// Draws the conclusions from the end of a lane.

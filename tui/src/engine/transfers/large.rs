@@ -11,7 +11,9 @@ use shared::{
     content::{GroupSet, Layout},
     download::{Action, Download, Input, Leaving, SliceId, SourceId, SourceKind},
     id::{AccountId, DeviceId},
-    limits::{GRANT_RENEW, GRANT_RENEW_AGAIN, LOCATE_AGAIN, MAP_CELLS, NEWS_WAITING_MAX, SLICES_IN_FLIGHT_MAX},
+    limits::{
+        COPY_AFTER, GRANT_RENEW, GRANT_RENEW_AGAIN, LOCATE_AGAIN, MAP_CELLS, NEWS_WAITING_MAX, SLICES_IN_FLIGHT_MAX,
+    },
     show::show_line,
     transfer::{
         fetch::PartialSink,
@@ -24,7 +26,7 @@ use shared::{
 use tokio::{
     sync::{mpsc, mpsc::error::TrySendError},
     task::{JoinHandle, JoinSet},
-    time::sleep_until,
+    time::{sleep_until, timeout},
 };
 
 use super::{
@@ -177,10 +179,20 @@ async fn drive(
     let mut locate_at = Instant::now();
     let mut renew_at = Instant::now() + GRANT_RENEW;
     let ended = loop {
-        if driver.machine.is_starved() && Instant::now() >= locate_at {
-            match driver.find_sources().await {
+        let is_starved = driver.machine.is_starved();
+        // Who is silent may be somewhere else by now, and others may be there.
+        let needs_sources = is_starved || driver.machine.is_quiet(Instant::now());
+        if needs_sources && Instant::now() >= locate_at {
+            let found = if is_starved {
+                driver.find_sources().await
+            } else {
+                // Who is silent may also speak again, and must not wait for the tracker then.
+                timeout(COPY_AFTER, driver.find_sources()).await.unwrap_or(Ok(None))
+            };
+            match found {
                 Ok(None) => {}
                 Ok(Some(replaced)) => break Ok(Some(replaced)),
+                Err(Halt::Waiting { .. }) if !is_starved => {}
                 Err(halt) => break Err(halt),
             }
             attempts += 1;
@@ -191,7 +203,7 @@ async fn drive(
             break Ok(None);
         }
         let deadline = driver.machine.next_deadline().unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
-        let deadline = if driver.machine.is_starved() { deadline.min(locate_at) } else { deadline };
+        let deadline = if needs_sources { deadline.min(locate_at) } else { deadline };
         tokio::select! {
             Some((id, news)) = news.recv() => {
                 if matches!(news, News::Event(LaneEvent::Verified { .. })) {
@@ -257,6 +269,7 @@ impl Driver<'_> {
         let none_known = all.is_empty();
         let now = Instant::now();
         self.resting.retain(|_, until| *until > now);
+        self.drop_moved(&all);
         let usable = all.into_iter().filter(|source| {
             let device = source.device();
             let working = self.workers.values().any(|worker| worker.source.device() == device);
@@ -290,6 +303,26 @@ impl Driver<'_> {
         Ok(None)
     }
 
+    /// Lets go of silent sources that can now be found somewhere else.
+    fn drop_moved(&mut self, located: &[Source]) {
+        for source in located {
+            let Source::Peer(peer) = source else { continue };
+            let silent = self.workers.iter().find(|(id, worker)| {
+                let view = self.machine.source(**id);
+                let is_silent =
+                    view.and_then(|view| view.silent_since).is_some_and(|since| since.elapsed() >= COPY_AFTER);
+                is_silent && worker.source.device() == Some(peer.device)
+            });
+            if let Some((id, _)) = silent
+                && source::has_moved(self.core, peer)
+            {
+                let id = *id;
+                self.core.peers.abandon(peer.device);
+                self.dismiss(id, "is reached at another address now", Duration::ZERO);
+            }
+        }
+    }
+
     fn only_copy_works(&self) -> bool {
         self.workers.values().all(|worker| matches!(worker.source, Source::Copy))
     }
@@ -320,7 +353,12 @@ impl Driver<'_> {
                 Action::Fetch { source, slice, groups } => self.give(source, slice, groups),
                 // A source's lane is one stream: what is no longer wanted of it ends with the lane.
                 Action::Cancel { source, .. } => self.dismiss(source, "another source was faster", Duration::ZERO),
-                Action::Stalled { source } => self.dismiss(source, "sends nothing", Duration::from_secs(20)),
+                Action::Stalled { source } => {
+                    if let Some(device) = self.workers.get(&source).and_then(|worker| worker.source.device()) {
+                        self.core.peers.abandon(device);
+                    }
+                    self.dismiss(source, "sends nothing", Duration::from_secs(20));
+                }
             }
         }
         false

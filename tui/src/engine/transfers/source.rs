@@ -1,6 +1,6 @@
 //! Sources of files: found through the tracker, reached, and spoken to over lanes.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use shared::{
     id::{AccountId, DeviceId, FileId},
@@ -91,6 +91,16 @@ pub async fn locate(core: &Core, files: Vec<FileId>) -> Result<Sources, Halt> {
         Answer::Located(Located { peers, files, grant }) if files.len() == asked => Ok(Sources { grant, peers, files }),
         _ => Err(Halt::from(failure::bad_answer())),
     }
+}
+
+/// Whether a device is by now somewhere else than where the open connection to it leads, as after a restart.
+pub fn has_moved(core: &Core, peer: &PeerSource) -> bool {
+    let open = core.peers.live(peer.device);
+    open.is_some_and(|connection| {
+        let remote = connection.remote_address();
+        let there = |address: &SocketAddr| address.ip().to_canonical() == remote.ip().to_canonical();
+        !peer.addresses.iter().any(|address| there(address) && address.port() == remote.port())
+    })
 }
 
 /// Asks about any number of files; the answers in their order.
