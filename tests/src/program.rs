@@ -207,12 +207,6 @@ impl Running {
         status_kib(self.pid(), "VmRSS:") * 1024
     }
 
-    /// Bytes that it has read from files so far (`rchar`): what a source serves, it reads. Sockets do not count.
-    #[must_use]
-    pub fn bytes_read(&self) -> u64 {
-        proc_field(&format!("/proc/{}/io", self.pid()), "rchar:")
-    }
-
     fn reap(&mut self) -> Ended {
         let code = self.child.wait().ok().and_then(|status| status.code());
         // Children of the program may hold its pipes open; what they write is nobody's business here.

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -125,7 +125,6 @@ impl Stage {
         let mut random = StdRng::seed_from_u64(seed);
         let receiver = Member::new(&self.tracker, &format!("receiver {seed}"));
         let mut engine = Some(receiver.engine());
-        let read_before = self.bytes_read();
         let mut get = receiver.start(&["get", &self.id, "--wait"]);
         for _ in 0..random.random_range(1..=2) {
             let moment = random.random_range(self.size / 20..self.size * 9 / 10);
@@ -158,8 +157,8 @@ impl Stage {
         let fetched = match victim {
             // The receiver lived through it and counted everything.
             Victim::Sender => received,
-            // What a killed receiver had counted is lost, so the sender's reading counts.
-            Victim::Receiver | Victim::Tracker => self.bytes_read() - read_before,
+            // What a killed receiver had counted is lost; the sender lived and counted what it sent.
+            Victim::Receiver | Victim::Tracker => self.sent_to(&receiver.name),
         };
         println!("fetched {fetched}, counted by the receiver {received}, size {}", self.size);
         assert!(fetched >= self.size, "the measure is wrong: {fetched} bytes of {}", self.size);
@@ -167,8 +166,17 @@ impl Stage {
         drop(engine);
     }
 
-    fn bytes_read(&self) -> u64 {
-        self.sender.as_ref().map_or(0, |sender| sender.process().bytes_read())
+    /// Bytes that Alice's device has sent to a member, who has all of it. They are counted once an upload is over.
+    fn sent_to(&self, name: &str) -> u64 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let members = self.alice.run(&["members"]).ok().records();
+            let sent = members.iter().find(|member| member["name"] == name).map_or(0, |to| number(to, "to_them"));
+            if sent >= self.size {
+                return sent;
+            }
+            assert!(Instant::now() < deadline, "only {sent} bytes were sent to {name}");
+        }
     }
 }
 
