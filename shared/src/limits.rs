@@ -184,6 +184,8 @@ pub const DURABLE_EVERY_BYTES: u64 = 1024 * 1024 * 1024;
 /// Bytes after which the disk is told to begin writing what arrived: a large write for any disk, and little to wait for
 /// when the last flush comes.
 pub const WRITE_BEHIND_BYTES: u64 = 8 * 1024 * 1024;
+/// Such writes that the disk is given time for before their bytes leave the memory.
+pub const WRITES_BEHIND_MAX: usize = 16;
 /// Bytes after which newly verified groups are noted in the have-log: what a kill may cost.
 pub const NOTE_EVERY_BYTES: u64 = 1024 * 1024;
 /// Files waiting to be hashed before the scan pauses.

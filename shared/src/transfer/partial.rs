@@ -6,6 +6,7 @@
 //! a reboot, groups noted since the last mark are verified again from the disk before they count.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io,
     num::NonZero,
@@ -19,7 +20,7 @@ use rustix::fs::{Advice, fadvise};
 use crate::{
     content::{GroupSet, Layout, ParentNode, verify_present},
     id::BlobHash,
-    limits::{DURABLE_EVERY_BYTES, NOTE_EVERY_BYTES, WRITE_BEHIND_BYTES},
+    limits::{DURABLE_EVERY_BYTES, NOTE_EVERY_BYTES, WRITE_BEHIND_BYTES, WRITES_BEHIND_MAX},
 };
 
 const MAGIC: [u8; 8] = *b"SMhave01";
@@ -79,18 +80,29 @@ struct State {
     since_durable_bytes: u64,
     /// Consecutive bytes that the disk was not told to write yet.
     waiting: Range<u64>,
+    /// What the disk is writing, oldest first.
+    leaving: VecDeque<Range<u64>>,
 }
 
 impl State {
-    /// Adds written bytes to those that wait for the disk; gives back a run of them that is long enough to go.
-    fn wait_for_disk(&mut self, bytes: Range<u64>) -> Option<Range<u64>> {
-        if bytes.start == self.waiting.end {
+    /// Adds written bytes to those that wait for the disk. Gives back a run of them that is long enough to go, and one
+    /// that went long enough ago to have arrived.
+    fn wait_for_disk(&mut self, bytes: Range<u64>) -> [Option<Range<u64>>; 2] {
+        let going = if bytes.start == self.waiting.end {
             self.waiting.end = bytes.end;
-            let is_long = self.waiting.end - self.waiting.start >= WRITE_BEHIND_BYTES;
-            return is_long.then(|| std::mem::replace(&mut self.waiting, bytes.end..bytes.end));
+            if self.waiting.end - self.waiting.start < WRITE_BEHIND_BYTES {
+                return [None, None];
+            }
+            std::mem::replace(&mut self.waiting, bytes.end..bytes.end)
+        } else {
+            std::mem::replace(&mut self.waiting, bytes)
+        };
+        if going.is_empty() {
+            return [None, None];
         }
-        let before = std::mem::replace(&mut self.waiting, bytes);
-        (!before.is_empty()).then_some(before)
+        self.leaving.push_back(going.clone());
+        let arrived = if self.leaving.len() > WRITES_BEHIND_MAX { self.leaving.pop_front() } else { None };
+        [Some(going), arrived]
     }
 }
 
@@ -129,6 +141,7 @@ impl Partial {
             log_end: 0,
             since_durable_bytes: 0,
             waiting: 0..0,
+            leaving: VecDeque::new(),
         };
         let partial = Self { layout, blob, files, state: Mutex::new(state) };
         partial.begin_log(boot, &have)?;
@@ -184,15 +197,16 @@ impl Partial {
         }
         let behind = state.wait_for_disk(bytes);
         drop(state);
-        if let Some(behind) = behind {
-            self.push_to_disk(&behind);
+        for bytes in behind.into_iter().flatten() {
+            self.push_to_disk(&bytes);
         }
         Ok(())
     }
 
-    /// Lets the disk begin with these bytes now, or everything would wait for the last flush.
+    /// Lets the disk begin with these bytes now, or everything would wait for the last flush. Those that it has written
+    /// leave the memory: a file larger than it must not push everything else out.
     fn push_to_disk(&self, bytes: &Range<u64>) {
-        // For bytes that are not on disk yet this advice means: begin to write them, wait for nothing.
+        // The advice means both: what is not on disk yet begins its way there, what is leaves the memory.
         let length = NonZero::new(bytes.end - bytes.start);
         if let Err(error) = fadvise(&self.files.data, bytes.start, length, Advice::DontNeed) {
             tracing::debug!(%error, "this file system takes no advice");
@@ -464,6 +478,26 @@ mod tests {
         assert_eq!(resumed.rechecked, 10);
         assert!(partial.have().contains_all(&(0..4)) && partial.have().contains_all(&(13..20)));
         assert!(!partial.have().contains(12));
+    }
+
+    #[test]
+    fn long_runs_go_to_the_disk_at_once_and_leave_the_memory_later() {
+        let place = Place::new();
+        let (partial, _) = place.open(BOOT_A);
+        let mut state = partial.state();
+        let mut left = Vec::new();
+        let step = WRITE_BEHIND_BYTES / 4;
+        for start in (0..4 * (WRITES_BEHIND_MAX as u64 + 2)).map(|n| n * step) {
+            let [going, arrived] = state.wait_for_disk(start..start + step);
+            let end = start + step;
+            let ends_a_run = end % WRITE_BEHIND_BYTES == 0;
+            assert_eq!(going, ends_a_run.then(|| end - WRITE_BEHIND_BYTES..end));
+            left.extend(arrived);
+        }
+        assert_eq!(left, [0..WRITE_BEHIND_BYTES, WRITE_BEHIND_BYTES..2 * WRITE_BEHIND_BYTES]);
+        // What does not follow lets go of what came before.
+        assert_eq!(state.wait_for_disk(7..9)[0], None);
+        assert_eq!(state.wait_for_disk(70..90)[0], Some(7..9));
     }
 
     #[test]
