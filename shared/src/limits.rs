@@ -58,8 +58,8 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// Entries in one publish request.
 pub const PUBLISH_ENTRIES_MAX: usize = 500;
 /// Entries in one page of a reply. With names of ordinary length a page stays far below the reply limit.
-pub const PAGE_ENTRIES_MAX: usize = 500;
-/// Bytes that a page's texts may hold, so that 500 very long names still fit a reply.
+pub const PAGE_ENTRIES_MAX: usize = 1000;
+/// Bytes that a page's texts may hold, so that very long names still fit a reply.
 pub const PAGE_BYTES_MAX: usize = 512 * 1024;
 /// Search hits in one page: nobody scrolls further without refining.
 pub const SEARCH_HITS_MAX: usize = 200;

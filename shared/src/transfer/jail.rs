@@ -139,7 +139,7 @@ impl Folder {
     /// When it is missing, a symbolic link, anything but a regular file, or cannot be opened.
     pub fn open_existing(&self, name: &str) -> Result<File, JailError> {
         let path = self.place(name)?;
-        open_regular(self.fd(), Path::new(name), &path, OFlags::RDWR)
+        open_regular(self.fd(), Path::new(name), &path, OFlags::RDWR).map(|(file, _)| file)
     }
 
     /// Gives the file `temporary` of this folder its final name in `to`, in one step and never replacing anything.
@@ -185,6 +185,21 @@ impl Folder {
                 bytes: u64::try_from(stat.st_size).unwrap_or(0),
             })),
             Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(JailError::of("look at", &path, errno)),
+        }
+    }
+
+    /// The state of the file `name`, if it is there and regular.
+    ///
+    /// # Errors
+    /// When `name` is no name or the folder cannot be read.
+    pub fn stamp(&self, name: &str) -> Result<Option<Stamp>, JailError> {
+        let path = self.place(name)?;
+        match rustix::fs::statat(self.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if EntryKind::of(FileType::from_raw_mode(stat.st_mode)) == EntryKind::File => {
+                Ok(Some(Stamp::of_stat(&stat)))
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(JailError::of("look at", &path, errno)),
         }
     }
@@ -501,7 +516,7 @@ fn open_folder(above: BorrowedFd<'_>, name: &str, path: &Path) -> Result<OwnedFd
 }
 
 /// Opens `name`, whose last component is not followed, if it is a regular file.
-fn open_regular(folder: BorrowedFd<'_>, name: &Path, path: &Path, access: OFlags) -> Result<File, JailError> {
+fn open_regular(folder: BorrowedFd<'_>, name: &Path, path: &Path, access: OFlags) -> Result<(File, Stamp), JailError> {
     // Looked at first, since merely opening some devices does something; and again once it is open, since only the
     // handle cannot be exchanged any more. Not blocking matters for a pipe that is put there in between.
     let failed = |errno| JailError::of("open", path, errno);
@@ -511,7 +526,7 @@ fn open_regular(folder: BorrowedFd<'_>, name: &Path, path: &Path, access: OFlags
     let fd = rustix::fs::openat(folder, name, flags, Mode::empty()).map_err(failed)?;
     let opened = rustix::fs::fstat(&fd).map_err(failed)?;
     require_regular(opened.st_mode, path)?;
-    Ok(File::from(fd))
+    Ok((File::from(fd), Stamp::of_stat(&opened)))
 }
 
 fn require_regular(mode: u32, path: &Path) -> Result<(), JailError> {

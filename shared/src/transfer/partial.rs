@@ -490,7 +490,7 @@ mod tests {
         for start in (0..4 * (WRITES_BEHIND_MAX as u64 + 2)).map(|n| n * step) {
             let [going, arrived] = state.wait_for_disk(start..start + step);
             let end = start + step;
-            let ends_a_run = end % WRITE_BEHIND_BYTES == 0;
+            let ends_a_run = end.is_multiple_of(WRITE_BEHIND_BYTES);
             assert_eq!(going, ends_a_run.then(|| end - WRITE_BEHIND_BYTES..end));
             left.extend(arrived);
         }

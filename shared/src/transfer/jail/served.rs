@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{CWD, OFlags};
+use rustix::fs::{CWD, OFlags, Stat};
 use serde::{Deserialize, Serialize};
 
 use super::{JailError, open_chosen_folder, open_folder, open_regular};
@@ -40,6 +40,17 @@ impl Stamp {
     /// When the file system does not tell.
     pub fn of(file: &File) -> io::Result<Self> {
         file.metadata().map(|metadata| Self::of_metadata(&metadata))
+    }
+
+    /// The stamp that the system tells of a file.
+    pub(super) fn of_stat(stat: &Stat) -> Self {
+        Self {
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+            inode: stat.st_ino,
+            device: stat.st_dev,
+            changed_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
+        }
     }
 
     /// The stamp that a file's metadata hold.
@@ -84,17 +95,13 @@ impl SharedFiles {
     /// # Errors
     /// See [`open_shared`].
     pub fn open(&mut self, root: &Path, relative: Option<&IndexPath>) -> Result<(File, Stamp), JailError> {
-        let (file, path) = match relative {
-            None => (open_regular(CWD, root, root, OFlags::RDONLY)?, root.to_owned()),
-            Some(relative) => self.open_below(root, relative)?,
-        };
-        match Stamp::of(&file) {
-            Ok(stamp) => Ok((file, stamp)),
-            Err(source) => Err(JailError::of_io("look at", &path, source)),
+        match relative {
+            None => open_regular(CWD, root, root, OFlags::RDONLY),
+            Some(relative) => self.open_below(root, relative),
         }
     }
 
-    fn open_below(&mut self, root: &Path, relative: &IndexPath) -> Result<(File, PathBuf), JailError> {
+    fn open_below(&mut self, root: &Path, relative: &IndexPath) -> Result<(File, Stamp), JailError> {
         let mut components = relative.components();
         let name = components.next_back().unwrap_or_default();
         let path = root.join(relative.as_str());
@@ -106,8 +113,7 @@ impl SharedFiles {
                 self.last.insert(OpenFolder { path: above.to_owned(), handle })
             }
         };
-        let file = open_regular(folder.handle.as_fd(), Path::new(name), &path, OFlags::RDONLY)?;
-        Ok((file, path))
+        open_regular(folder.handle.as_fd(), Path::new(name), &path, OFlags::RDONLY)
     }
 }
 

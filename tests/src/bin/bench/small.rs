@@ -24,9 +24,18 @@ pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     let id = alice.share(&[&folder], &[]);
 
     let (mut ours, mut records, mut copies) = (vec![], vec![], vec![]);
+    // Nothing is deleted before the end: for minutes after, ext4 searches long for inodes, and everybody is slow.
+    let (mut copied, mut receivers) = (vec![], vec![]);
     for round in 0..options.pairs {
-        copies.push(copy_locally(&folder)?);
-        let (command, record) = get(&tracker, &id, &folder, round)?;
+        let to = tempfile::tempdir()?;
+        copies.push(copy_locally(&folder, &to.path().join("out"))?);
+        copied.push(to);
+        let receiver = Member::new(&tracker, &format!("receiver {round}"));
+        let engine = receiver.engine();
+        wait_until_in_step(&alice, &receiver, round);
+        let (command, record) = get(&receiver, &id, &folder)?;
+        drop(engine);
+        receivers.push(receiver);
         eprintln!("  pair {round}: get {command:.3} s (record {record:.3} s), cp -r {:.3} s", copies[round]);
         ours.push(command);
         records.push(record);
@@ -68,16 +77,22 @@ fn make_files(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn copy_locally(folder: &Path) -> Result<f64> {
-    let to = tempfile::tempdir()?;
-    let out = to.path().join("out");
+fn copy_locally(folder: &Path, out: &Path) -> Result<f64> {
     rustix::fs::sync();
-    timed(Command::new("cp").arg("-r").arg(folder).arg(&out), &out)
+    timed(Command::new("cp").arg("-r").arg(folder).arg(out), out)
 }
 
-fn get(tracker: &Tracker, id: &str, folder: &Path, round: usize) -> Result<(f64, f64)> {
-    let receiver = Member::new(tracker, &format!("receiver {round}"));
-    let _engine = receiver.engine();
+/// An engine that has just begun learns the whole index first, which is no part of a get. The index comes in order: who
+/// hears of the newest file knows all.
+fn wait_until_in_step(alice: &Member, receiver: &Member, round: usize) {
+    let mut events = receiver.start(&["events", "--type", "file_shared"]);
+    receiver.run(&["status"]).ok();
+    let name = format!("round {round}");
+    alice.share(&[&alice.write(&name, &name)], &[]);
+    events.line("the newest file", |line| line.contains(&name));
+}
+
+fn get(receiver: &Member, id: &str, folder: &Path) -> Result<(f64, f64)> {
     rustix::fs::sync();
     let start = Instant::now();
     let output = receiver.run(&["get", id]).ok();

@@ -512,7 +512,7 @@ fn name_all(jail: &Jail, staging: &Folder, staged: &[PlannedFile]) -> Result<Vec
         let (home, wanted) = homes.of(file).map_err(jail_failure)?;
         let name = land::publish(staging, &file.position.to_string(), &home, wanted).map_err(jail_failure)?;
         let local = home.path().join(&name);
-        let stamp = land::stamp_of(&local);
+        let stamp = land::stamp_of(&home, &name);
         landed.push(Landed { position: file.position, name, blob: file.blob, local, stamp });
     }
     Ok(landed)

@@ -84,6 +84,6 @@ pub fn lies_there(folder: &Folder, name: &str, file: &PlannedFile) -> io::Result
 }
 
 /// The state of a file that just got its name.
-pub fn stamp_of(path: &std::path::Path) -> Option<Stamp> {
-    std::fs::symlink_metadata(path).ok().map(|metadata| Stamp::of_metadata(&metadata))
+pub fn stamp_of(folder: &Folder, name: &str) -> Option<Stamp> {
+    folder.stamp(name).ok().flatten()
 }

@@ -109,7 +109,7 @@ pub fn finish(
         tracing::debug!(%error, "a have-log was left behind");
     }
     let local = folder.path().join(&name);
-    let stamp = land::stamp_of(&local);
+    let stamp = land::stamp_of(folder, &name);
     Ok(Landed { position: file.position, name, blob: file.blob, local, stamp })
 }
 

@@ -119,7 +119,7 @@ fn sort_out(jail: &Jail, files: Vec<PlannedFile>) -> (There, Vec<PlannedFile>) {
         let found = homes.of(&file).ok().and_then(|(folder, name)| {
             land::lies_there(&folder, name, &file).ok().filter(|lies| *lies)?;
             let local = folder.path().join(name);
-            let stamp = land::stamp_of(&local);
+            let stamp = land::stamp_of(&folder, name);
             Some(Landed { position: file.position, name: name.to_owned(), blob: file.blob, local, stamp })
         });
         match found {
