@@ -80,6 +80,11 @@ pub async fn fetch(
         let (complete, missing): (Vec<_>, Vec<_>) = files
             .into_iter()
             .partition(|file| land::lies_there(&staging, &file.position.to_string(), file).unwrap_or(false));
+        for file in &complete {
+            // The kill may have come between its last byte and these.
+            let opened = staging.open_existing(&file.position.to_string()).map_err(jail_failure)?;
+            note_metadata(&opened, file.modified_ms, file.executable);
+        }
         Ok((staging, complete, missing))
     })
     .await?;
@@ -518,6 +523,13 @@ fn name_all(jail: &Jail, staging: &Folder, staged: &[PlannedFile]) -> Result<Vec
     Ok(landed)
 }
 
+/// Some file systems hold neither times nor modes; the content matters more.
+fn note_metadata(file: &File, modified_ms: i64, executable: bool) {
+    if let Err(error) = finish_metadata(file, modified_ms, executable) {
+        tracing::debug!(%error, "a file keeps no modification time or mode here");
+    }
+}
+
 /// Writes one small file under its number.
 struct SmallSink {
     staging: Folder,
@@ -551,10 +563,8 @@ impl Sink for SmallSink {
         };
         file.write_all_at(data, self.layout.bytes_of(&groups).start)?;
         self.written += groups.end - groups.start;
-        if self.written == self.layout.groups()
-            && let Err(error) = finish_metadata(file, self.modified_ms, self.executable)
-        {
-            tracing::debug!(%error, "a file keeps no modification time or mode here");
+        if self.written == self.layout.groups() {
+            note_metadata(file, self.modified_ms, self.executable);
         }
         Ok(())
     }
