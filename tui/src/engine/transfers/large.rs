@@ -137,6 +137,8 @@ struct Driver<'a> {
     banned: HashSet<Option<DeviceId>>,
     /// When unreachable sources may be tried again.
     resting: BTreeMap<Option<DeviceId>, Instant>,
+    /// When a new grant is asked for.
+    renew_at: Instant,
     durable: Option<JoinHandle<()>>,
     mapped: Instant,
     last_why: String,
@@ -169,6 +171,7 @@ async fn drive(
         next_source: 0,
         banned: HashSet::new(),
         resting: BTreeMap::new(),
+        renew_at: Instant::now() + GRANT_RENEW,
         durable: None,
         mapped: Instant::now(),
         last_why: String::new(),
@@ -177,27 +180,19 @@ async fn drive(
     };
     let mut attempts = 0;
     let mut locate_at = Instant::now();
-    let mut renew_at = Instant::now() + GRANT_RENEW;
     let ended = loop {
         let is_starved = driver.machine.is_starved();
         // Who is silent may be somewhere else by now, and others may be there.
         let needs_sources = is_starved || driver.machine.is_quiet(Instant::now());
         if needs_sources && Instant::now() >= locate_at {
-            let found = if is_starved {
-                driver.find_sources().await
-            } else {
-                // Who is silent may also speak again, and must not wait for the tracker then.
-                timeout(COPY_AFTER, driver.find_sources()).await.unwrap_or(Ok(None))
-            };
+            let found = if is_starved { driver.find_sources().await } else { driver.find_more().await };
             match found {
                 Ok(None) => {}
                 Ok(Some(replaced)) => break Ok(Some(replaced)),
-                Err(Halt::Waiting { .. }) if !is_starved => {}
                 Err(halt) => break Err(halt),
             }
             attempts += 1;
             locate_at = Instant::now() + LOCATE_AGAIN * 2u32.pow(attempts.min(3));
-            renew_at = Instant::now() + GRANT_RENEW;
         }
         if driver.act() {
             break Ok(None);
@@ -213,12 +208,10 @@ async fn drive(
                     break Err(halt);
                 }
             }
-            () = sleep_until(renew_at.into()), if !driver.workers.is_empty() => {
-                match driver.find_sources().await {
-                    Ok(None) => renew_at = Instant::now() + GRANT_RENEW,
+            () = sleep_until(driver.renew_at.into()), if !driver.workers.is_empty() => {
+                match driver.find_more().await {
+                    Ok(None) => {}
                     Ok(Some(replaced)) => break Ok(Some(replaced)),
-                    // What runs goes on as long as its grant does.
-                    Err(Halt::Waiting { .. }) => renew_at = Instant::now() + GRANT_RENEW_AGAIN,
                     Err(halt) => break Err(halt),
                 }
             }
@@ -228,10 +221,9 @@ async fn drive(
                 locate_at = Instant::now();
                 // A member who came back is better than the copy.
                 if !driver.machine.is_starved() && driver.only_copy_works() {
-                    match driver.find_sources().await {
+                    match driver.find_more().await {
                         Ok(None) => {}
                         Ok(Some(replaced)) => break Ok(Some(replaced)),
-                        Err(Halt::Waiting { .. }) => {}
                         Err(halt) => break Err(halt),
                     }
                 }
@@ -251,9 +243,20 @@ async fn drive(
 }
 
 impl Driver<'_> {
+    /// The same while somebody works, who goes on without the tracker as long as the grant lasts: waits for it only for a
+    /// moment, since news of the others wait meanwhile.
+    async fn find_more(&mut self) -> Result<Option<PlannedFile>, Halt> {
+        self.renew_at = Instant::now() + GRANT_RENEW_AGAIN;
+        match timeout(COPY_AFTER, self.find_sources()).await {
+            Err(_) | Ok(Err(Halt::Waiting { .. })) => Ok(None),
+            Ok(found) => found,
+        }
+    }
+
     /// Asks the tracker for sources, sets those to work that are new, and gives the others the new grant.
     async fn find_sources(&mut self) -> Result<Option<PlannedFile>, Halt> {
         let sources = source::locate(self.core, vec![self.file.file]).await?;
+        self.renew_at = Instant::now() + GRANT_RENEW;
         let (peers, copy) = match &sources.files[..] {
             [LocatedFile::Found { blob, peers, copy, .. }] => {
                 if *blob != self.file.blob {
