@@ -132,7 +132,10 @@ async fn queue(core: &Arc<Core>, plan: Get, item: &Item, files: &[FileEntry]) ->
     let stored = StoredTransfer { id, active: true, plan: plan.clone(), row: row.clone() };
     core.state.add_transfer(&stored, &planned).await.map_err(failure::unexpected)?;
     let transfer = Transfer::new(id, plan, row);
-    transfer.keep_plan(planned);
+    // It begins at once; a queue of many would hold them all.
+    if !core.transfers.all().values().any(|other| other.is_active()) {
+        transfer.keep_plan(planned);
+    }
     enqueue(core, transfer.clone());
     Ok(transfer)
 }
