@@ -5,10 +5,10 @@
 //! two sources' slices), or **held** (verified and on disk): always one of these and only one.
 //!
 //! Members come first. The tracker's copy gets new work only while no member that could serve a missing group delivers:
-//! none is here, or all have been silent for a moment; what it was already asked for, it may end. Work is handed out from the lowest missing group upwards, in
-//! slices of a second or two by the measured speed of each source, smaller towards the end so that all sources end
-//! together (`assign.rs`). When nothing is left to hand out, an idle source takes over the tail of the slowest one
-//! (`race.rs`).
+//! none is here, or all have been silent for a moment; what it was already asked for, it may end. Work is handed out
+//! from the lowest missing group upwards, in slices of a second or two by the measured speed of each source, smaller
+//! towards the end so that all sources end together (`assign.rs`). When nothing is left to hand out, an idle source
+//! takes over the tail of the slowest one (`race.rs`).
 //!
 //! The caller calls [`Download::handle`], then drains [`Download::poll_action`], and calls again with
 //! [`Input::Tick`] at [`Download::next_deadline`].
