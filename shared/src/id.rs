@@ -66,8 +66,12 @@ macro_rules! identifier {
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let error = || ParseIdError { text: text.chars().take(80).collect(), expected: $expected };
-                let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| error())?;
-                Self::from_slice(&bytes).ok_or_else(error)
+                let mut bytes = [0; $len];
+                if text.len() != 2 * bytes.len() {
+                    return Err(error());
+                }
+                HEXLOWER.decode_mut(text.as_bytes(), &mut bytes).map_err(|_| error())?;
+                Ok(Self(bytes))
             }
         }
     };

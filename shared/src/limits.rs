@@ -335,6 +335,8 @@ pub const TICK: Duration = Duration::from_millis(200);
 pub const PLAN_KEPT_MAX: usize = 20_000;
 /// Small files that are fetched in one go: a few grants' worth, so that a stream seldom runs dry.
 pub const BATCH_FILES_MAX: usize = 4 * GRANT_BLOBS_MAX;
+/// Small files that wait for their names in one folder.
+pub const STAGING_FOLDER_FILES: u64 = 64;
 /// Small files that are worth making durable and naming while others still come.
 pub const LANDING_FILES_MIN: usize = 2_000;
 /// Bytes of them that are.

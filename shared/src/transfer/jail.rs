@@ -75,6 +75,7 @@ pub struct Folder {
     handle: Arc<Handle>,
     path: PathBuf,
     kept: Arc<Kept>,
+    is_new: bool,
 }
 
 impl Folder {
@@ -90,11 +91,13 @@ impl Folder {
     /// When `name` is no name, is taken by a symbolic link or a file, or the folder cannot be made or opened.
     pub fn child(&self, name: &str) -> Result<Self, JailError> {
         let path = self.place(name)?;
+        let mut is_new = false;
         let fd = match open_folder(self.fd(), name, &path) {
             Err(JailError::Missing { .. }) => {
                 match rustix::fs::mkdirat(self.fd(), name, FOLDER_MODE) {
+                    Ok(()) => is_new = true,
                     // Another worker may have been faster; what it made is opened with the same care.
-                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(Errno::EXIST) => {}
                     Err(errno) => return Err(JailError::of("make the folder", &path, errno)),
                 }
                 self.note(name);
@@ -102,7 +105,13 @@ impl Folder {
             }
             opened => opened?,
         };
-        Self::of_handle(fd, path, self.kept.clone())
+        Ok(Self { is_new, ..Self::of_handle(fd, path, self.kept.clone())? })
+    }
+
+    /// Whether this handle was got by making the folder: nothing was in it then.
+    #[must_use]
+    pub const fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// A new folder `wanted`, `wanted (1)` and so on: the first whose name is free, and that name.
@@ -248,7 +257,7 @@ impl Folder {
     fn of_handle(fd: OwnedFd, path: PathBuf, kept: Arc<Kept>) -> Result<Self, JailError> {
         let stat = rustix::fs::fstat(&fd).map_err(|errno| JailError::of(OPEN_FOLDER, &path, errno))?;
         let handle = kept.share(Handle::new(fd, (stat.st_dev, stat.st_ino)));
-        Ok(Self { handle, path, kept })
+        Ok(Self { handle, path, kept, is_new: false })
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

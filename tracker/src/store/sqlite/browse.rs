@@ -11,7 +11,7 @@ use sqlx::{Row, SqliteConnection};
 use super::{
     Me, Result, me,
     rows::{
-        self, Budget, FileRow, FolderRow, file_columns, file_tables, folder_columns, folder_seen, folder_tables, listed,
+        self, Budget, FileRow, FolderRow, file_tables, folder_columns, folder_seen, folder_tables, listed, select_files,
     },
 };
 use crate::store::{Caller, Cursor, Page, Place, Whose};
@@ -36,11 +36,7 @@ macro_rules! folders_at {
 /// Files behind `($3, $4)` at a place given by the filter, listed for `$1` or hidden on the device `-$2`.
 macro_rules! files_at {
     ($filter:literal) => {
-        concat!(
-            "SELECT ",
-            file_columns!(),
-            "FROM",
-            file_tables!(),
+        select_files!(
             "WHERE ",
             $filter,
             " AND (f.fold, f.no) > ($3, $4) AND (",
@@ -193,10 +189,7 @@ async fn files_in(
         Spot::Top(no) | Spot::Inside(no) => query.bind(*no),
         Spot::Alike(fold) => query.bind(fold.clone()),
     };
-    let found = query.bind(PAGE_AND_ONE).fetch_all(&mut *connection).await?;
-    let mut files = found.iter().map(rows::file).collect::<Result<Vec<_>>>()?;
-    rows::name_people(connection, me, &mut files).await?;
-    Ok(files)
+    rows::files(connection, me, query.bind(PAGE_AND_ONE)).await
 }
 
 pub(super) async fn file(
@@ -210,22 +203,10 @@ pub(super) async fn file(
 
 /// The file with this id if it is listed for the caller or hidden.
 pub(super) async fn file_row(connection: &mut SqliteConnection, me: Me, file: FileId) -> Result<Option<FileRow>> {
-    let found = sqlx::query(concat!(
-        "SELECT ",
-        file_columns!(),
-        "FROM",
-        file_tables!(),
-        "WHERE f.id = $2 AND (f.visibility = 3 OR",
-        listed!(),
-        ")"
-    ))
-    .bind(me.account)
-    .bind(rows::bytes(file.as_bytes()))
-    .fetch_optional(&mut *connection)
-    .await?;
-    let mut files = found.iter().map(rows::file).collect::<Result<Vec<_>>>()?;
-    rows::name_people(connection, me, &mut files).await?;
-    Ok(files.pop())
+    let query = sqlx::query(select_files!("WHERE f.id = $2 AND (f.visibility = 3 OR", listed!(), ")"))
+        .bind(me.account)
+        .bind(rows::bytes(file.as_bytes()));
+    Ok(rows::files(connection, me, query).await?.pop())
 }
 
 pub(super) async fn folder(
@@ -257,22 +238,11 @@ pub(super) async fn by_prefix(
 ) -> Result<(Vec<Item>, u64)> {
     let me = me(connection, caller).await?;
     let Some((first, last)) = id_range(prefix) else { return Ok((Vec::new(), 0)) };
-    let found = sqlx::query(concat!(
-        "SELECT ",
-        file_columns!(),
-        "FROM",
-        file_tables!(),
-        "WHERE f.id BETWEEN $2 AND $3 AND",
-        listed!(),
-        "LIMIT 100"
-    ))
-    .bind(me.account)
-    .bind(&first)
-    .bind(&last)
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut files = found.iter().map(rows::file).collect::<Result<Vec<_>>>()?;
-    rows::name_people(connection, me, &mut files).await?;
+    let query = sqlx::query(select_files!("WHERE f.id BETWEEN $2 AND $3 AND", listed!(), "LIMIT 100"))
+        .bind(me.account)
+        .bind(&first)
+        .bind(&last);
+    let files = rows::files(connection, me, query).await?;
     let folders = sqlx::query(concat!(
         "SELECT ",
         folder_columns!(),
@@ -316,23 +286,13 @@ pub(super) async fn by_path(
     fold: &str,
 ) -> Result<Option<Item>> {
     let me = me(connection, caller).await?;
-    let file = sqlx::query(concat!(
-        "SELECT ",
-        file_columns!(),
-        "FROM",
-        file_tables!(),
-        "WHERE a.name_key = $2 AND f.fold = $3 AND f.realm = 0 AND",
-        listed!()
-    ))
-    .bind(me.account)
-    .bind(name_key)
-    .bind(fold)
-    .fetch_optional(&mut *connection)
-    .await?;
-    if file.is_some() {
-        let mut files = file.iter().map(rows::file).collect::<Result<Vec<_>>>()?;
-        rows::name_people(connection, me, &mut files).await?;
-        return Ok(files.pop().map(|row| Item::File(row.entry)));
+    let query =
+        sqlx::query(select_files!("WHERE a.name_key = $2 AND f.fold = $3 AND f.realm = 0 AND", listed!(), "LIMIT 1"))
+            .bind(me.account)
+            .bind(name_key)
+            .bind(fold);
+    if let Some(row) = rows::files(connection, me, query).await?.pop() {
+        return Ok(Some(Item::File(row.entry)));
     }
     let folder = sqlx::query(concat!(
         "SELECT ",
@@ -372,11 +332,7 @@ pub(super) async fn folder_files(
     // Every path below `a` lies between `a/` and `a0`, because `0` follows `/`.
     let (first, end) = (format!("{fold}/"), format!("{fold}0"));
     let after = after.filter(|after| *after >= first.as_str()).unwrap_or(&first);
-    let found = sqlx::query(concat!(
-        "SELECT ",
-        file_columns!(),
-        "FROM",
-        file_tables!(),
+    let query = sqlx::query(select_files!(
         "WHERE f.owner = $2 AND f.fold > $3 AND f.fold < $4 AND",
         listed!(),
         "ORDER BY f.fold LIMIT $5"
@@ -385,11 +341,8 @@ pub(super) async fn folder_files(
     .bind(place.try_get::<i64, _>("owner")?)
     .bind(after)
     .bind(end)
-    .bind(PAGE_AND_ONE)
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut files = found.iter().map(rows::file).collect::<Result<Vec<_>>>()?;
-    rows::name_people(connection, me, &mut files).await?;
+    .bind(PAGE_AND_ONE);
+    let mut files = rows::files(connection, me, query).await?;
     let mut budget = Budget::page();
     let fitting = files.iter().take_while(|file| budget.take_file(file)).count();
     let next = (fitting < files.len()).then(|| files[fitting - 1].fold.clone());

@@ -8,7 +8,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{
     Result, fact, me,
-    rows::{self, Budget, file_columns, file_tables, listed},
+    rows::{self, Budget, file_tables, listed, select_files},
 };
 use crate::store::Caller;
 
@@ -21,22 +21,11 @@ pub(super) async fn changes(connection: &mut SqliteConnection, caller: &Caller, 
         return Ok(Changes { changes: Vec::new(), next: 0, more: true, restart: true });
     }
     let limit = i64::try_from(PAGE_ENTRIES_MAX + 1).unwrap_or(i64::MAX);
-    let present = sqlx::query(concat!(
-        "SELECT ",
-        file_columns!(),
-        "FROM",
-        file_tables!(),
-        "WHERE f.seq > $2 AND",
-        listed!(),
-        "ORDER BY f.seq LIMIT $3"
-    ))
-    .bind(me.account)
-    .bind(since)
-    .bind(limit)
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut present = present.iter().map(rows::file).collect::<Result<Vec<_>>>()?;
-    rows::name_people(connection, me, &mut present).await?;
+    let present = sqlx::query(select_files!("WHERE f.seq > $2 AND", listed!(), "ORDER BY f.seq LIMIT $3"))
+        .bind(me.account)
+        .bind(since)
+        .bind(limit);
+    let present = rows::files(connection, me, present).await?;
     let gone = sqlx::query("SELECT seq, id FROM gone WHERE seq > $2 AND viewer IN (0, $1) ORDER BY seq LIMIT $3")
         .bind(me.account)
         .bind(since)

@@ -3,26 +3,38 @@
 use std::collections::HashMap;
 
 use data_encoding::HEXLOWER;
+use serde::Deserialize;
 use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
     limits::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX},
     wire::tracker::{CopyState, FileEntry, FolderEntry, Item, Visibility},
 };
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{
+    Row, Sqlite, SqliteConnection,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
 use super::{Me, Result};
 use crate::store::StoreError;
 
-/// Everything that a [`FileEntry`] needs, from [`file_tables`].
-macro_rules! file_columns {
-    () => {
-        "f.no AS no, f.id AS id, f.owner AS owner_no, a.id AS owner_id, a.name AS owner_name, f.path AS path,
-         f.fold AS fold, f.blob AS blob, f.size AS size, f.modified_ms AS modified_ms, f.executable AS executable,
-         f.visibility AS visibility, f.note AS note, f.version AS version, f.shared_ms AS shared_ms,
-         f.copy AS copy, c.state AS copy_state, f.seq AS seq "
+/// A query for [`files`]: the rows that come from [`file_tables`] behind `$rest`, as one text of JSON. Rows that sqlx hands
+/// over one by one, column by column, cost several times what SQLite needs to find them.
+macro_rules! select_files {
+    ($($rest:expr),+ $(,)?) => {
+        concat!(
+            "SELECT '[' || group_concat(item) || ']' FROM (
+                 SELECT json_array(f.no, lower(hex(f.id)), f.owner, lower(hex(a.id)), a.name, f.path, f.fold,
+                     lower(hex(f.blob)), f.size, f.modified_ms, f.executable, f.visibility, f.note, f.version,
+                     f.shared_ms, f.copy, c.state, f.seq) AS item
+                 FROM",
+            file_tables!(),
+            $($rest),+,
+            ")"
+        )
     };
 }
-/// The tables behind [`file_columns`].
+/// The tables behind [`select_files`].
 macro_rules! file_tables {
     () => {
         " files f JOIN accounts a ON a.no = f.owner
@@ -56,7 +68,7 @@ macro_rules! folder_seen {
         " EXISTS (SELECT 1 FROM folder_counts k WHERE k.folder = d.no AND k.viewer IN (0, $1, $2)) "
     };
 }
-pub(super) use {file_columns, file_tables, folder_columns, folder_seen, folder_tables, listed};
+pub(super) use {file_tables, folder_columns, folder_seen, folder_tables, listed, select_files};
 
 /// Numbers of `files.visibility`.
 pub(super) const PUBLIC: i64 = 0;
@@ -117,38 +129,78 @@ pub(super) fn copy_state(wanted: bool, state: Option<i64>) -> CopyState {
     }
 }
 
-/// A file out of [`file_columns`], with its row number and whether the caller is its owner. Its list of people is empty.
-pub(super) fn file(row: &SqliteRow) -> Result<FileRow> {
-    let visibility = match row.try_get("visibility")? {
-        PUBLIC => Visibility::Public,
-        ASK => Visibility::Ask,
-        PEOPLE => Visibility::People(Vec::new()),
-        HIDDEN => Visibility::Hidden,
-        _ => return Err(StoreError::Corrupt("visibility")),
-    };
-    let entry = FileEntry {
-        id: file_id(row, "id")?,
-        owner: account_id(row, "owner_id")?,
-        owner_name: row.try_get("owner_name")?,
-        path: row.try_get("path")?,
-        blob: blob_hash(row, "blob")?,
-        size: count(row, "size")?,
-        modified_ms: row.try_get("modified_ms")?,
-        executable: row.try_get("executable")?,
-        visibility,
-        protected: false,
-        version: row.try_get("version")?,
-        note: row.try_get("note")?,
-        shared_ms: row.try_get("shared_ms")?,
-        copy: copy_state(row.try_get("copy")?, row.try_get("copy_state")?),
-    };
-    Ok(FileRow {
-        no: row.try_get("no")?,
-        owner_no: row.try_get("owner_no")?,
-        fold: row.try_get("fold")?,
-        seq: row.try_get("seq")?,
-        entry,
-    })
+/// The files that a query made by [`select_files`] finds, in its order. Only the caller's own name their people.
+pub(super) async fn files(
+    connection: &mut SqliteConnection,
+    me: Me,
+    query: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<Vec<FileRow>> {
+    let found = query.fetch_one(&mut *connection).await?;
+    let mut files = json_rows::<FileColumns>(found.try_get(0)?, "files")?
+        .into_iter()
+        .map(FileRow::try_from)
+        .collect::<Result<Vec<_>>>()?;
+    name_people(connection, me, &mut files).await?;
+    Ok(files)
+}
+
+/// Rows that a query put together as `'[' || group_concat(json_array(…)) || ']'`; nothing where there were none.
+pub(super) fn json_rows<'a, T: Deserialize<'a>>(text: Option<&'a str>, what: &'static str) -> Result<Vec<T>> {
+    text.map_or(Ok(Vec::new()), |text| serde_json::from_str(text).map_err(|_| StoreError::Corrupt(what)))
+}
+
+/// The columns of [`select_files`], in their order.
+#[derive(Debug, Deserialize)]
+struct FileColumns {
+    no: i64,
+    id: FileId,
+    owner_no: i64,
+    owner: AccountId,
+    owner_name: String,
+    path: String,
+    fold: String,
+    blob: BlobHash,
+    size: u64,
+    modified_ms: i64,
+    executable: i64,
+    visibility: i64,
+    note: String,
+    version: u32,
+    shared_ms: i64,
+    copy: i64,
+    copy_state: Option<i64>,
+    seq: i64,
+}
+
+impl TryFrom<FileColumns> for FileRow {
+    type Error = StoreError;
+
+    fn try_from(columns: FileColumns) -> Result<Self> {
+        let visibility = match columns.visibility {
+            PUBLIC => Visibility::Public,
+            ASK => Visibility::Ask,
+            PEOPLE => Visibility::People(Vec::new()),
+            HIDDEN => Visibility::Hidden,
+            _ => return Err(StoreError::Corrupt("visibility")),
+        };
+        let entry = FileEntry {
+            id: columns.id,
+            owner: columns.owner,
+            owner_name: columns.owner_name,
+            path: columns.path,
+            blob: columns.blob,
+            size: columns.size,
+            modified_ms: columns.modified_ms,
+            executable: columns.executable != 0,
+            visibility,
+            protected: false,
+            version: columns.version,
+            note: columns.note,
+            shared_ms: columns.shared_ms,
+            copy: copy_state(columns.copy != 0, columns.copy_state),
+        };
+        Ok(Self { no: columns.no, owner_no: columns.owner_no, fold: columns.fold, seq: columns.seq, entry })
+    }
 }
 
 /// A file and what its queries go on with.
@@ -195,7 +247,7 @@ impl From<FolderRow> for Item {
 }
 
 /// Writes the named people into the caller's own files; others' lists stay empty.
-pub(super) async fn name_people(connection: &mut SqliteConnection, me: Me, files: &mut [FileRow]) -> Result<()> {
+async fn name_people(connection: &mut SqliteConnection, me: Me, files: &mut [FileRow]) -> Result<()> {
     let own: Vec<i64> = files
         .iter()
         .filter(|file| file.owner_no == me.account && matches!(file.entry.visibility, Visibility::People(_)))

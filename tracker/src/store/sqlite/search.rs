@@ -15,7 +15,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{
     Me, Result, me,
-    rows::{self, Budget, file_columns, file_tables, listed},
+    rows::{self, Budget, file_tables, listed, select_files},
 };
 use crate::store::{Caller, Words};
 
@@ -125,18 +125,9 @@ fn quality(fold: &str, words: &Words) -> u8 {
 }
 
 async fn load(connection: &mut SqliteConnection, me: Me, page: &[(i64, String)]) -> Result<Vec<rows::FileRow>> {
-    let found = sqlx::query(concat!(
-        "SELECT ",
-        file_columns!(),
-        "FROM",
-        file_tables!(),
-        "WHERE f.no IN (SELECT value FROM json_each($1))"
-    ))
-    .bind(rows::number_list(page.iter().map(|(no, _)| *no)))
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut files = found.iter().map(rows::file).collect::<Result<Vec<_>>>()?;
-    rows::name_people(connection, me, &mut files).await?;
+    let query = sqlx::query(select_files!("WHERE f.no IN (SELECT value FROM json_each($1))"))
+        .bind(rows::number_list(page.iter().map(|(no, _)| *no)));
+    let mut files = rows::files(connection, me, query).await?;
     let place: HashMap<i64, usize> = page.iter().enumerate().map(|(place, (no, _))| (*no, place)).collect();
     files.sort_by_key(|file| place.get(&file.no).copied());
     Ok(files)

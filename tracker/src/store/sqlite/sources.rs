@@ -1,6 +1,6 @@
 //! Who has what: permissions, devices and copies behind a file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId},
@@ -22,15 +22,16 @@ macro_rules! fetchable {
     };
 }
 
-/// A content of this size: a member who lies about the size is no source for the others.
-type Content = (BlobHash, u64);
-
 /// Devices that share a content, and whether a copy of it is stored.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Sources {
     devices: BTreeMap<DeviceId, AccountId>,
     copy: bool,
 }
+
+/// What one file that was asked for is: its place in the question, blob, size, visibility, whether it is the asker's
+/// own, and whether the asker is among its people.
+type Asked = (usize, BlobHash, u64, i64, i64, i64);
 
 pub(super) async fn locate(
     connection: &mut SqliteConnection,
@@ -39,85 +40,74 @@ pub(super) async fn locate(
 ) -> Result<Vec<Whereabouts>> {
     let me = me(connection, caller).await?;
     let found = sqlx::query(
-        "SELECT f.id, f.blob, f.size, f.visibility, f.owner = $1 AS own,
-                EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1) AS named
-         FROM files f WHERE f.id IN (SELECT unhex(value) FROM json_each($2))",
+        "SELECT '[' || group_concat(json_array(w.key, lower(hex(f.blob)), f.size, f.visibility, f.owner = $1,
+             EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1))) || ']'
+         FROM json_each($2) w CROSS JOIN files f ON f.id = unhex(w.value)",
     )
     .bind(me.account)
     .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
-    .fetch_all(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    let mut allowed: HashMap<FileId, Content> = HashMap::new();
-    let mut must_ask = Vec::new();
-    for row in &found {
-        let id = rows::file_id(row, "id")?;
-        let own: bool = row.try_get("own")?;
-        let may = match row.try_get("visibility")? {
+    let mut whereabouts: Vec<Whereabouts> = files.iter().map(|file| Whereabouts::Unknown(*file)).collect();
+    let mut allowed = Vec::new();
+    for (place, blob, size, visibility, own, named) in rows::json_rows::<Asked>(found.try_get(0)?, "files")? {
+        let (Some(file), Some(answer)) = (files.get(place), whereabouts.get_mut(place)) else { continue };
+        let may = match visibility {
             PUBLIC | HIDDEN => true,
-            PEOPLE => own || row.try_get("named")?,
-            ASK if own => true,
+            PEOPLE => own != 0 || named != 0,
+            ASK if own != 0 => true,
             ASK => {
-                must_ask.push(id);
+                *answer = Whereabouts::MustAsk(*file);
                 false
             }
             _ => return Err(StoreError::Corrupt("visibility")),
         };
         if may {
-            allowed.insert(id, (rows::blob_hash(row, "blob")?, rows::count(row, "size")?));
+            allowed.push((place, *file, blob, size));
         }
     }
-    let sources = sources_of(connection, me, &allowed).await?;
-    let whereabouts = |file: &FileId| match allowed.get(file) {
-        Some(content) => {
-            let sources = sources.get(content);
-            Whereabouts::Allowed {
-                file: *file,
-                blob: content.0,
-                size: content.1,
-                devices: sources.iter().flat_map(|found| found.devices.iter().map(|(d, a)| (*d, *a))).collect(),
-                copy: sources.is_some_and(|found| found.copy),
-            }
-        }
-        None if must_ask.contains(file) => Whereabouts::MustAsk(*file),
-        None => Whereabouts::Unknown(*file),
-    };
-    Ok(files.iter().map(whereabouts).collect())
+    let asked: Vec<FileId> = allowed.iter().map(|(_, file, ..)| *file).collect();
+    let sources = sources_of(connection, me, &asked).await?;
+    for ((place, file, blob, size), Sources { devices, copy }) in allowed.into_iter().zip(sources) {
+        whereabouts[place] = Whereabouts::Allowed { file, blob, size, devices: devices.into_iter().collect(), copy };
+    }
+    Ok(whereabouts)
 }
 
-/// The sources of these contents that the caller may use: shares that are open to it, and the files asked by id.
-async fn sources_of(
-    connection: &mut SqliteConnection,
-    me: Me,
-    files: &HashMap<FileId, Content>,
-) -> Result<HashMap<Content, Sources>> {
+/// The sources of these files' contents that the caller may use: the files themselves, which it may have, and shares of
+/// the same content that are open to it. A member who lies about the size is no source for the others. In the order of
+/// the files.
+async fn sources_of(connection: &mut SqliteConnection, me: Me, files: &[FileId]) -> Result<Vec<Sources>> {
+    let mut sources = vec![Sources::default(); files.len()];
+    // One row for each source, not for each file: most files of a request have the same.
     let found = sqlx::query(concat!(
-        "WITH usable AS (
-             SELECT f.no, f.blob, f.size, f.device, f.owner, f.copy FROM files f
-             WHERE f.blob IN (SELECT unhex(value) FROM json_each($2))
-             AND (f.id IN (SELECT unhex(value) FROM json_each($3)) OR ",
+        "SELECT d.id AS device, a.id AS account, u.copied AS copied, '[' || group_concat(u.place) || ']' AS places
+         FROM (SELECT w.key AS place, f.no AS no, f.owner AS owner, f.device AS device,
+                   f.copy = 1 AND EXISTS (SELECT 1 FROM copies c WHERE c.blob = f.blob AND c.size = f.size AND c.state = 1)
+                       AS copied
+               FROM json_each($2) w CROSS JOIN files o ON o.id = unhex(w.value)
+               CROSS JOIN files f ON f.blob = o.blob AND f.size = o.size
+               WHERE f.no = o.no OR",
         fetchable!(),
-        ")),
-         held AS (
-             SELECT blob, size, device, owner, copy FROM usable
-             UNION SELECT u.blob, u.size, h.device, u.owner, u.copy FROM usable u JOIN holders h ON h.file = u.no)
-         SELECT DISTINCT held.blob AS blob, held.size AS size, d.id AS device, a.id AS account,
-                (held.copy = 1 AND c.state = 1) AS copied
-         FROM held JOIN accounts a ON a.no = held.owner
-         LEFT JOIN devices d ON d.no = held.device AND d.account = held.owner AND d.active = 1
-         LEFT JOIN copies c ON c.blob = held.blob AND c.size = held.size"
+        ") u JOIN accounts a ON a.no = u.owner
+         LEFT JOIN devices d ON d.account = u.owner AND d.active = 1
+             AND (d.no = u.device OR EXISTS (SELECT 1 FROM holders h WHERE h.file = u.no AND h.device = d.no))
+         GROUP BY a.no, d.no, u.copied"
     ))
     .bind(me.account)
-    .bind(rows::hex_list(files.values().map(|(blob, _)| blob.as_bytes().as_slice())))
-    .bind(rows::hex_list(files.keys().map(|file| file.as_bytes().as_slice())))
+    .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
     .fetch_all(connection)
     .await?;
-    let mut sources: HashMap<Content, Sources> = HashMap::new();
     for row in &found {
-        let content = (rows::blob_hash(row, "blob")?, rows::count(row, "size")?);
-        let entry = sources.entry(content).or_default();
-        entry.copy |= row.try_get::<Option<bool>, _>("copied")?.unwrap_or(false);
-        if row.try_get::<Option<&[u8]>, _>("device")?.is_some() {
-            entry.devices.insert(rows::device_id(row, "device")?, rows::account_id(row, "account")?);
+        let copied: bool = row.try_get("copied")?;
+        let device = match row.try_get::<Option<&[u8]>, _>("device")? {
+            Some(_) => Some((rows::device_id(row, "device")?, rows::account_id(row, "account")?)),
+            None => None,
+        };
+        for place in rows::json_rows::<usize>(row.try_get("places")?, "places")? {
+            let Some(entry) = sources.get_mut(place) else { continue };
+            entry.copy |= copied;
+            entry.devices.extend(device);
         }
     }
     Ok(sources)

@@ -2,16 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    fs::File,
-    io,
-    ops::Range,
-    os::unix::fs::FileExt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use shared::{
-    content::{Layout, ParentNode},
+    content::Layout,
     id::{DeviceId, FileId},
     limits::{
         BATCH_BYTES_IN_FLIGHT_MAX, BATCH_FILES_MAX, BATCH_WANTS_IN_FLIGHT_MAX, COPY_AFTER, GRANT_BLOBS_MAX,
@@ -20,18 +16,19 @@ use shared::{
     },
     show::show_line,
     transfer::{
-        jail::{Folder, Jail, JailError, finish_metadata},
-        lane::{Job, LaneError, LaneEvent, Order, Sink},
+        jail::Jail,
+        lane::{Job, LaneError, LaneEvent, Order},
     },
     wire::{Code, Refusal, grant::SignedGrant, tracker::LocatedFile},
 };
 use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
-    Halt, PART_SUFFIX, Transfer,
-    land::{self, Homes, Landed},
+    Halt, Transfer,
+    land::Landed,
     large::nobody,
     source::{self, Source, Sources},
+    staging::{self, Staging},
     work::{disk, jail_failure, note, refused_file, replan},
 };
 use crate::engine::{
@@ -39,28 +36,6 @@ use crate::engine::{
     core::{Core, pause},
     state::PlannedFile,
 };
-
-/// Where the batch's files lie until they get their names.
-fn staging_name(transfer: &Transfer) -> String {
-    format!(".{}{PART_SUFFIX}", transfer.text_id())
-}
-
-/// Removes what an unfinished batch left behind.
-pub fn discard(jail: &Jail, transfer: &Transfer) -> Result<(), Failure> {
-    let name = staging_name(transfer);
-    let root = jail.root();
-    if !root.exists(&name).map_err(jail_failure)? {
-        return Ok(());
-    }
-    let staging = root.child(&name).map_err(jail_failure)?;
-    // The folder is ours alone; anything in it is an unfinished file under its number.
-    for entry in std::fs::read_dir(staging.path()).into_iter().flatten().flatten() {
-        if let Some(number) = entry.file_name().to_str() {
-            staging.remove(number).map_err(jail_failure)?;
-        }
-    }
-    root.remove_empty_child(&name).map_err(jail_failure)
-}
 
 /// Fetches small files to their places. Returns those that grew large meanwhile.
 pub async fn fetch(
@@ -71,20 +46,8 @@ pub async fn fetch(
 ) -> Result<Vec<PlannedFile>, Halt> {
     let (jail_in, transfer_in) = (jail.clone(), transfer.clone());
     let (staging, complete, files) = disk(move || {
-        let (root, name) = (jail_in.root(), staging_name(&transfer_in));
-        let is_new = !root.exists(&name).map_err(jail_failure)?;
-        let staging = root.child(&name).map_err(jail_failure)?;
-        if is_new {
-            return Ok((staging, Vec::new(), files));
-        }
-        let (complete, missing): (Vec<_>, Vec<_>) = files
-            .into_iter()
-            .partition(|file| land::lies_there(&staging, &file.position.to_string(), file).unwrap_or(false));
-        for file in &complete {
-            // The kill may have come between its last byte and these.
-            let opened = staging.open_existing(&file.position.to_string()).map_err(jail_failure)?;
-            note_metadata(&opened, file.modified_ms, file.executable);
-        }
+        let staging = Staging::open(&jail_in, &transfer_in).map_err(jail_failure)?;
+        let (complete, missing) = staging.sort_out(files).map_err(jail_failure)?;
         Ok((staging, complete, missing))
     })
     .await?;
@@ -131,7 +94,7 @@ pub async fn fetch(
     let landed = batch.land_all().await;
     let Batch { grown, refused, .. } = batch;
     let (jail, transfer) = (jail.clone(), transfer.clone());
-    disk(move || discard(&jail, &transfer)).await?;
+    disk(move || staging::discard(&jail, &transfer).map_err(jail_failure)).await?;
     ended.and(landed)?;
     match &refused[..] {
         [] => Ok(grown),
@@ -164,7 +127,7 @@ struct Batch<'a> {
     core: &'a Arc<Core>,
     transfer: &'a Arc<Transfer>,
     jail: &'a Jail,
-    staging: Folder,
+    staging: Staging,
     landing: Option<JoinHandle<Result<Vec<Landed>, Failure>>>,
     /// Complete and verified, not yet named.
     staged: Vec<PlannedFile>,
@@ -446,16 +409,8 @@ impl Batch<'_> {
 
     fn job(&self, file: &PlannedFile) -> Result<Job, Halt> {
         let layout = Layout::new(file.size).map_err(|error| Halt::Failed(crate::engine::failure::unexpected(error)))?;
-        let sink = SmallSink {
-            staging: self.staging.clone(),
-            number: file.position.to_string(),
-            layout,
-            written: 0,
-            file: None,
-            modified_ms: file.modified_ms,
-            executable: file.executable,
-        };
-        Ok(Job { id: file.position, blob: file.blob, layout, groups: layout.all(), sink: Box::new(sink) })
+        let sink = self.staging.sink(file, layout);
+        Ok(Job { id: file.position, blob: file.blob, layout, groups: layout.all(), sink })
     }
 
     /// One more file is complete; enough of them get their names together.
@@ -478,7 +433,7 @@ impl Batch<'_> {
         self.staged_bytes = 0;
         let (jail, staging) = (self.jail.clone(), self.staging.clone());
         // The flush of this landing also makes the names of the one before durable.
-        self.landing = Some(tokio::task::spawn_blocking(move || name_all(&jail, &staging, &staged)));
+        self.landing = Some(tokio::task::spawn_blocking(move || staging.name_all(&jail, &staged)));
         Ok(())
     }
 
@@ -500,71 +455,9 @@ impl Batch<'_> {
         self.end_landing().await?;
         if !self.named.is_empty() {
             let staging = self.staging.clone();
-            disk(move || staging.sync_filesystem().map_err(jail_failure)).await?;
+            disk(move || staging.sync().map_err(jail_failure)).await?;
             let named = std::mem::take(&mut self.named);
             note(self.core, self.transfer, named).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Flushes the staged files, then gives each its name.
-fn name_all(jail: &Jail, staging: &Folder, staged: &[PlannedFile]) -> Result<Vec<Landed>, Failure> {
-    staging.sync_filesystem().map_err(jail_failure)?;
-    let mut landed = Vec::with_capacity(staged.len());
-    let mut homes = Homes::new(jail);
-    for file in staged {
-        let (home, wanted) = homes.of(file).map_err(jail_failure)?;
-        let name = land::publish(staging, &file.position.to_string(), &home, wanted).map_err(jail_failure)?;
-        let local = home.path().join(&name);
-        let stamp = land::stamp_of(&home, &name);
-        landed.push(Landed { position: file.position, name, blob: file.blob, local, stamp });
-    }
-    Ok(landed)
-}
-
-/// Some file systems hold neither times nor modes; the content matters more.
-fn note_metadata(file: &File, modified_ms: i64, executable: bool) {
-    if let Err(error) = finish_metadata(file, modified_ms, executable) {
-        tracing::debug!(%error, "a file keeps no modification time or mode here");
-    }
-}
-
-/// Writes one small file under its number.
-struct SmallSink {
-    staging: Folder,
-    number: String,
-    layout: Layout,
-    written: u64,
-    file: Option<File>,
-    modified_ms: i64,
-    executable: bool,
-}
-
-impl Sink for SmallSink {
-    fn tells_whole(&self) -> bool {
-        false
-    }
-
-    fn write(&mut self, groups: Range<u64>, data: &[u8], _parents: &[(u64, ParentNode)]) -> io::Result<()> {
-        let file = match &self.file {
-            Some(file) => file,
-            None => {
-                let created = match self.staging.create_new(&self.number, 0o666) {
-                    Err(JailError::Taken { .. }) => {
-                        // A try that broke off left its half.
-                        self.staging.remove(&self.number).map_err(io::Error::other)?;
-                        self.staging.create_new(&self.number, 0o666)
-                    }
-                    created => created,
-                };
-                self.file.insert(created.map_err(io::Error::other)?)
-            }
-        };
-        file.write_all_at(data, self.layout.bytes_of(&groups).start)?;
-        self.written += groups.end - groups.start;
-        if self.written == self.layout.groups() {
-            note_metadata(file, self.modified_ms, self.executable);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ pub mod part;
 pub mod plan;
 pub mod row;
 pub mod source;
+pub mod staging;
 pub mod work;
 
 use std::{

@@ -13,6 +13,7 @@ use super::{
     land::{self, Homes, Landed},
     large::{self, Fetched},
     plan::base_of,
+    staging,
 };
 use crate::engine::{
     api::{Failure, FailureKind},
@@ -116,7 +117,7 @@ fn sort_out(jail: &Jail, files: Vec<PlannedFile>) -> (There, Vec<PlannedFile>) {
     let mut missing = Vec::new();
     let mut homes = Homes::new(jail);
     for file in files {
-        let found = homes.of(&file).ok().and_then(|(folder, name)| {
+        let found = homes.of(&file).ok().filter(|(folder, _)| !folder.is_new()).and_then(|(folder, name)| {
             land::lies_there(&folder, name, &file).ok().filter(|lies| *lies)?;
             let local = folder.path().join(name);
             let stamp = land::stamp_of(&folder, name);
@@ -137,7 +138,7 @@ pub async fn discard(core: &Arc<Core>, transfer: &Arc<Transfer>) {
         let (core, transfer, base) = (core.clone(), transfer.clone(), base_of(core, &transfer.plan));
         disk(move || {
             let jail = Jail::open(&base).map_err(jail_failure)?;
-            batch::discard(&jail, &transfer)?;
+            staging::discard(&jail, &transfer).map_err(jail_failure)?;
             for file in files.iter().filter(|file| file.landed.is_none() && file.size > SMALL_FILE_BYTES_MAX) {
                 large::discard(&core, &transfer, &jail, file)?;
             }
