@@ -4,16 +4,16 @@ use std::{io, net::SocketAddr, net::UdpSocket, sync::Arc};
 
 use certs::SigningKey;
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    ClientConfig, Endpoint, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
     crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig},
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::limits::{
-    CONNECTION_WINDOW_BYTES, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS_MAX, SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES,
-    STREAM_WINDOW_BYTES, TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX, TRACKER_IDLE, TRACKER_KEEP_ALIVE,
-    TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX,
+    CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS_MAX, SEND_WINDOW_BYTES,
+    SOCKET_BUFFER_BYTES, STREAM_WINDOW_BYTES, TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX, TRACKER_IDLE,
+    TRACKER_KEEP_ALIVE, TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX,
 };
 
 /// A UDP socket for an endpoint: large buffers, IPv6 sockets for IPv6 alone.
@@ -49,21 +49,21 @@ pub fn endpoint(socket: UdpSocket, server: Option<ServerConfig>, key: &SigningKe
     let ids = u64::from_le_bytes([ids[0], ids[1], ids[2], ids[3], ids[4], ids[5], ids[6], ids[7]]);
     let mut config = EndpointConfig::new(Arc::new(reset));
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    config.max_udp_payload_size(DATAGRAM_BYTES_MAX).map_err(io::Error::other)?;
     Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
 }
 
 /// Settings of the tracker's side: small windows and few streams, because the limit is the memory of an idle member.
 #[must_use]
 pub fn tracker_transport() -> Arc<TransportConfig> {
-    let mut transport = TransportConfig::default();
+    let mut transport = transport();
     transport
         .max_idle_timeout(TRACKER_IDLE.try_into().ok())
         .max_concurrent_bidi_streams(TRACKER_BIDI_STREAMS_MAX.into())
         .max_concurrent_uni_streams(TRACKER_UNI_STREAMS_MAX.into())
         .stream_receive_window(VarInt::from_u32(TRACKER_STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
-        .send_window(SEND_WINDOW_BYTES)
-        .datagram_receive_buffer_size(None);
+        .send_window(SEND_WINDOW_BYTES);
     Arc::new(transport)
 }
 
@@ -83,15 +83,23 @@ pub fn peer_transport() -> Arc<TransportConfig> {
     Arc::new(transport)
 }
 
-fn bulk_transport() -> TransportConfig {
+/// What all connections have in common.
+fn transport() -> TransportConfig {
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(DATAGRAM_BYTES_MAX);
     let mut transport = TransportConfig::default();
+    transport.mtu_discovery_config(Some(discovery)).datagram_receive_buffer_size(None);
+    transport
+}
+
+fn bulk_transport() -> TransportConfig {
+    let mut transport = transport();
     transport
         .max_concurrent_bidi_streams(PEER_STREAMS_MAX.into())
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
-        .send_window(SEND_WINDOW_BYTES)
-        .datagram_receive_buffer_size(None);
+        .send_window(SEND_WINDOW_BYTES);
     transport
 }
 

@@ -439,12 +439,23 @@ impl Batch<'_> {
 
     /// Waits for the landing under way; the names given before it are durable then.
     async fn end_landing(&mut self) -> Result<(), Halt> {
-        let Some(landing) = self.landing.take() else { return Ok(()) };
+        let durable = self.await_landing().await?;
+        note(self.core, self.transfer, durable).await
+    }
+
+    /// Waits for the landing under way and gives the files that were named before it.
+    async fn await_landing(&mut self) -> Result<Vec<Landed>, Halt> {
+        let Some(landing) = self.landing.take() else { return Ok(Vec::new()) };
         let landed = landing.await.map_err(crate::engine::failure::unexpected)?;
         let durable = std::mem::take(&mut self.named);
-        note(self.core, self.transfer, durable).await?;
-        self.named = landed.map_err(Halt::Failed)?;
-        Ok(())
+        match landed {
+            Ok(landed) => self.named = landed,
+            Err(failure) => {
+                note(self.core, self.transfer, durable).await?;
+                return Err(Halt::Failed(failure));
+            }
+        }
+        Ok(durable)
     }
 
     /// Everything staged gets its name and is durable.
@@ -452,13 +463,14 @@ impl Batch<'_> {
         if !self.staged.is_empty() {
             self.begin_landing().await?;
         }
-        self.end_landing().await?;
-        if !self.named.is_empty() {
-            let staging = self.staging.clone();
-            disk(move || staging.sync().map_err(jail_failure)).await?;
-            let named = std::mem::take(&mut self.named);
-            note(self.core, self.transfer, named).await?;
+        let durable = self.await_landing().await?;
+        let noted = note(self.core, self.transfer, durable);
+        if self.named.is_empty() {
+            return noted.await;
         }
-        Ok(())
+        let staging = self.staging.clone();
+        let (noted, synced) = tokio::join!(noted, disk(move || staging.sync().map_err(jail_failure)));
+        noted.and(synced)?;
+        note(self.core, self.transfer, std::mem::take(&mut self.named)).await
     }
 }

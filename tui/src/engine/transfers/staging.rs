@@ -122,6 +122,10 @@ pub fn discard(jail: &Jail, transfer: &Transfer) -> Result<(), JailError> {
 /// Removes files and folders of files below a folder that is ours alone.
 fn clear(staging: &Folder) -> Result<(), JailError> {
     for name in names_in(staging) {
+        // Mostly its files have their names by now.
+        if staging.remove_empty_child(&name).is_ok() {
+            continue;
+        }
         if staging.stat(&name)?.is_some_and(|entry| entry.kind == EntryKind::Folder) {
             let folder = staging.child(&name)?;
             for file in names_in(&folder) {

@@ -67,6 +67,9 @@ pub async fn replan(core: &Core, transfer: &Transfer, old: &PlannedFile, new: &P
 
 /// Files have their final names: noted for good.
 pub async fn note(core: &Core, transfer: &Transfer, landed: Vec<Landed>) -> Result<(), Halt> {
+    if landed.is_empty() {
+        return Ok(());
+    }
     let names: Vec<_> = landed.iter().map(|file| (file.position, file.name.clone())).collect();
     core.state.mark_landed(transfer.id, &names).await.map_err(failure::unexpected)?;
     let fetched: Vec<_> = landed.iter().filter_map(|file| Some((file.blob, file.local.clone(), file.stamp?))).collect();
