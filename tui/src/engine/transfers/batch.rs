@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use shared::{
@@ -11,8 +11,8 @@ use shared::{
     id::{DeviceId, FileId},
     limits::{
         BATCH_BYTES_IN_FLIGHT_MAX, BATCH_FILES_MAX, BATCH_WANTS_IN_FLIGHT_MAX, COPY_AFTER, GRANT_BLOBS_MAX,
-        GRANT_RENEW, LANDING_BYTES_MAX, LANDING_BYTES_MIN, LANDING_FILES_MAX, LANDING_FILES_MIN, LOCATE_AGAIN,
-        REPLANS_MAX, SMALL_FILE_BYTES_MAX, SOURCE_STALL,
+        LANDING_BYTES_MAX, LANDING_BYTES_MIN, LANDING_FILES_MAX, LANDING_FILES_MIN, LOCATE_AGAIN, REPLANS_MAX,
+        SMALL_FILE_BYTES_MAX, SOURCE_STALL,
     },
     show::show_line,
     transfer::{
@@ -27,7 +27,7 @@ use super::{
     Halt, Transfer,
     land::Landed,
     large::nobody,
-    source::{self, Source, Sources},
+    source::{self, Ahead, Source, Sources},
     staging::{self, Staging},
     work::{disk, jail_failure, note, refused_file, replan},
 };
@@ -37,12 +37,13 @@ use crate::engine::{
     state::PlannedFile,
 };
 
-/// Fetches small files to their places. Returns those that grew large meanwhile.
+/// Fetches small files to their places. Returns those that grew large meanwhile. `ahead`: what is known of the first.
 pub async fn fetch(
     core: &Arc<Core>,
     transfer: &Arc<Transfer>,
     jail: &Jail,
     files: Vec<PlannedFile>,
+    mut ahead: Option<Ahead>,
 ) -> Result<Vec<PlannedFile>, Halt> {
     let (jail_in, transfer_in) = (jail.clone(), transfer.clone());
     let (staging, complete, files) = disk(move || {
@@ -72,23 +73,15 @@ pub async fn fetch(
     let files_in_all = transfer.row().files;
     let mut ended = Ok(());
     let mut left: VecDeque<PlannedFile> = files.into();
-    let mut located = None;
     // The first bytes shall not wait for many answers of the tracker.
     let mut most = GRANT_BLOBS_MAX;
     while !left.is_empty() && ended.is_ok() {
         let chunk: Vec<PlannedFile> = left.drain(..left.len().min(most)).collect();
         most = BATCH_FILES_MAX;
         let next: Vec<FileId> = left.iter().take(most).map(|file| file.file).collect();
+        let located = ahead.take().and_then(|ahead| ahead.about(&chunk));
         // While these come, the tracker is asked about the next.
-        let ask = async {
-            let asked = Instant::now();
-            // Where it fails it is asked again when its time comes.
-            if next.is_empty() { None } else { source::locate_all(core, &next).await.ok().map(|known| (asked, known)) }
-        };
-        // A grant that waited for long is near its end.
-        let fresh = located.take().filter(|(asked, _): &(Instant, Vec<Sources>)| asked.elapsed() < GRANT_RENEW);
-        let fetch = batch.fetch_chunk(chunk, fresh.map(|(_, known)| known));
-        (ended, located) = beside(fetch, ask).await;
+        (ended, ahead) = beside(batch.fetch_chunk(chunk, located), Ahead::ask(core, &next)).await;
     }
     // What arrived gets its names, however the rest ended.
     let landed = batch.land_all().await;
@@ -128,7 +121,7 @@ struct Batch<'a> {
     transfer: &'a Arc<Transfer>,
     jail: &'a Jail,
     staging: Staging,
-    landing: Option<JoinHandle<Result<Vec<Landed>, Failure>>>,
+    landing: Option<JoinHandle<Result<Vec<Landed>, Halt>>>,
     /// Complete and verified, not yet named.
     staged: Vec<PlannedFile>,
     staged_bytes: u64,
@@ -429,33 +422,26 @@ impl Batch<'_> {
     /// Lands what is staged beside the fetch; one landing at a time.
     async fn begin_landing(&mut self) -> Result<(), Halt> {
         self.end_landing().await?;
-        let staged = std::mem::take(&mut self.staged);
+        let (staged, before) = (std::mem::take(&mut self.staged), std::mem::take(&mut self.named));
         self.staged_bytes = 0;
+        // A pause does not stop a landing: whoever comes after it waits for its end.
+        let lock = self.transfer.landing.clone().lock_owned().await;
+        let (core, transfer) = (self.core.clone(), self.transfer.clone());
         let (jail, staging) = (self.jail.clone(), self.staging.clone());
-        // The flush of this landing also makes the names of the one before durable.
-        self.landing = Some(tokio::task::spawn_blocking(move || staging.name_all(&jail, &staged)));
+        self.landing = Some(tokio::spawn(async move {
+            let landed = land_together(&core, &transfer, jail, staging, staged, before).await;
+            drop(lock);
+            landed
+        }));
         Ok(())
     }
 
-    /// Waits for the landing under way; the names given before it are durable then.
+    /// Waits for the landing under way.
     async fn end_landing(&mut self) -> Result<(), Halt> {
-        let durable = self.await_landing().await?;
-        note(self.core, self.transfer, durable).await
-    }
-
-    /// Waits for the landing under way and gives the files that were named before it.
-    async fn await_landing(&mut self) -> Result<Vec<Landed>, Halt> {
-        let Some(landing) = self.landing.take() else { return Ok(Vec::new()) };
-        let landed = landing.await.map_err(crate::engine::failure::unexpected)?;
-        let durable = std::mem::take(&mut self.named);
-        match landed {
-            Ok(landed) => self.named = landed,
-            Err(failure) => {
-                note(self.core, self.transfer, durable).await?;
-                return Err(Halt::Failed(failure));
-            }
+        if let Some(landing) = self.landing.take() {
+            self.named = landing.await.map_err(crate::engine::failure::unexpected)??;
         }
-        Ok(durable)
+        Ok(())
     }
 
     /// Everything staged gets its name and is durable.
@@ -463,14 +449,28 @@ impl Batch<'_> {
         if !self.staged.is_empty() {
             self.begin_landing().await?;
         }
-        let durable = self.await_landing().await?;
-        let noted = note(self.core, self.transfer, durable);
-        if self.named.is_empty() {
-            return noted.await;
+        self.end_landing().await?;
+        if !self.named.is_empty() {
+            let staging = self.staging.clone();
+            disk(move || staging.sync().map_err(jail_failure)).await?;
+            note(self.core, self.transfer, std::mem::take(&mut self.named)).await?;
         }
-        let staging = self.staging.clone();
-        let (noted, synced) = tokio::join!(noted, disk(move || staging.sync().map_err(jail_failure)));
-        noted.and(synced)?;
-        note(self.core, self.transfer, std::mem::take(&mut self.named)).await
+        Ok(())
     }
+}
+
+/// Makes what is staged durable and names it. That also makes the names durable that were given `before`.
+async fn land_together(
+    core: &Core,
+    transfer: &Transfer,
+    jail: Jail,
+    staging: Staging,
+    staged: Vec<PlannedFile>,
+    before: Vec<Landed>,
+) -> Result<Vec<Landed>, Halt> {
+    let durable = staging.clone();
+    disk(move || durable.sync().map_err(jail_failure)).await?;
+    let naming = disk(move || staging.name_all(&jail, &staged));
+    let (named, noted) = tokio::join!(naming, note(core, transfer, before));
+    noted.and(named)
 }

@@ -9,7 +9,7 @@ use shared::{
     wire::tracker::{Answer, FileEntry, FolderEntry, Item, Reference, Request},
 };
 
-use super::{Transfer, enqueue, fresh_id, now};
+use super::{Transfer, enqueue, fresh_id, now, source::Ahead};
 use crate::engine::{
     api::{Direction, Failure, FailureKind, Get, Target, TransferRow, TransferState},
     core::Core,
@@ -130,11 +130,14 @@ async fn queue(core: &Arc<Core>, plan: Get, item: &Item, files: &[FileEntry]) ->
     let id = fresh_id(core);
     let row = row_of(id, &base, item, &planned);
     let stored = StoredTransfer { id, active: true, plan: plan.clone(), row: row.clone() };
-    core.state.add_transfer(&stored, &planned).await.map_err(failure::unexpected)?;
+    // Whether it begins at once; a queue of many would hold the plans of them all.
+    let begins = !core.transfers.all().values().any(|other| other.is_active());
+    let ahead = async { if begins { Ahead::prepare(core, &planned, plan.from).await } else { None } };
+    let (added, ahead) = tokio::join!(core.state.add_transfer(&stored, &planned), ahead);
+    added.map_err(failure::unexpected)?;
     let transfer = Transfer::new(id, plan, row);
-    // It begins at once; a queue of many would hold them all.
-    if !core.transfers.all().values().any(|other| other.is_active()) {
-        transfer.keep_plan(planned);
+    if begins {
+        transfer.keep_plan(planned, ahead);
     }
     enqueue(core, transfer.clone());
     Ok(transfer)

@@ -16,7 +16,7 @@ use shared::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Attempts, Wish, now};
+use super::{Attempts, Wish, now, source::Ahead};
 use crate::engine::{
     api::{Direction, Failure, Get, LogLine, PathKind, SourceKind, TransferRow, TransferSource, TransferState},
     catalog::Upload,
@@ -36,16 +36,26 @@ pub struct Transfer {
     pub plan: Get,
     inner: Mutex<Inner>,
     /// What was planned a moment ago, for the first attempt.
-    planned: Mutex<Option<Vec<PlannedFile>>>,
+    planned: Mutex<Option<Kept>>,
     wish: watch::Sender<Wish>,
     ended: watch::Sender<u64>,
     /// An attempt is under way.
     pub attempting: AtomicBool,
+    /// Held while complete files get their names, which goes on when an attempt is cut off.
+    pub landing: Arc<tokio::sync::Mutex<()>>,
     /// The last attempt found nobody who has it.
     pub no_source: AtomicBool,
     /// Somebody came: look for sources now.
     pub look_again: Notify,
     dirty: AtomicBool,
+}
+
+/// A plan of a moment ago.
+#[derive(Debug)]
+pub struct Kept {
+    pub files: Vec<PlannedFile>,
+    /// What is known of its first small files.
+    pub ahead: Option<Ahead>,
 }
 
 #[derive(Debug)]
@@ -85,6 +95,7 @@ impl Transfer {
             wish: watch::Sender::new(Wish::Run),
             ended: watch::Sender::new(0),
             attempting: AtomicBool::new(false),
+            landing: Arc::default(),
             no_source: AtomicBool::new(false),
             look_again: Notify::new(),
             dirty: AtomicBool::new(true),
@@ -92,14 +103,14 @@ impl Transfer {
     }
 
     /// Keeps what was just planned, unless it is much, so that the first attempt need not read it back.
-    pub fn keep_plan(&self, files: Vec<PlannedFile>) {
+    pub fn keep_plan(&self, files: Vec<PlannedFile>, ahead: Option<Ahead>) {
         if files.len() <= PLAN_KEPT_MAX {
-            *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = Some(files);
+            *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = Some(Kept { files, ahead });
         }
     }
 
     /// The kept plan, once.
-    pub fn take_plan(&self) -> Option<Vec<PlannedFile>> {
+    pub fn take_plan(&self) -> Option<Kept> {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

@@ -1,10 +1,10 @@
 //! Sources of files: found through the tracker, reached, and spoken to over lanes.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use shared::{
     id::{AccountId, DeviceId, FileId},
-    limits::{GRANT_BLOBS_MAX, REQUEST_BYTES_MAX, SERVED_STREAMS_MAX},
+    limits::{COPY_AFTER, GRANT_BLOBS_MAX, GRANT_RENEW, REQUEST_BYTES_MAX, SERVED_STREAMS_MAX, SMALL_FILE_BYTES_MAX},
     net::{Outgoing, frame},
     transfer::lane::Lane,
     wire::{
@@ -12,6 +12,7 @@ use shared::{
         tracker::{Answer, FileDetail, Located, LocatedFile, PeerSource, Request},
     },
 };
+use tokio::time::timeout;
 
 use super::{Halt, Transfer};
 use crate::engine::{
@@ -110,6 +111,52 @@ pub async fn locate_all(core: &Core, files: &[FileId]) -> Result<Vec<Sources>, H
         known.push(locate(core, part.to_vec()).await?);
     }
     Ok(known)
+}
+
+/// What the tracker said about files before their turn came.
+#[derive(Debug)]
+pub struct Ahead {
+    asked: Instant,
+    known: Vec<Sources>,
+}
+
+impl Ahead {
+    /// Asks about files whose turn comes soon. `None`: it did not work; then they are asked about when it comes.
+    pub async fn ask(core: &Core, files: &[FileId]) -> Option<Self> {
+        let asked = Instant::now();
+        if files.is_empty() {
+            return None;
+        }
+        let known = locate_all(core, files).await.ok()?;
+        Some(Self { asked, known })
+    }
+
+    /// The same for the first files of a transfer that begins at once; the way to who has them is made meanwhile.
+    pub async fn prepare(core: &Arc<Core>, files: &[PlannedFile], from: From) -> Option<Self> {
+        let small = files.iter().filter(|file| file.size <= SMALL_FILE_BYTES_MAX);
+        let first: Vec<FileId> = small.take(GRANT_BLOBS_MAX).map(|file| file.file).collect();
+        // Whoever asked for the transfer waits.
+        let ahead = timeout(COPY_AFTER, Self::ask(core, &first)).await.ok()??;
+        let peer = ahead.known.iter().flat_map(|known| &known.peers).find(|peer| peer.device != core.device());
+        if let (Some(peer), true) = (peer.cloned(), from != From::Copy) {
+            let core = core.clone();
+            tokio::spawn(async move {
+                if let Err(error) = core.peers.connect(&core, &peer).await {
+                    tracing::debug!(device = %peer.device, %error, "not reached ahead of a transfer");
+                }
+            });
+        }
+        Some(ahead)
+    }
+
+    /// What it holds, if that is about exactly these files and not near its end.
+    pub fn about(self, files: &[PlannedFile]) -> Option<Vec<Sources>> {
+        let told = self.known.iter().flat_map(|known| &known.files).map(|located| match located {
+            LocatedFile::Found { file, .. } | LocatedFile::Refused { file, .. } => *file,
+        });
+        let fits = self.asked.elapsed() < GRANT_RENEW && told.eq(files.iter().map(|file| file.file));
+        fits.then_some(self.known)
+    }
 }
 
 /// A file of a transfer whose content in the index is another by now, as it is there.

@@ -71,9 +71,8 @@ impl Staging {
         })
     }
 
-    /// Makes what is staged durable, then gives each file its name.
+    /// Gives files that are durable their names.
     pub fn name_all(&self, jail: &Jail, staged: &[PlannedFile]) -> Result<Vec<Landed>, Failure> {
-        self.sync().map_err(jail_failure)?;
         // What is written meanwhile lies in other folders.
         let staging = Self { root: self.root.clone(), last: Arc::default() };
         let mut landed = Vec::with_capacity(staged.len());

@@ -13,6 +13,7 @@ use super::{
     land::{self, Homes, Landed},
     large::{self, Fetched},
     plan::base_of,
+    row::Kept,
     staging,
 };
 use crate::engine::{
@@ -25,15 +26,16 @@ use crate::engine::{
 /// Runs a transfer to its end or to where it cannot go on.
 pub async fn run(core: &Arc<Core>, transfer: &Arc<Transfer>) -> Result<(), Halt> {
     transfer.begin();
-    let files = match transfer.take_plan() {
-        Some(files) => files,
-        None => core.state.planned_files(transfer.id).await.map_err(failure::unexpected)?,
+    drop(transfer.landing.lock().await);
+    let (files, ahead) = match transfer.take_plan() {
+        Some(Kept { files, ahead }) => (files, ahead),
+        None => (core.state.planned_files(transfer.id).await.map_err(failure::unexpected)?, None),
     };
     let base = base_of(core, &transfer.plan);
     let jail = disk(move || Jail::open(&base).map_err(jail_failure)).await?;
     let files = skip_what_lies_there(core, transfer, &jail, files).await?;
     let (small, large): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.size <= SMALL_FILE_BYTES_MAX);
-    let grown = if small.is_empty() { Vec::new() } else { batch::fetch(core, transfer, &jail, small).await? };
+    let grown = if small.is_empty() { Vec::new() } else { batch::fetch(core, transfer, &jail, small, ahead).await? };
     for mut file in large.into_iter().chain(grown) {
         let mut replans = 0;
         loop {
@@ -137,6 +139,7 @@ fn sort_out(jail: &Jail, files: Vec<PlannedFile>) -> (There, Vec<PlannedFile>) {
 /// Removes what a cancelled transfer left unfinished; finished files stay.
 pub async fn discard(core: &Arc<Core>, transfer: &Arc<Transfer>) {
     let removed = async {
+        drop(transfer.landing.lock().await);
         let files = core.state.planned_files(transfer.id).await.map_err(failure::unexpected)?;
         let (core, transfer, base) = (core.clone(), transfer.clone(), base_of(core, &transfer.plan));
         disk(move || {
