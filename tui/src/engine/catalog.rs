@@ -35,7 +35,7 @@ type Served = HashMap<BlobHash, Vec<Servable>>;
 /// The served contents.
 #[derive(Debug)]
 pub struct Catalog {
-    trees: PathBuf,
+    trees: Arc<Path>,
     served: Arc<Mutex<Served>>,
     uploads: Mutex<HashMap<DeviceId, Upload>>,
     /// Bytes sent since the last look.
@@ -71,7 +71,7 @@ impl Catalog {
     /// An empty catalog of a profile.
     pub fn new(profile: &Profile) -> Self {
         Self {
-            trees: profile.state.join("trees"),
+            trees: profile.state.join("trees").into(),
             served: Arc::default(),
             uploads: Mutex::default(),
             sent: AtomicU64::new(0),
@@ -81,8 +81,7 @@ impl Catalog {
 
     /// Where the tree of a content lies.
     pub fn tree_path(&self, blob: &BlobHash) -> PathBuf {
-        let name = blob.to_string();
-        self.trees.join(&name[..2]).join(name)
+        tree_below(&self.trees, blob)
     }
 
     /// Serves these files of a share.
@@ -150,7 +149,7 @@ impl Catalog {
             return Err(Refusal::new(Code::NotFound, "this device does not share that file"));
         }
         let layout = Layout::new(want.size).map_err(|error| Refusal::new(Code::TooLarge, error.to_string()))?;
-        Ok(Known { blob: want.blob, layout, tree: self.tree_path(&want.blob), places })
+        Ok(Known { blob: want.blob, layout, trees: self.trees.clone(), places })
     }
 
     fn note_upload(&self, asker: DeviceId, path: &Arc<str>) {
@@ -212,7 +211,7 @@ impl content::Catalog for Catalog {
 struct Known {
     blob: BlobHash,
     layout: Layout,
-    tree: PathBuf,
+    trees: Arc<Path>,
     places: Vec<Servable>,
 }
 
@@ -220,7 +219,7 @@ impl Known {
     /// Opens the first place that still holds what was hashed there.
     fn open(&self, files: &mut SharedFiles) -> Option<(Arc<dyn Content>, Arc<AtomicBool>)> {
         self.places.iter().find_map(|place| {
-            let content = open_place(place, self.layout, self.blob, &self.tree, files)?;
+            let content = open_place(place, self.layout, self.blob, &self.trees, files)?;
             Some((content, place.revoked.clone()))
         })
     }
@@ -255,12 +254,18 @@ impl Content for Revocable {
     }
 }
 
+/// Where the tree of a content lies below the folder of all trees.
+fn tree_below(trees: &Path, blob: &BlobHash) -> PathBuf {
+    let name = blob.to_string();
+    trees.join(&name[..2]).join(name)
+}
+
 /// Opens one place if it still holds what was hashed there.
 fn open_place(
     place: &Servable,
     layout: Layout,
     blob: BlobHash,
-    tree: &Path,
+    trees: &Path,
     files: &mut SharedFiles,
 ) -> Option<Arc<dyn Content>> {
     let relative = match &place.relative {
@@ -278,6 +283,8 @@ fn open_place(
         let data: Bytes = read_range(&file, &(0..layout.size())).ok()?;
         return SmallContent::verified(data, blob).map(|content| Arc::new(content) as Arc<dyn Content>);
     }
-    let tree = File::open(tree).inspect_err(|error| tracing::warn!(%error, "a hash tree is missing")).ok()?;
+    let tree = File::open(tree_below(trees, &blob))
+        .inspect_err(|error| tracing::warn!(%error, "a hash tree is missing"))
+        .ok()?;
     Some(Arc::new(FileContent::new(layout, file, stamp, tree)))
 }

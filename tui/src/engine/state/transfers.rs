@@ -1,9 +1,12 @@
 //! Transfers into this device, with their files.
 
-use shared::id::{BlobHash, FileId};
-use sqlx::{QueryBuilder, Row};
+use std::collections::BTreeMap;
 
-use super::{ROWS_AT_ONCE, State, StateError, files::blob_of, signed, unreadable, unsigned};
+use futures_util::TryStreamExt as _;
+use shared::id::{BlobHash, FileId};
+use sqlx::Row;
+
+use super::{State, StateError, signed};
 use crate::engine::api::{Get, TransferRow};
 
 /// One file of a transfer.
@@ -26,6 +29,23 @@ pub struct PlannedFile {
     /// The name it got, once it is there.
     pub landed: Option<String>,
 }
+
+/// A [`PlannedFile`] as it is stored: position, file, blob, path, size, time, and whether it may be executed.
+type Columns<Path> = (u64, FileId, BlobHash, Path, u64, i64, u8);
+
+impl PlannedFile {
+    fn columns(&self) -> Columns<&str> {
+        let executable = u8::from(self.executable);
+        (self.position, self.file, self.blob, &self.path, self.size, self.modified_ms, executable)
+    }
+
+    fn of_columns((position, file, blob, path, size, modified_ms, executable): Columns<String>) -> Self {
+        Self { position, file, blob, path, size, modified_ms, executable: executable != 0, landed: None }
+    }
+}
+
+/// Files in one row of a plan.
+const PLAN_PAGE_FILES: usize = 1000;
 
 /// A transfer as it was left.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,21 +74,14 @@ impl State {
             .bind(serde_json::to_string(&stored.row)?)
             .execute(&mut *tx)
             .await?;
-        for part in files.chunks(ROWS_AT_ONCE) {
-            let mut insert = QueryBuilder::new(
-                "INSERT INTO transfer_file (transfer, position, file, blob, path, size, modified_ms, executable) ",
-            );
-            insert.push_values(part, |mut row, file| {
-                row.push_bind(stored.id)
-                    .push_bind(signed(file.position))
-                    .push_bind(file.file.0.to_vec())
-                    .push_bind(file.blob.0.to_vec())
-                    .push_bind(&file.path)
-                    .push_bind(signed(file.size))
-                    .push_bind(file.modified_ms)
-                    .push_bind(file.executable);
-            });
-            insert.build().execute(&mut *tx).await?;
+        for page in files.chunks(PLAN_PAGE_FILES) {
+            let first = page.first().map_or(0, |file| file.position);
+            sqlx::query("INSERT INTO plan_page (transfer, first, files) VALUES ($1, $2, $3)")
+                .bind(stored.id)
+                .bind(signed(first))
+                .bind(serde_json::to_string(&page.iter().map(PlannedFile::columns).collect::<Vec<_>>())?)
+                .execute(&mut *tx)
+                .await?;
         }
         Ok(tx.commit().await?)
     }
@@ -105,16 +118,12 @@ impl State {
     /// # Errors
     /// See [`StateError`].
     pub async fn mark_landed(&self, id: i64, landed: &[(u64, String)]) -> Result<(), StateError> {
-        let mut tx = self.pool.begin().await?;
-        for part in landed.chunks(ROWS_AT_ONCE) {
-            let mut insert = QueryBuilder::new("INSERT INTO landed (transfer, position, name) ");
-            insert.push_values(part, |mut row, (position, name)| {
-                row.push_bind(id).push_bind(signed(*position)).push_bind(name);
-            });
-            insert.push(" ON CONFLICT (transfer, position) DO UPDATE SET name = excluded.name");
-            insert.build().execute(&mut *tx).await?;
-        }
-        Ok(tx.commit().await?)
+        sqlx::query("INSERT INTO landed_page (transfer, files) VALUES ($1, $2)")
+            .bind(id)
+            .bind(serde_json::to_string(landed)?)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Another content for a file that changed before it was fetched.
@@ -122,18 +131,12 @@ impl State {
     /// # Errors
     /// See [`StateError`].
     pub async fn replan_file(&self, id: i64, file: &PlannedFile) -> Result<(), StateError> {
-        sqlx::query(
-            "UPDATE transfer_file SET blob = $3, size = $4, modified_ms = $5, executable = $6 \
-             WHERE transfer = $1 AND position = $2",
-        )
-        .bind(id)
-        .bind(signed(file.position))
-        .bind(&file.blob.0[..])
-        .bind(signed(file.size))
-        .bind(file.modified_ms)
-        .bind(file.executable)
-        .execute(&self.pool)
-        .await?;
+        sqlx::query("INSERT OR REPLACE INTO replanned (transfer, position, file) VALUES ($1, $2, $3)")
+            .bind(id)
+            .bind(signed(file.position))
+            .bind(serde_json::to_string(&file.columns())?)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -162,27 +165,36 @@ impl State {
     /// # Errors
     /// See [`StateError`].
     pub async fn planned_files(&self, id: i64) -> Result<Vec<PlannedFile>, StateError> {
-        let rows = sqlx::query(
-            "SELECT position, file, blob, path, size, modified_ms, executable, name \
-             FROM transfer_file LEFT JOIN landed USING (transfer, position) WHERE transfer = $1 ORDER BY position",
-        )
-        .bind(id)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(PlannedFile {
-                    position: unsigned(row.try_get(0)?),
-                    file: FileId::from_slice(row.try_get(1)?).ok_or_else(|| unreadable("a file id"))?,
-                    blob: blob_of(row.try_get(2)?)?,
-                    path: row.try_get(3)?,
-                    size: unsigned(row.try_get(4)?),
-                    modified_ms: row.try_get(5)?,
-                    executable: row.try_get(6)?,
-                    landed: row.try_get(7)?,
-                })
-            })
-            .collect()
+        let mut tx = self.pool.begin().await?;
+        let mut files = BTreeMap::new();
+        let mut pages =
+            sqlx::query_scalar::<_, String>("SELECT files FROM plan_page WHERE transfer = $1").bind(id).fetch(&mut *tx);
+        while let Some(page) = pages.try_next().await? {
+            let page: Vec<Columns<String>> = serde_json::from_str(&page)?;
+            files.extend(page.into_iter().map(|columns| (columns.0, PlannedFile::of_columns(columns))));
+        }
+        drop(pages);
+        let mut replanned =
+            sqlx::query_scalar::<_, String>("SELECT file FROM replanned WHERE transfer = $1").bind(id).fetch(&mut *tx);
+        while let Some(file) = replanned.try_next().await? {
+            let columns: Columns<String> = serde_json::from_str(&file)?;
+            files.insert(columns.0, PlannedFile::of_columns(columns));
+        }
+        drop(replanned);
+        let mut landed =
+            sqlx::query_scalar::<_, String>("SELECT files FROM landed_page WHERE transfer = $1 ORDER BY id")
+                .bind(id)
+                .fetch(&mut *tx);
+        while let Some(page) = landed.try_next().await? {
+            for (position, name) in serde_json::from_str::<Vec<(u64, String)>>(&page)? {
+                if let Some(file) = files.get_mut(&position) {
+                    file.landed = Some(name);
+                }
+            }
+        }
+        drop(landed);
+        tx.commit().await?;
+        Ok(files.into_values().collect())
     }
 
     /// Forgets a transfer.
@@ -192,5 +204,122 @@ impl State {
     pub async fn remove_transfer(&self, id: i64) -> Result<(), StateError> {
         sqlx::query("DELETE FROM transfer WHERE id = $1").bind(id).execute(&self.pool).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use sqlx::{SqlitePool, migrate::Migrator, sqlite::SqliteConnectOptions};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::engine::api::{Direction, From, Target, TransferState};
+
+    fn file(position: u64) -> PlannedFile {
+        PlannedFile {
+            position,
+            file: FileId([(position % 251) as u8; 16]),
+            blob: BlobHash([3; 32]),
+            path: format!("a folder/\"{position}\" ü.bin"),
+            size: position * 1000,
+            modified_ms: -5,
+            executable: position == 1,
+            landed: None,
+        }
+    }
+
+    fn transfer(id: i64) -> StoredTransfer {
+        let plan = Get {
+            items: vec!["0123".to_owned()],
+            target: Target::Downloads,
+            from: From::Any,
+            detach: false,
+            wait: false,
+        };
+        let row = TransferRow {
+            id: format!("{id:016x}"),
+            direction: Direction::Down,
+            name: "a folder".to_owned(),
+            item: "0123".to_owned(),
+            owner: "alice".to_owned(),
+            folder: true,
+            files: 2500,
+            files_done: 0,
+            state: TransferState::Queued,
+            reason: String::new(),
+            size: 1,
+            done: 0,
+            speed: 0,
+            eta_s: None,
+            path: "a folder".into(),
+            hash: None,
+            bytes_peer: 0,
+            bytes_copy: 0,
+            bytes_relay: 0,
+            bytes_local: 0,
+            sources: Vec::new(),
+            map: Vec::new(),
+            log: Vec::new(),
+            created_ms: 0,
+            finished_ms: None,
+            elapsed_ms: 0,
+            failure: None,
+        };
+        StoredTransfer { id, active: true, plan, row }
+    }
+
+    #[tokio::test]
+    async fn a_plan_of_many_files_is_read_back_with_what_changed_and_what_landed() {
+        let dir = TempDir::new().unwrap();
+        let state = State::open(&dir.path().join("state.db")).await.unwrap();
+        let mut files: Vec<PlannedFile> = (0..2500).map(file).collect();
+        state.add_transfer(&transfer(7), &files).await.unwrap();
+        state.add_transfer(&transfer(8), &files[..3]).await.unwrap();
+        files[1200] = PlannedFile { blob: BlobHash([9; 32]), size: 1, executable: true, ..files[1200].clone() };
+        state.replan_file(7, &files[1200]).await.unwrap();
+        state.mark_landed(7, &[(5, "five".to_owned()), (2499, "last (1)".to_owned())]).await.unwrap();
+        state.mark_landed(7, &[(6, "six".to_owned()), (5, "five again".to_owned())]).await.unwrap();
+        for (place, name) in [(5, "five again"), (6, "six"), (2499, "last (1)")] {
+            files[place].landed = Some(name.to_owned());
+        }
+        assert_eq!(state.planned_files(7).await.unwrap(), files);
+        assert_eq!(state.planned_files(8).await.unwrap(), (0..3).map(file).collect::<Vec<_>>());
+        state.remove_transfer(7).await.unwrap();
+        assert_eq!(state.planned_files(7).await.unwrap(), []);
+        assert_eq!(state.planned_files(8).await.unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_transfer_that_an_earlier_version_left_goes_on() {
+        let dir = TempDir::new().unwrap();
+        let (path, first) = (dir.path().join("state.db"), dir.path().join("migrations"));
+        fs::create_dir(&first).unwrap();
+        let begin = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/0001_begin.sql");
+        fs::copy(begin, first.join("0001_begin.sql")).unwrap();
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        Migrator::new(first).await.unwrap().run(&pool).await.unwrap();
+        sqlx::query("INSERT INTO transfer VALUES (7, 1, '{}', '{}')").execute(&pool).await.unwrap();
+        let mut files: Vec<PlannedFile> = (0..1500).map(file).collect();
+        for file in &files {
+            sqlx::query("INSERT INTO transfer_file VALUES (7, $1, $2, $3, $4, $5, $6, $7)")
+                .bind(signed(file.position))
+                .bind(&file.file.0[..])
+                .bind(&file.blob.0[..])
+                .bind(&file.path)
+                .bind(signed(file.size))
+                .bind(file.modified_ms)
+                .bind(file.executable)
+                .execute(&pool)
+                .await
+                .unwrap();
+        }
+        sqlx::query("INSERT INTO landed VALUES (7, 1001, 'there')").execute(&pool).await.unwrap();
+        pool.close().await;
+        files[1001].landed = Some("there".to_owned());
+        let state = State::open(&path).await.unwrap();
+        assert_eq!(state.planned_files(7).await.unwrap(), files);
     }
 }

@@ -85,10 +85,17 @@ pub async fn fetch(
     }
     // What arrived gets its names, however the rest ended.
     let landed = batch.land_all().await;
-    let Batch { grown, refused, .. } = batch;
+    let Batch { grown, refused, staging, named, .. } = batch;
+    let seal = async {
+        if named.is_empty() {
+            return Ok(());
+        }
+        disk(move || staging.sync().map_err(jail_failure)).await?;
+        note(core, transfer, named).await
+    };
     let (jail, transfer) = (jail.clone(), transfer.clone());
-    disk(move || staging::discard(&jail, &transfer).map_err(jail_failure)).await?;
-    ended.and(landed)?;
+    let (sealed, cleared) = tokio::join!(seal, disk(move || staging::discard(&jail, &transfer).map_err(jail_failure)));
+    ended.and(landed).and(sealed).and(cleared)?;
     match &refused[..] {
         [] => Ok(grown),
         [(_, refusal)] if refused.len() as u64 == files_in_all => Err(Halt::Failed(refused_file(refusal))),
@@ -444,18 +451,12 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Everything staged gets its name and is durable.
+    /// Everything staged gets its name.
     async fn land_all(&mut self) -> Result<(), Halt> {
         if !self.staged.is_empty() {
             self.begin_landing().await?;
         }
-        self.end_landing().await?;
-        if !self.named.is_empty() {
-            let staging = self.staging.clone();
-            disk(move || staging.sync().map_err(jail_failure)).await?;
-            note(self.core, self.transfer, std::mem::take(&mut self.named)).await?;
-        }
-        Ok(())
+        self.end_landing().await
     }
 }
 
