@@ -80,8 +80,8 @@ pub async fn fetch(
             Ok(Fetched::Landed(landed))
         }
         Ok(Some(replaced)) => {
+            let done = partial.have_bytes();
             drop(partial);
-            let done = had;
             disk(move || part::remove(&folder, &part_name, &sidecar)).await?;
             transfer.change(|row| row.done = row.done.saturating_sub(done));
             Ok(Fetched::Replaced(replaced))
