@@ -5,7 +5,6 @@ pub mod fetch;
 pub mod hash;
 pub mod jail;
 pub mod lane;
-pub mod local;
 pub mod partial;
 pub mod serve;
 

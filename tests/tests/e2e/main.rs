@@ -11,7 +11,6 @@ mod hostile_peers;
 mod hostile_sources;
 mod identity;
 mod interrupted;
-mod local;
 mod names;
 mod screens;
 mod sharing;
