@@ -243,8 +243,8 @@ async fn drive(
 }
 
 impl Driver<'_> {
-    /// The same while somebody works, who goes on without the tracker as long as the grant lasts: waits for it only for a
-    /// moment, since news of the others wait meanwhile.
+    /// As [`Self::find_sources`], while somebody works, who goes on without the tracker as long as the grant lasts: waits
+    /// for it only for a moment, since news of the workers wait meanwhile.
     async fn find_more(&mut self) -> Result<Option<PlannedFile>, Halt> {
         self.renew_at = Instant::now() + GRANT_RENEW_AGAIN;
         match timeout(COPY_AFTER, self.find_sources()).await {
