@@ -21,7 +21,7 @@ use std::{
 
 use listing::{Claim, Handle, Kept, Listing};
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_OMIT},
     io::Errno,
 };
 pub use served::{SharedFiles, Stamp, open_shared};
@@ -211,6 +211,24 @@ impl Folder {
             Ok(_) | Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(JailError::of("look at", &path, errno)),
         }
+    }
+
+    /// The names in this folder, in no order. What is not UTF-8 was not put there by us and is left out.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, JailError> {
+        let failed = |errno| JailError::of("list", &self.path, errno);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(self.fd()).map_err(failed)? {
+            if let Ok(name) = entry.map_err(failed)?.file_name().to_str()
+                && name != "."
+                && name != ".."
+            {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
     }
 
     /// Removes the file or link `name`. One that is already gone is as good as removed.

@@ -87,6 +87,19 @@ const ESCAPES: [&str; 18] = [
 ];
 
 #[test]
+fn the_names_of_a_folder_are_those_of_its_handle_wherever_it_moves() {
+    let place = Place::new();
+    let folder = place.jail.folder(["a"]).unwrap();
+    drop(folder.create_new("file", 0o666).unwrap());
+    folder.child("below").unwrap();
+    fs::rename(place.downloads().join("a"), place.downloads().join("moved")).unwrap();
+    fs::create_dir(place.downloads().join("a")).unwrap();
+    let mut names = folder.names().unwrap();
+    names.sort();
+    assert_eq!(names, ["below", "file"]);
+}
+
+#[test]
 fn no_name_leads_out_of_the_folder() {
     let place = Place::new();
     let root = place.jail.root();

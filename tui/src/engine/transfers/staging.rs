@@ -118,16 +118,17 @@ pub fn discard(jail: &Jail, transfer: &Transfer) -> Result<(), JailError> {
     root.remove_empty_child(&name)
 }
 
-/// Removes files and folders of files below a folder that is ours alone.
+/// Removes files and folders of files below a folder that is ours alone. Anything else there makes its own removal fail,
+/// which is told.
 fn clear(staging: &Folder) -> Result<(), JailError> {
-    for name in names_in(staging) {
+    for name in staging.names()? {
         // Mostly its files have their names by now.
         if staging.remove_empty_child(&name).is_ok() {
             continue;
         }
         if staging.stat(&name)?.is_some_and(|entry| entry.kind == EntryKind::Folder) {
             let folder = staging.child(&name)?;
-            for file in names_in(&folder) {
+            for file in folder.names()? {
                 folder.remove(&file)?;
             }
             staging.remove_empty_child(&name)?;
@@ -136,12 +137,6 @@ fn clear(staging: &Folder) -> Result<(), JailError> {
         }
     }
     Ok(())
-}
-
-/// Ours are numbers; what else there may be makes the folder's own removal fail, which is told.
-fn names_in(folder: &Folder) -> Vec<String> {
-    let entries = std::fs::read_dir(folder.path()).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// `.16ab….swapmeet-part`
