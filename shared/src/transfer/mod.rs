@@ -5,6 +5,7 @@ pub mod fetch;
 pub mod hash;
 pub mod jail;
 pub mod lane;
+pub mod local;
 pub mod partial;
 pub mod serve;
 

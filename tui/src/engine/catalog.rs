@@ -114,6 +114,13 @@ impl Catalog {
         self.served().contains_key(blob)
     }
 
+    /// Where this content is shared from: the place of the share, and the path below it where that is a folder.
+    pub fn places(&self, blob: &BlobHash) -> Vec<(Arc<Path>, Option<Arc<str>>)> {
+        let served = self.served();
+        let places = served.get(blob).into_iter().flatten();
+        places.map(|place| (place.root.clone(), place.relative.clone())).collect()
+    }
+
     /// Grants given before are withdrawn: running transfers of these end at their next block. What is still shared is
     /// served again to whoever asks anew.
     pub fn revoke(&self, blobs: &[BlobHash]) {

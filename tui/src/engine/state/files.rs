@@ -242,6 +242,20 @@ impl State {
         rows.iter().map(|row| blob_of(row.try_get(0)?)).collect()
     }
 
+    /// Where contents of these were fetched to. They may be gone or changed by now.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn fetched_places(&self, blobs: &[BlobHash]) -> Result<Vec<(BlobHash, PathBuf)>, StateError> {
+        let rows = sqlx::query(
+            "SELECT blob, local FROM fetched WHERE blob IN (SELECT unhex(value) FROM json_each($1)) ORDER BY changed_ns",
+        )
+        .bind(serde_json::to_string(blobs)?)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((blob_of(row.try_get(0)?)?, path_of(row.try_get(1)?)))).collect()
+    }
+
     /// Whether this content was fetched to this place, and the state that the file had then.
     ///
     /// # Errors

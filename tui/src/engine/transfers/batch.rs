@@ -27,6 +27,7 @@ use super::{
     Halt, Transfer,
     land::Landed,
     large::nobody,
+    local,
     source::{self, Ahead, Source, Sources},
     staging::{self, Staging},
     work::{disk, jail_failure, note, refused_file, replan},
@@ -46,12 +47,14 @@ pub async fn fetch(
     mut ahead: Option<Ahead>,
 ) -> Result<Vec<PlannedFile>, Halt> {
     let (jail_in, transfer_in) = (jail.clone(), transfer.clone());
-    let (staging, complete, files) = disk(move || {
+    let (staging, mut complete, files) = disk(move || {
         let staging = Staging::open(&jail_in, &transfer_in).map_err(jail_failure)?;
         let (complete, missing) = staging.sort_out(files).map_err(jail_failure)?;
         Ok((staging, complete, missing))
     })
     .await?;
+    let (taken, files) = local::take_small(core, transfer, &staging, files).await?;
+    complete.extend(taken);
     // What a kill left complete only needs its name; it counts as what it was fetched as.
     let complete_bytes: u64 = complete.iter().map(|file| file.size).sum();
     transfer.change(|row| row.done += complete_bytes);

@@ -32,6 +32,7 @@ use tokio::{
 use super::{
     Halt, Transfer,
     land::{self, Landed},
+    local,
     part::{self, Sidecar, disk_failure, part_name},
     source::{self, Source},
     work::{disk, jail_failure, refused_file},
@@ -68,6 +69,7 @@ pub async fn fetch(
     if had > 0 {
         transfer.log(&format!("resumes at {}%", had * 100 / file.size.max(1)));
     }
+    local::fill_large(core, transfer, file, &partial).await?;
     let ended = drive(core, transfer, file, &partial).await;
     let flushing = partial.clone();
     disk(move || flushing.flush().map_err(disk_failure)).await?;

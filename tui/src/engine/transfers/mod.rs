@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod land;
 pub mod large;
+pub mod local;
 pub mod part;
 pub mod plan;
 pub mod row;

@@ -71,6 +71,11 @@ impl Staging {
         })
     }
 
+    /// Puts a whole file there that was found elsewhere.
+    pub fn put(&self, file: &PlannedFile, layout: Layout, data: &[u8]) -> io::Result<()> {
+        self.sink(file, layout).write(0..layout.groups(), data, &[])
+    }
+
     /// Gives files that are durable their names.
     pub fn name_all(&self, jail: &Jail, staged: &[PlannedFile]) -> Result<Vec<Landed>, Failure> {
         // What is written meanwhile lies in other folders.

@@ -1,0 +1,82 @@
+//! What this machine has already is not fetched again, whatever its name.
+
+use std::{fs, os::unix::fs::FileExt, path::Path};
+
+use tests::{
+    corpus,
+    member::{number, text},
+    tree,
+};
+
+use crate::get::Pair;
+
+const LARGE: usize = 5_000_000;
+const GROUP: u64 = 16 * 1024;
+
+fn write_film(folder: &Path, prefix: &str) {
+    fs::create_dir_all(folder.join("stills")).unwrap();
+    fs::write(folder.join(format!("{prefix}film.bin")), corpus::bytes(1, LARGE)).unwrap();
+    for number in 0..70 {
+        let still = folder.join(format!("stills/{prefix}{number}.bin"));
+        fs::write(still, corpus::bytes(100 + number, 20_000)).unwrap();
+    }
+}
+
+#[test]
+fn a_folder_under_other_names_comes_from_this_machine_though_nobody_has_it_online() {
+    let mut pair = Pair::start();
+    let (first, second) = (pair.alice.desk().join("film"), pair.alice.desk().join("the same"));
+    write_film(&first, "");
+    write_film(&second, "again ");
+    let first_id = pair.alice.share(&[&first], &[]);
+    let second_id = pair.alice.share(&[&second], &[]);
+    let size = LARGE as u64 + 70 * 20_000;
+    let transfer = pair.get(&first_id);
+    assert_eq!((number(&transfer, "bytes_peer"), number(&transfer, "bytes_local")), (size, 0), "{transfer}");
+    pair.engine = None;
+    let transfer = pair.get(&second_id);
+    pair.assert_got(&transfer, &second);
+    assert_eq!((number(&transfer, "bytes_peer"), number(&transfer, "bytes_local")), (0, size), "{transfer}");
+    tree::assert_same(&first, &pair.bob.downloads().join("film"));
+}
+
+#[test]
+fn what_is_damaged_here_is_fetched_and_the_rest_is_not() {
+    let pair = Pair::start();
+    let first = pair.alice.write("one.bin", corpus::bytes(1, LARGE));
+    let second = pair.alice.write("two.bin", corpus::bytes(1, LARGE));
+    pair.get(&pair.alice.share(&[&first], &[]));
+    let here = fs::File::options().write(true).open(pair.bob.downloads().join("one.bin")).unwrap();
+    here.write_all_at(b"damaged", 7 * GROUP + 1).unwrap();
+    let transfer = pair.get(&pair.alice.share(&[&second], &[]));
+    pair.assert_got(&transfer, &second);
+    let fetched = (number(&transfer, "bytes_peer"), number(&transfer, "bytes_local"));
+    assert_eq!(fetched, (GROUP, LARGE as u64 - GROUP), "{transfer}");
+}
+
+#[test]
+fn a_file_whose_copy_here_is_gone_is_fetched() {
+    let pair = Pair::start();
+    let first = pair.alice.write("one.bin", corpus::bytes(1, LARGE));
+    let small = pair.alice.write("small one.bin", corpus::bytes(2, 5000));
+    let (first_id, small_id) = (pair.alice.share(&[&first], &[]), pair.alice.share(&[&small], &[]));
+    for id in [&first_id, &small_id] {
+        let transfer = pair.get(id);
+        fs::remove_file(text(&transfer, "path")).unwrap();
+        let again = pair.get(id);
+        assert_eq!(number(&again, "bytes_peer"), number(&again, "size"), "{again}");
+    }
+    tree::assert_same(&first, &pair.bob.downloads().join("one.bin"));
+}
+
+#[test]
+fn who_asks_for_a_certain_source_gets_that_source() {
+    let pair = Pair::start();
+    let first = pair.alice.write("one.bin", corpus::bytes(1, LARGE));
+    let second = pair.alice.write("two.bin", corpus::bytes(1, LARGE));
+    pair.get(&pair.alice.share(&[&first], &[]));
+    let second_id = pair.alice.share(&[&second], &[]);
+    let transfer = pair.bob.run(&["get", &second_id, "--from", "peer"]).ok().one("transfer");
+    pair.assert_got(&transfer, &second);
+    assert_eq!((number(&transfer, "bytes_peer"), number(&transfer, "bytes_local")), (LARGE as u64, 0), "{transfer}");
+}
