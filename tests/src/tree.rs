@@ -67,7 +67,8 @@ pub fn files(root: &Path) -> Vec<(PathBuf, u64)> {
 }
 
 /// `root` itself for the empty path: joining that would add a slash, and a file is no folder.
-fn below(root: &Path, relative: &Path) -> PathBuf {
+#[must_use]
+pub fn below(root: &Path, relative: &Path) -> PathBuf {
     if relative.as_os_str().is_empty() { root.to_owned() } else { root.join(relative) }
 }
 

@@ -41,6 +41,24 @@ fn a_folder_under_other_names_comes_from_this_machine_though_nobody_has_it_onlin
 }
 
 #[test]
+fn equal_files_of_one_folder_are_fetched_once() {
+    let pair = Pair::start();
+    let folder = pair.alice.desk().join("doubles");
+    fs::create_dir_all(folder.join("below")).unwrap();
+    for name in ["a.bin", "b.bin", "below/c.bin"] {
+        fs::write(folder.join(format!("small {}", name.replace('/', " "))), corpus::bytes(3, 70_000)).unwrap();
+        fs::write(folder.join(name), corpus::bytes(4, LARGE)).unwrap();
+    }
+    for number in 0..3 {
+        fs::write(folder.join(format!("empty {number}")), b"").unwrap();
+    }
+    let transfer = pair.get(&pair.alice.share(&[&folder], &[]));
+    pair.assert_got(&transfer, &folder);
+    let once = LARGE as u64 + 70_000;
+    assert_eq!((number(&transfer, "bytes_peer"), number(&transfer, "bytes_local")), (once, 2 * once), "{transfer}");
+}
+
+#[test]
 fn what_is_damaged_here_is_fetched_and_the_rest_is_not() {
     let pair = Pair::start();
     let first = pair.alice.write("one.bin", corpus::bytes(1, LARGE));

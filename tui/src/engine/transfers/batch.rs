@@ -44,7 +44,7 @@ pub async fn fetch(
     transfer: &Arc<Transfer>,
     jail: &Jail,
     files: Vec<PlannedFile>,
-    mut ahead: Option<Ahead>,
+    ahead: Option<Ahead>,
 ) -> Result<Vec<PlannedFile>, Halt> {
     let (jail_in, transfer_in) = (jail.clone(), transfer.clone());
     let (staging, mut complete, files) = disk(move || {
@@ -55,17 +55,15 @@ pub async fn fetch(
     .await?;
     let (taken, files) = local::take_small(core, transfer, &staging, files).await?;
     complete.extend(taken);
-    // What a kill left complete only needs its name; it counts as what it was fetched as.
-    let complete_bytes: u64 = complete.iter().map(|file| file.size).sum();
-    transfer.change(|row| row.done += complete_bytes);
+    let (files, repeats) = local::set_aside_repeats(transfer, files);
     let mut batch = Batch {
         core,
         transfer,
         jail,
         staging,
         landing: None,
-        staged: complete,
-        staged_bytes: complete_bytes,
+        staged: Vec::new(),
+        staged_bytes: 0,
         named: Vec::new(),
         grown: Vec::new(),
         refused: Vec::new(),
@@ -73,31 +71,20 @@ pub async fn fetch(
         missed: HashMap::new(),
         last_why: String::new(),
     };
+    // What a kill left complete only needs its name; it counts as what it was fetched as.
+    batch.stage_found(complete);
     let files_in_all = transfer.row().files;
-    let mut ended = Ok(());
-    let mut left: VecDeque<PlannedFile> = files.into();
-    // The first bytes shall not wait for many answers of the tracker.
-    let mut most = GRANT_BLOBS_MAX;
-    while !left.is_empty() && ended.is_ok() {
-        let chunk: Vec<PlannedFile> = left.drain(..left.len().min(most)).collect();
-        most = BATCH_FILES_MAX;
-        let next: Vec<FileId> = left.iter().take(most).map(|file| file.file).collect();
-        let located = ahead.take().and_then(|ahead| ahead.about(&chunk));
-        // While these come, the tracker is asked about the next.
-        (ended, ahead) = beside(batch.fetch_chunk(chunk, located), Ahead::ask(core, &next)).await;
-    }
+    let mut ended = batch.fetch_all(files, ahead).await;
     // What arrived gets its names, however the rest ended.
-    let landed = batch.land_all().await;
+    let mut landed = batch.land_all().await;
+    if !repeats.is_empty() && ended.is_ok() && landed.is_ok() {
+        ended = batch.fetch_repeats(repeats).await;
+        landed = batch.land_all().await;
+    }
     let Batch { grown, refused, staging, named, .. } = batch;
-    let seal = async {
-        if named.is_empty() {
-            return Ok(());
-        }
-        disk(move || staging.sync().map_err(jail_failure)).await?;
-        note(core, transfer, named).await
-    };
-    let (jail, transfer) = (jail.clone(), transfer.clone());
-    let (sealed, cleared) = tokio::join!(seal, disk(move || staging::discard(&jail, &transfer).map_err(jail_failure)));
+    let seal = seal(core, transfer, staging, named);
+    let (jail, clearing) = (jail.clone(), transfer.clone());
+    let (sealed, cleared) = tokio::join!(seal, disk(move || staging::discard(&jail, &clearing).map_err(jail_failure)));
     ended.and(landed).and(sealed).and(cleared)?;
     match &refused[..] {
         [] => Ok(grown),
@@ -109,6 +96,15 @@ pub async fn fetch(
             Err(Halt::Failed(Failure { message, ..failure }))
         }
     }
+}
+
+/// Makes the names durable that files were given, and notes them.
+async fn seal(core: &Core, transfer: &Transfer, staging: Staging, named: Vec<Landed>) -> Result<(), Halt> {
+    if named.is_empty() {
+        return Ok(());
+    }
+    disk(move || staging.sync().map_err(jail_failure)).await?;
+    note(core, transfer, named).await
 }
 
 /// Runs a fetch with something beside it that only a good end is worth waiting for.
@@ -168,6 +164,41 @@ struct Round {
 }
 
 impl Batch<'_> {
+    /// Fetches files in chunks. `ahead`: what is known of the first.
+    async fn fetch_all(&mut self, files: Vec<PlannedFile>, mut ahead: Option<Ahead>) -> Result<(), Halt> {
+        let core = self.core;
+        let mut left: VecDeque<PlannedFile> = files.into();
+        // The first bytes shall not wait for many answers of the tracker.
+        let mut most = GRANT_BLOBS_MAX;
+        while !left.is_empty() {
+            let chunk: Vec<PlannedFile> = left.drain(..left.len().min(most)).collect();
+            most = BATCH_FILES_MAX;
+            let next: Vec<FileId> = left.iter().take(most).map(|file| file.file).collect();
+            let located = ahead.take().and_then(|ahead| ahead.about(&chunk));
+            // While these come, the tracker is asked about the next.
+            let ended;
+            (ended, ahead) = beside(self.fetch_chunk(chunk, located), Ahead::ask(core, &next)).await;
+            ended?;
+        }
+        Ok(())
+    }
+
+    /// Takes files from those of equal content that have landed, and fetches what is not there after all.
+    async fn fetch_repeats(&mut self, repeats: Vec<PlannedFile>) -> Result<(), Halt> {
+        seal(self.core, self.transfer, self.staging.clone(), std::mem::take(&mut self.named)).await?;
+        let (taken, missing) = local::take_small(self.core, self.transfer, &self.staging, repeats).await?;
+        self.stage_found(taken);
+        self.fetch_all(missing, None).await
+    }
+
+    /// These are complete without having been fetched now.
+    fn stage_found(&mut self, found: Vec<PlannedFile>) {
+        let bytes: u64 = found.iter().map(|file| file.size).sum();
+        self.transfer.change(|row| row.done += bytes);
+        self.staged_bytes += bytes;
+        self.staged.extend(found);
+    }
+
     /// Fetches some files. `located`: what the tracker said about them, if it was asked before.
     async fn fetch_chunk(
         &mut self,

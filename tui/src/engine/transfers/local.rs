@@ -2,7 +2,7 @@
 //! is fetched. Who asks for a certain source gets that source.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::File,
     path::{Path, PathBuf},
     sync::{
@@ -112,6 +112,16 @@ pub async fn take_small(
         transfer.log(&format!("{} of the files are on this machine already", taken.len()));
     }
     Ok((taken, missing))
+}
+
+/// Of files with equal content only the first is fetched: gives these, and the others, which follow when it is there.
+pub fn set_aside_repeats(transfer: &Transfer, files: Vec<PlannedFile>) -> (Vec<PlannedFile>, Vec<PlannedFile>) {
+    if transfer.plan.from != From::Any {
+        return (files, Vec::new());
+    }
+    let mut seen = HashSet::with_capacity(files.len());
+    // An empty file costs no more than a look for another.
+    files.into_iter().partition(|file| file.size == 0 || seen.insert(file.blob))
 }
 
 fn read_small(places: &Places, file: &PlannedFile) -> Option<(Layout, bytes::Bytes)> {
