@@ -21,6 +21,12 @@ pub const BATCH_BYTES_IN_FLIGHT_MAX: u64 = 8 * 1024 * 1024;
 pub const BATCH_WANTS_IN_FLIGHT_MAX: usize = 512;
 /// A file larger than this is refused by hash-tree arithmetic (64 PiB leave every product inside `u64`).
 pub const FILE_BYTES_MAX: u64 = 1 << 56;
+/// Nodes of a hash tree in one answer about where a new version differs from an old one, in a file of one part.
+pub const TREE_NODES_MAX: u64 = 8192;
+/// Older versions of a file that a new one is compared with.
+pub const VERSIONS_COMPARED_MAX: usize = 3;
+/// Levels of a hash tree between two looks: 16 times finer each time.
+pub const TREE_STEP: u8 = 4;
 /// Ranges in one want: a resumed file with more holes asks in several wants.
 pub const WANT_RANGES_MAX: usize = 256;
 /// Time without a verified group after which a source counts as stalled.
@@ -144,6 +150,18 @@ pub const PEER_IDLE: Duration = Duration::from_secs(20);
 pub const PEER_DIAL: Duration = Duration::from_secs(5);
 /// Time to reach the tracker at one address.
 pub const TRACKER_DIAL: Duration = Duration::from_secs(8);
+/// Files that one device says it holds in part without sharing them: those that it fetches, and fetched lately.
+pub const HELD_FILES_MAX: usize = 128;
+/// Ranges in one message about what a source has by now.
+pub const HAVE_RANGES_MAX: usize = 2048;
+/// How often a source that is still fetching tells what it has: often enough that the next one is never long behind it.
+pub const HAVE_NEWS: Duration = Duration::from_millis(200);
+/// Time in which changes of what a device holds gather before the tracker is told.
+pub const HOLD_GATHER: Duration = Duration::from_millis(100);
+/// Time that a download goes on with nobody but sources that lack what it lacks, before it waits for another.
+pub const PARTS_PATIENCE: Duration = Duration::from_secs(15);
+/// Shortest time between two looks for sources that somebody's coming caused.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Streams that one member may have open at another.
 pub const PEER_STREAMS_MAX: u32 = 32;
 /// Connections that a member accepts from others at a time.

@@ -188,6 +188,8 @@ async fn serve_stream(
             return Ok(());
         }
         Open::Fetch => {}
+        // It has all of it, which the tracker says already.
+        Open::Watch(_) => return Ok(()),
     }
     let mut wants = 0;
     while let Ok(frame) = read_frame(&mut recv, limits::PEER_FRAME_BYTES_MAX).await {

@@ -29,6 +29,7 @@ pub mod config;
 pub mod copies;
 pub mod events;
 pub mod handler;
+pub mod holdings;
 pub mod invite;
 pub mod passwords;
 pub mod presence;

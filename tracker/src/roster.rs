@@ -4,13 +4,13 @@
 //! messages.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use shared::{
-    id::{AccountId, DeviceId},
+    id::{AccountId, BlobHash, DeviceId},
     limits::{EVENTS_GATHER, PAGE_ENTRIES_MAX},
     wire::tracker::{Event, MemberEntry, Presence as Shown},
 };
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     events::{Events, Target},
     handler::now_ms,
+    holdings::{Content, Holdings},
     presence::{ConnectionNo, Presence},
     store::{Store, StoreError},
 };
@@ -28,6 +29,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Roster {
     presence: Mutex<Presence>,
+    holdings: Mutex<Holdings>,
     news: Mutex<News>,
     changed: Notify,
 }
@@ -49,6 +51,8 @@ impl Roster {
     /// A device signed in. Returns the older connection that it replaces.
     pub fn arrive(&self, device: DeviceId, account: AccountId, connection: ConnectionNo) -> Option<ConnectionNo> {
         let replaced = self.presence().arrive(device, account, connection);
+        // What it said on another connection is over; it says it again.
+        self.holdings().forget(device);
         self.member_changed(account);
         replaced
     }
@@ -56,6 +60,7 @@ impl Roster {
     /// A signed-in connection ended.
     pub fn leave(&self, device: DeviceId, account: AccountId, connection: ConnectionNo) {
         if self.presence().leave(device, connection) {
+            self.holdings().forget(device);
             self.news().left.insert(device);
             self.member_changed(account);
         }
@@ -64,6 +69,27 @@ impl Roster {
     /// A device says where it can be reached.
     pub fn announce(&self, device: DeviceId, connection: ConnectionNo, addresses: Vec<SocketAddr>) {
         self.presence().announce(device, connection, addresses);
+    }
+
+    /// A connected device holds these contents. Gives the others that hold what it did not hold before.
+    pub fn hold(
+        &self,
+        device: DeviceId,
+        account: AccountId,
+        contents: BTreeSet<Content>,
+    ) -> BTreeMap<DeviceId, Vec<BlobHash>> {
+        // Not for one who left meanwhile.
+        let presence = self.presence();
+        if presence.session(device).is_none() {
+            return BTreeMap::new();
+        }
+        self.holdings().set(device, account, contents)
+    }
+
+    /// Who holds a content without sharing it.
+    #[must_use]
+    pub fn holders(&self, content: &Content) -> Vec<(DeviceId, AccountId)> {
+        self.holdings().of(content).collect()
     }
 
     /// Others see this member differently now.
@@ -150,6 +176,10 @@ impl Roster {
             }
         }
         Ok(())
+    }
+
+    fn holdings(&self) -> MutexGuard<'_, Holdings> {
+        self.holdings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn presence(&self) -> MutexGuard<'_, Presence> {

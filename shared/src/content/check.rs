@@ -96,6 +96,14 @@ impl Checker {
         Ok(())
     }
 
+    /// The hash that was named for the next child, which does not follow.
+    ///
+    /// # Errors
+    /// When none was.
+    pub fn subtree(&mut self) -> Result<[u8; 32], CheckError> {
+        self.expected.pop().ok_or(CheckError::Parent)
+    }
+
     /// Checks a group.
     ///
     /// # Errors

@@ -141,6 +141,13 @@ impl GroupSet {
         self.ranges.get(at).is_some_and(|known| known.start <= range.start && range.end <= known.end)
     }
 
+    /// Whether some of a range are in it.
+    #[must_use]
+    pub fn overlaps(&self, range: &Range<u64>) -> bool {
+        let at = self.ranges.partition_point(|own| own.end <= range.start);
+        range.start < range.end && self.ranges.get(at).is_some_and(|own| own.start < range.end)
+    }
+
     /// Number of groups.
     #[must_use]
     pub fn count(&self) -> u64 {

@@ -1,11 +1,17 @@
 //! What can be served: blobs with ranged reads of their data and of their hash tree.
 
-use std::{fmt::Debug, fs::File, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    fmt::Debug,
+    fs::File,
+    ops::Range,
+    os::unix::fs::FileExt,
+    sync::{Arc, Weak},
+};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
-use super::jail::Stamp;
+use super::{jail::Stamp, partial::Partial};
 use crate::{
     content::{Layout, tree_of},
     id::{BlobHash, DeviceId},
@@ -50,8 +56,22 @@ pub trait Catalog: Send + Sync + Debug {
         opened
     }
 
+    /// What this side has of a blob, for who wants to know how it grows. `None`: nothing.
+    fn having(&self, _blob: &BlobHash) -> Option<Held> {
+        None
+    }
+
     /// Bytes of a blob went out to an asker.
     fn sent(&self, _blob: BlobHash, _asker: Option<DeviceId>, _bytes: u64) {}
+}
+
+/// What a side has of a blob.
+#[derive(Debug, Clone)]
+pub enum Held {
+    /// All of it.
+    Whole,
+    /// It is still arriving. Not kept by whoever asks: it ends with the download.
+    Arriving(Weak<Partial>),
 }
 
 /// A small blob, whole in memory. Its tree is made from the bytes, so that what is served was just verified.
@@ -147,6 +167,38 @@ pub fn read_range(file: &File, range: &Range<u64>) -> std::io::Result<Bytes> {
     let mut buffer = BytesMut::zeroed((range.end - range.start) as usize);
     file.read_exact_at(&mut buffer, range.start)?;
     Ok(buffer.freeze())
+}
+
+/// A blob that is still arriving, served as far as it is there.
+#[derive(Debug)]
+pub struct ArrivingContent(Arc<Partial>);
+
+impl ArrivingContent {
+    /// What there is of a want, if that is all of it.
+    #[must_use]
+    pub fn of(partial: Arc<Partial>, want: &Want) -> Option<Self> {
+        let layout = partial.layout();
+        let groups = want.groups_in(layout)?;
+        let fits = layout.size() == want.size && partial.blob() == want.blob;
+        (fits && groups.ranges().all(|range| partial.have().contains_all(range))).then_some(Self(partial))
+    }
+}
+
+#[async_trait]
+impl Content for ArrivingContent {
+    fn size(&self) -> u64 {
+        self.0.layout().size()
+    }
+
+    async fn data(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
+        let partial = self.0.clone();
+        on_disk(move || read_range(partial.data(), &range)).await
+    }
+
+    async fn tree(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
+        let partial = self.0.clone();
+        on_disk(move || read_range(partial.tree(), &range)).await
+    }
 }
 
 async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Refusal> {

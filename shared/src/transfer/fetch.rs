@@ -64,7 +64,7 @@ pub async fn fetch_blob(mut lane: Lane, partial: Arc<Partial>) -> Result<(), Fet
             missing.subtract(&groups);
             number += 1;
             let sink = Box::new(PartialSink(partial.clone()));
-            let job = Job { id: number, blob: partial.blob(), layout, groups, sink };
+            let job = Job { id: number, blob: partial.blob(), layout, groups, tree: None, sink };
             if !lane.order(Order::Job(job)).await {
                 break;
             }

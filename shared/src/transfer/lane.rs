@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    content::{CheckError, Checker, GroupSet, Layout, ParentNode, Step},
+    content::{CheckError, Checker, GroupSet, Layout, ParentNode, Step, TreeStep},
     id::BlobHash,
     limits::{
         BATCH_WANTS_IN_FLIGHT_MAX, FETCH_BATCHES_WAITING_MAX, FETCH_PIECES_MAX, GROUP_BYTES, LANE_EVENTS_MAX,
@@ -45,6 +45,16 @@ pub trait Sink: Send {
     fn tells_whole(&self) -> bool {
         true
     }
+
+    /// Takes the top of a tree that was asked for: its nodes (offset in the tree file and bytes), and the hashes of the
+    /// subtrees below.
+    ///
+    /// # Errors
+    /// When it cannot be written; that ends the lane.
+    fn take_tree(&mut self, parents: &[(u64, ParentNode)], subtrees: Vec<(Range<u64>, [u8; 32])>) -> io::Result<()> {
+        debug_assert!(parents.is_empty() && subtrees.is_empty(), "a tree that nobody asked for");
+        Ok(())
+    }
 }
 
 /// One want with the place its bytes go to.
@@ -57,6 +67,9 @@ pub struct Job {
     pub layout: Layout,
     /// What is wanted of it. Not empty.
     pub groups: GroupSet,
+    /// Not the groups themselves but the top of the tree over them, down to this height: at most
+    /// [`TREE_NODES_MAX`](crate::limits::TREE_NODES_MAX) subtrees.
+    pub tree: Option<u8>,
     /// Where it goes.
     pub sink: Box<dyn Sink>,
 }
@@ -285,7 +298,12 @@ async fn send_orders(
                 Order::Job(job) => {
                     let whole = job.groups.count() == job.layout.groups();
                     let groups = if whole { Vec::new() } else { job.groups.to_wire() };
-                    (FetchFrame::Want(Want { blob: job.blob, size: job.layout.size(), groups }), Some(job))
+                    let want = Want { blob: job.blob, size: job.layout.size(), groups };
+                    let frame = match job.tree {
+                        None => FetchFrame::Want(want),
+                        Some(height) => FetchFrame::WantTree { want, height },
+                    };
+                    (frame, Some(job))
                 }
             };
             if let Some(job) = job
@@ -478,6 +496,10 @@ fn verify_jobs(jobs: &mut mpsc::Receiver<Job>, pieces: &mut Pieces, events: &mut
             FetchReply::Refused(refusal) => {
                 events.tell(LaneEvent::Refused { job: job.id, refusal })?;
             }
+            FetchReply::Serving if job.tree.is_some() => {
+                verify_tree(&mut job, pieces)?;
+                events.tell(LaneEvent::Done { job: job.id })?;
+            }
             FetchReply::Serving => {
                 let result = verify_job(&mut job, pieces, &mut block, events);
                 // What was right before the fault is kept.
@@ -526,6 +548,26 @@ fn verify_job(job: &mut Job, pieces: &mut Pieces, block: &mut Block, events: &mu
         }
     }
     Ok(())
+}
+
+/// Reads the top of a tree. How much that is follows from what was asked.
+fn verify_tree(job: &mut Job, pieces: &mut Pieces) -> Result<(), LaneError> {
+    let mut checker = Checker::new(job.blob);
+    let (mut parents, mut subtrees) = (Vec::new(), Vec::new());
+    for step in job.layout.tree_steps(&job.groups, job.tree.unwrap_or(0)) {
+        match step {
+            TreeStep::Parent { offset, is_root, left, right } => {
+                let mut node = [0; 64];
+                pieces.fill(&mut node)?;
+                checker.parent(&node, is_root, left, right).map_err(PeerMisbehaved::from)?;
+                parents.push((offset, node));
+            }
+            TreeStep::Subtree { groups } => {
+                subtrees.push((groups, checker.subtree().map_err(PeerMisbehaved::from)?));
+            }
+        }
+    }
+    job.sink.take_tree(&parents, subtrees).map_err(LaneError::Disk)
 }
 
 /// Verified groups that are written together.

@@ -8,14 +8,21 @@ use crate::{
     limits::{GROUP_BYTES, READ_BLOCK_BYTES},
 };
 
-/// Writes into a partial file what `data` holds of its blob, as `tree`, a hash tree of that blob, proves group by group.
+/// Writes into a partial file what `data` holds of these groups of its blob, as `tree`, a hash tree of that blob, proves group by group.
 /// What is wrong or cannot be read is left out. After each block `go_on` is told how many bytes it brought.
 ///
 /// # Errors
 /// When the partial file cannot be written.
-pub fn fill(partial: &Partial, data: &File, tree: &File, mut go_on: impl FnMut(u64) -> bool) -> io::Result<()> {
-    let layout = partial.layout();
-    for range in partial.have().missing_in(0..layout.groups()).ranges() {
+pub fn fill(
+    partial: &Partial,
+    groups: &GroupSet,
+    data: &File,
+    tree: &File,
+    mut go_on: impl FnMut(u64) -> bool,
+) -> io::Result<()> {
+    let mut missing = groups.clone();
+    missing.subtract(&partial.have());
+    for range in missing.ranges() {
         let mut start = range.start;
         while start < range.end {
             let end = range.end.min(start + READ_BLOCK_BYTES / GROUP_BYTES);
@@ -100,7 +107,7 @@ mod tests {
 
         fn fill(&self, partial: &Partial) -> u64 {
             let mut brought = 0;
-            fill(partial, &self.file("local"), &self.file("local tree"), |bytes| {
+            fill(partial, &partial.layout().all(), &self.file("local"), &self.file("local tree"), |bytes| {
                 brought += bytes;
                 true
             })
@@ -157,7 +164,7 @@ mod tests {
     fn filling_ends_when_it_is_told_to() {
         let place = Place::new();
         let partial = place.partial();
-        fill(&partial, &place.file("local"), &place.file("local tree"), |_| false).unwrap();
+        fill(&partial, &partial.layout().all(), &place.file("local"), &place.file("local tree"), |_| false).unwrap();
         assert_eq!(partial.have_bytes(), READ_BLOCK_BYTES);
     }
 }

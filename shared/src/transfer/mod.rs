@@ -1,6 +1,7 @@
 //! Serving and fetching over any pair of streams, and the files on disk around it. The one way in which bytes move.
 
 pub mod content;
+pub mod delta;
 pub mod fetch;
 pub mod hash;
 pub mod jail;
@@ -8,6 +9,7 @@ pub mod lane;
 pub mod local;
 pub mod partial;
 pub mod serve;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;

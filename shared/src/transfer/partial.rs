@@ -16,6 +16,7 @@ use std::{
 };
 
 use rustix::fs::{Advice, fadvise};
+use tokio::sync::watch;
 
 use crate::{
     content::{GroupSet, Layout, ParentNode, verify_present},
@@ -68,6 +69,8 @@ pub struct Partial {
     blob: BlobHash,
     files: PartialFiles,
     state: Mutex<State>,
+    /// Told whenever there is more.
+    grown: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -143,7 +146,7 @@ impl Partial {
             waiting: 0..0,
             leaving: VecDeque::new(),
         };
-        let partial = Self { layout, blob, files, state: Mutex::new(state) };
+        let partial = Self { layout, blob, files, state: Mutex::new(state), grown: watch::Sender::default() };
         partial.begin_log(boot, &have)?;
         Ok((partial, resumed))
     }
@@ -178,6 +181,12 @@ impl Partial {
         self.state().have.count() == self.layout.groups()
     }
 
+    /// Hears whenever there is more.
+    #[must_use]
+    pub fn growth(&self) -> watch::Receiver<()> {
+        self.grown.subscribe()
+    }
+
     /// Writes verified groups with the tree nodes that proved them. Blocks.
     ///
     /// # Errors
@@ -197,10 +206,19 @@ impl Partial {
         }
         let behind = state.wait_for_disk(bytes);
         drop(state);
+        self.grown.send_replace(());
         for bytes in behind.into_iter().flatten() {
             self.push_to_disk(&bytes);
         }
         Ok(())
+    }
+
+    /// Writes verified tree nodes ahead of the groups below them. Blocks.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_tree(&self, parents: &[(u64, ParentNode)]) -> io::Result<()> {
+        write_parents(&self.files.tree, parents)
     }
 
     /// Lets the disk begin with these bytes now, or everything would wait for the last flush. Those that it has written

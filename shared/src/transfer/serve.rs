@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use bao_tree::ChunkRanges;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesOrdered};
 use quinn::RecvStream;
@@ -9,7 +10,7 @@ use tokio::{sync::mpsc, time::timeout};
 
 use super::content::{Catalog, Content};
 use crate::{
-    content::{GroupSet, Layout, Step},
+    content::{GroupSet, Layout, Step, TreeStep},
     id::{BlobHash, DeviceId},
     limits::{
         GRANTS_HELD_MAX, PEER_FRAME_BYTES_MAX, READ_BLOCK_BYTES, SERVE_HELPING_BYTES_MAX, SERVE_HELPING_FILES_MAX,
@@ -21,7 +22,7 @@ use crate::{
     },
     wire::{
         Code, Refusal, codec,
-        grant::Grant,
+        grant::{Grant, SignedGrant},
         peer::{FetchFrame, FetchReply, Want},
     },
 };
@@ -109,7 +110,30 @@ impl ServeError {
 }
 
 /// A want that may be answered, or why not.
-type Wanted = Result<(Want, Layout, GroupSet), Refusal>;
+type Wanted = Result<Allowed, Refusal>;
+
+#[derive(Debug, Clone)]
+struct Allowed {
+    want: Want,
+    layout: Layout,
+    groups: GroupSet,
+    /// Only the top of the tree, down to this height.
+    tree: Option<u8>,
+}
+
+/// What goes out of a blob, in order.
+fn steps_of<'a>(
+    layout: Layout,
+    groups: &'a GroupSet,
+    chunks: &'a ChunkRanges,
+    tree: Option<u8>,
+) -> Box<dyn Iterator<Item = Step> + Send + 'a> {
+    let Some(height) = tree else { return Box::new(layout.steps(chunks)) };
+    Box::new(layout.tree_steps(groups, height).filter_map(|step| match step {
+        TreeStep::Parent { offset, is_root, left, right } => Some(Step::Parent { offset, is_root, left, right }),
+        TreeStep::Subtree { .. } => None,
+    }))
+}
 
 async fn read_wants(recv: &mut RecvStream, gate: Gate, wants: mpsc::Sender<Wanted>) -> Result<(), ServeError> {
     let mut grants: Vec<Grant> = Vec::new();
@@ -133,17 +157,36 @@ async fn read_wants(recv: &mut RecvStream, gate: Gate, wants: mpsc::Sender<Wante
                 }
                 continue;
             }
-            FetchFrame::Want(want) => match &gate {
-                Gate::Tracker => check_want(want),
-                Gate::Grants { now_ms, ahead_ms, .. } => {
-                    check_grants(&grants, &want, now_ms().saturating_add(*ahead_ms)).and_then(|()| check_want(want))
-                }
-            },
+            FetchFrame::Want(want) => allow(&gate, &grants, want, None),
+            FetchFrame::WantTree { want, height } => allow(&gate, &grants, want, Some(height)),
         };
         if wants.send(wanted).await.is_err() {
             return Ok(());
         }
     }
+}
+
+impl Gate {
+    /// Whether one grant, told with the question, allows a blob now.
+    pub(super) fn allows(&self, signed: &SignedGrant, blob: &BlobHash) -> bool {
+        match self {
+            Self::Tracker => true,
+            Self::Grants { device, key, now_ms, ahead_ms } => match signed.check(key, *device) {
+                Ok(grant) => grant.allows(blob) && grant.holds_at(now_ms().saturating_add(*ahead_ms)),
+                Err(error) => {
+                    tracing::debug!(%device, %error, "a grant was refused");
+                    false
+                }
+            },
+        }
+    }
+}
+
+fn allow(gate: &Gate, grants: &[Grant], want: Want, tree: Option<u8>) -> Wanted {
+    if let Gate::Grants { now_ms, ahead_ms, .. } = gate {
+        check_grants(grants, &want, now_ms().saturating_add(*ahead_ms))?;
+    }
+    check_want(want, tree)
 }
 
 /// A download may take longer than a grant lives: then a new one helps, and the answer says so.
@@ -158,18 +201,15 @@ fn check_grants(grants: &[Grant], want: &Want, now_ms: i64) -> Result<(), Refusa
     Ok(())
 }
 
-fn check_want(want: Want) -> Wanted {
+fn check_want(want: Want, tree: Option<u8>) -> Wanted {
     let layout = Layout::new(want.size).map_err(|error| Refusal::new(Code::TooLarge, error.to_string()))?;
     if want.groups.len() > WANT_RANGES_MAX {
         return Err(Refusal::new(Code::TooLarge, "too many ranges in one want"));
     }
-    let groups = if want.groups.is_empty() {
-        layout.all()
-    } else {
-        GroupSet::from_wire(&want.groups, layout.groups())
-            .ok_or_else(|| Refusal::new(Code::BadRequest, "the ranges are not ascending ranges inside the file"))?
-    };
-    Ok((want, layout, groups))
+    let groups = want
+        .groups_in(layout)
+        .ok_or_else(|| Refusal::new(Code::BadRequest, "the ranges are not ascending ranges inside the file"))?;
+    Ok(Allowed { want, layout, groups, tree })
 }
 
 /// Wants that are prepared together: refused ones, small files, or one large file.
@@ -196,14 +236,14 @@ impl Helping {
 }
 
 fn size_of(wanted: &Wanted) -> u64 {
-    wanted.as_ref().map_or(0, |(want, ..)| want.size)
+    wanted.as_ref().map_or(0, |allowed| allowed.want.size)
 }
 
 /// An answer that is ready to be sent, or one whose data is read while it is sent.
 enum Prepared {
     Refused(Refusal),
     Whole { blob: BlobHash, pieces: Vec<Bytes>, bytes: u64 },
-    Large { blob: BlobHash, content: Arc<dyn Content>, layout: Layout, groups: GroupSet },
+    Large { allowed: Allowed, content: Arc<dyn Content> },
 }
 
 async fn answer(
@@ -272,12 +312,12 @@ async fn serve_helping(
                 small.extend(pieces);
                 sent.push((blob, bytes));
             }
-            Prepared::Large { blob, content, layout, groups } => {
+            Prepared::Large { allowed: Allowed { want: Want { blob, .. }, layout, groups, tree }, content } => {
                 small.push(serving.clone());
                 send_pieces(send, &mut small).await?;
                 small.clear();
                 let chunks = layout.chunks(&groups);
-                let mut blocks = Blocks { steps: layout.steps(&chunks).peekable() };
+                let mut blocks = Blocks { steps: steps_of(layout, &groups, &chunks, tree).peekable() };
                 // The next block is read while this one is sent.
                 let mut next = blocks.next().map(|block| tokio::spawn(read_block(content.clone(), layout, block)));
                 while let Some(reading) = next.take() {
@@ -302,7 +342,7 @@ fn internal() -> ServeError {
 }
 
 async fn prepare(catalog: Arc<dyn Catalog>, asker: Option<DeviceId>, helping: Helping) -> Vec<Prepared> {
-    let wants: Vec<Want> = helping.wanted.iter().flatten().map(|(want, ..)| want.clone()).collect();
+    let wants: Vec<Want> = helping.wanted.iter().flatten().map(|allowed| allowed.want.clone()).collect();
     let opened = match &wants[..] {
         [one] if one.size > SMALL_FILE_BYTES_MAX => vec![catalog.open(one, asker).await],
         [] => Vec::new(),
@@ -312,9 +352,9 @@ async fn prepare(catalog: Arc<dyn Catalog>, asker: Option<DeviceId>, helping: He
     let mut prepared = Vec::with_capacity(helping.wanted.len());
     for wanted in helping.wanted {
         prepared.push(match wanted {
-            Ok((want, layout, groups)) => {
+            Ok(allowed) => {
                 let content = opened.next().unwrap_or_else(|| Err(Refusal::new(Code::Internal, "it was not opened")));
-                prepare_one(&want, layout, groups, content).await
+                prepare_one(allowed, content).await
             }
             Err(refusal) => Prepared::Refused(refusal),
         });
@@ -322,25 +362,21 @@ async fn prepare(catalog: Arc<dyn Catalog>, asker: Option<DeviceId>, helping: He
     prepared
 }
 
-async fn prepare_one(
-    want: &Want,
-    layout: Layout,
-    groups: GroupSet,
-    opened: Result<Arc<dyn Content>, Refusal>,
-) -> Prepared {
+async fn prepare_one(allowed: Allowed, opened: Result<Arc<dyn Content>, Refusal>) -> Prepared {
+    let Allowed { want, layout, groups, tree } = &allowed;
     let content = match opened {
         Ok(content) if content.size() == want.size => content,
         Ok(_) => return Prepared::Refused(Refusal::new(Code::NotFound, "no file of this size and hash")),
         Err(refusal) => return Prepared::Refused(refusal),
     };
     if want.size > SMALL_FILE_BYTES_MAX {
-        return Prepared::Large { blob: want.blob, content, layout, groups };
+        return Prepared::Large { allowed, content };
     }
-    let chunks = layout.chunks(&groups);
-    let blocks = Blocks { steps: layout.steps(&chunks).peekable() };
+    let chunks = layout.chunks(groups);
+    let blocks = Blocks { steps: steps_of(*layout, groups, &chunks, *tree).peekable() };
     let (mut pieces, mut bytes) = (Vec::new(), 0);
     for block in blocks {
-        match read_block(content.clone(), layout, block).await {
+        match read_block(content.clone(), *layout, block).await {
             Ok((block_pieces, block_bytes)) => {
                 pieces.extend(block_pieces);
                 bytes += block_bytes;
@@ -361,6 +397,9 @@ async fn send_pieces(send: &mut Outgoing, pieces: &mut [Bytes]) -> Result<(), Se
     }
 }
 
+/// Steps of a block: those of a megabyte of groups with all their parents, and some.
+const STEPS_TOGETHER_MAX: usize = 1024;
+
 /// Cuts the steps of an encoding into blocks of about a megabyte of data.
 struct Blocks<I: Iterator<Item = Step>> {
     steps: std::iter::Peekable<I>,
@@ -372,6 +411,10 @@ impl<I: Iterator<Item = Step>> Iterator for Blocks<I> {
     fn next(&mut self) -> Option<Vec<Step>> {
         let (mut block, mut data_bytes) = (Vec::new(), 0);
         while let Some(step) = self.steps.peek() {
+            // The top of a tree is nodes alone.
+            if block.len() >= STEPS_TOGETHER_MAX {
+                break;
+            }
             if let Step::Group { bytes, .. } = step {
                 if data_bytes + *bytes as u64 > READ_BLOCK_BYTES {
                     break;

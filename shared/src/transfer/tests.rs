@@ -521,7 +521,7 @@ async fn after_a_part(
     let (mut lane, source) = meeting.lane_to(behave).await;
     let sink = Box::new(crate::transfer::fetch::PartialSink(arriving.partial.clone()));
     let (blob, layout) = (arriving.partial.blob(), arriving.partial.layout());
-    assert!(lane.order(Order::Job(Job { id: 1, blob, layout, groups: layout.all(), sink })).await);
+    assert!(lane.order(Order::Job(Job { id: 1, blob, layout, groups: layout.all(), tree: None, sink })).await);
     let event = within(lane.event()).await;
     assert!(matches!(event, Some(LaneEvent::Verified { job: 1, .. })), "{event:?}");
     arrived.notify_one();
@@ -671,7 +671,7 @@ async fn a_full_disk_ends_the_lane_and_is_no_fault_of_the_source() {
     let blob = shelf.file(&data);
     let (lane, serving) = meeting.lane(Gate::Tracker, &shelf).await;
     let layout = Layout::new(LARGE as u64).unwrap();
-    let order = Order::Job(Job { id: 1, blob, layout, groups: layout.all(), sink: Box::new(FullDisk) });
+    let order = Order::Job(Job { id: 1, blob, layout, groups: layout.all(), tree: None, sink: Box::new(FullDisk) });
     let (events, outcome) = play(lane, vec![order]).await;
     assert!(
         matches!(&outcome, Err(LaneError::Disk(error)) if error.kind() == std::io::ErrorKind::StorageFull),

@@ -16,7 +16,7 @@ use super::{
     Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME,
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
-    peer::{FetchFrame, FetchReply, Hello, HelloAnswer, Open, Want},
+    peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Want, Watch},
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
         LocatedFile, MemberEntry, NewDevice, Password, PeerSource, Presence, PublishEntry, Reference, Register,
@@ -85,6 +85,7 @@ macro_rules! for_every_message {
         $check::<Presence>("presence");
         $check::<Open>("open");
         $check::<HelloAnswer>("hello_answer");
+        $check::<Having>("having");
         $check::<FetchFrame>("fetch_frame");
         $check::<FetchReply>("fetch_reply");
         $check::<Code>("code");
@@ -375,6 +376,7 @@ samples!(Request, REQUEST_BYTES_MAX, {
     Status => [Request::Status],
     Fetch => [Request::Fetch],
     Vanish => [Request::Vanish { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
+    Hold => [Request::Hold { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -461,6 +463,7 @@ samples!(Event, REPLY_BYTES_MAX, {
     CopyFailed => [Event::CopyFailed { file: FileId([0xf1; 16]), refusal: refusal() }],
     Resync => [Event::Resync],
     SignedOut => [Event::SignedOut { refusal: refusal() }],
+    SourcesMoved => [Event::SourcesMoved { blobs: vec![BlobHash([0xb1; 32])] }],
 });
 
 samples!(Registration, REPLY_BYTES_MAX, {
@@ -525,6 +528,10 @@ samples!(LocatedFile, REPLY_BYTES_MAX, {
         copy: true,
     }],
     Refused => [LocatedFile::Refused { file: FileId([0xf1; 16]), refusal: refusal() }],
+    Spread => [LocatedFile::Spread {
+        file: FileId([0xf1; 16]), blob: BlobHash([0xb1; 32]), size: 5_000_000_000, peers: vec![0], holders: vec![1, 300],
+        copy: true,
+    }],
 });
 
 samples!(Presence, REPLY_BYTES_MAX, {
@@ -536,6 +543,12 @@ samples!(Presence, REPLY_BYTES_MAX, {
 samples!(Open, PEER_FRAME_BYTES_MAX, {
     Hello => [Open::Hello(Hello { program: "swapmeet 0.1.0".into(), expects: DeviceId([0xd1; 16]) })],
     Fetch => [Open::Fetch],
+    Watch => [Open::Watch(Watch { grant: signed_grant(), blob: BlobHash([0xb1; 32]), size: 5_000_000_000 })],
+});
+
+samples!(Having, PEER_FRAME_BYTES_MAX, {
+    Groups => [Having::Groups { groups: vec![] }, Having::Groups { groups: vec![(0, 1), (300, 70_000)] }],
+    Whole => [Having::Whole],
 });
 
 samples!(HelloAnswer, PEER_FRAME_BYTES_MAX, {
@@ -549,6 +562,9 @@ samples!(FetchFrame, PEER_FRAME_BYTES_MAX, {
         FetchFrame::Want(Want { blob: BlobHash([0xb1; 32]), size: 5_000_000_000, groups: vec![(0, 1), (200, 305_176)] }),
         FetchFrame::Want(Want { blob: BlobHash([0xb1; 32]), size: 0, groups: vec![] }),
     ],
+    WantTree => [FetchFrame::WantTree {
+        want: Want { blob: BlobHash([0xb1; 32]), size: 5_000_000_000, groups: vec![(0, 65_536)] }, height: 4,
+    }],
 });
 
 samples!(FetchReply, PEER_FRAME_BYTES_MAX, {

@@ -13,7 +13,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Refusal, grant::SignedGrant};
-use crate::id::{BlobHash, DeviceId};
+use crate::{
+    content::{GroupSet, Layout},
+    id::{BlobHash, DeviceId},
+};
 
 /// The first frame of a stream between devices, or of one that the tracker opens to a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,32 @@ pub enum Open {
     Hello(Hello),
     /// A fetch stream begins.
     Fetch,
+    /// Asks what the other end has of a blob, now and from now on. Answered with [`Having`] messages until it has all
+    /// of it; then the stream is finished. Reset when it does not serve the blob, or no longer.
+    Watch(Watch),
+}
+
+/// Which blob is watched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Allows this device the blob.
+    pub grant: SignedGrant,
+    /// The content.
+    pub blob: BlobHash,
+    /// Its size in bytes, as the index says.
+    pub size: u64,
+}
+
+/// What a source has, in addition to what it said before on this stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Having {
+    /// These groups of 16 KiB.
+    Groups {
+        /// Half-open, ascending, not touching, inside the blob. At most [`crate::limits::HAVE_RANGES_MAX`].
+        groups: Vec<(u64, u64)>,
+    },
+    /// All of it. Nothing follows.
+    Whole,
 }
 
 /// The dialer introduces itself; its identity is its certificate.
@@ -52,6 +81,15 @@ pub enum FetchFrame {
     Grant(SignedGrant),
     /// Asks for ranges of one blob.
     Want(Want),
+    /// Asks for the top of one blob's hash tree, to find out what of it is known from elsewhere. Answered in its turn
+    /// with one [`FetchReply`] and, after [`FetchReply::Serving`], the nodes over the groups, pre-order, 64 bytes each,
+    /// down to subtrees of at most 2^`height` groups that are all among them.
+    WantTree {
+        /// Of what.
+        want: Want,
+        /// Down to where.
+        height: u8,
+    },
 }
 
 /// Ranges of one blob.
@@ -63,6 +101,14 @@ pub struct Want {
     pub size: u64,
     /// Groups of 16 KiB wanted: half-open, ascending, not touching, inside the blob. Empty means the whole blob.
     pub groups: Vec<(u64, u64)>,
+}
+
+impl Want {
+    /// The groups wanted of a blob with this arithmetic; `None` when they are no groups of it.
+    #[must_use]
+    pub fn groups_in(&self, layout: Layout) -> Option<GroupSet> {
+        if self.groups.is_empty() { Some(layout.all()) } else { GroupSet::from_wire(&self.groups, layout.groups()) }
+    }
 }
 
 /// The source's answer to one want.

@@ -105,6 +105,12 @@ pub enum Request {
         /// At most [`crate::limits::PUBLISH_ENTRIES_MAX`].
         files: Vec<FileId>,
     },
+    /// Files of others whose content this device has, whole or in part, and serves to whoever has a grant. Takes the
+    /// place of what it said before on this connection. Answered with [`Answer::Count`]: those that count.
+    Hold {
+        /// At most [`crate::limits::HELD_FILES_MAX`].
+        files: Vec<FileId>,
+    },
 }
 
 /// What the tracker answers.
@@ -194,6 +200,11 @@ pub enum Event {
     SignedOut {
         /// Why.
         refusal: Refusal,
+    },
+    /// Other devices have these contents now, which this device holds: ask again where they are.
+    SourcesMoved {
+        /// The blobs.
+        blobs: Vec<BlobHash>,
     },
 }
 
@@ -553,6 +564,62 @@ pub enum LocatedFile {
         /// Why.
         refusal: Refusal,
     },
+    /// As `Found`, where devices besides those that share it hold some of it.
+    Spread {
+        /// The file.
+        file: FileId,
+        /// The content.
+        blob: BlobHash,
+        /// Bytes.
+        size: u64,
+        /// Positions in [`Located::peers`] of those that share it.
+        peers: Vec<u16>,
+        /// Positions in [`Located::peers`] of those that hold it, whole or in part; what they have, they tell.
+        holders: Vec<u16>,
+        /// Whether the tracker has a copy.
+        copy: bool,
+    },
+}
+
+/// A file that may be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundFile<'a> {
+    /// The content.
+    pub blob: BlobHash,
+    /// Bytes.
+    pub size: u64,
+    /// Positions in [`Located::peers`] of those that share it.
+    pub peers: &'a [u16],
+    /// Of those that hold some of it.
+    pub holders: &'a [u16],
+    /// Whether the tracker has a copy.
+    pub copy: bool,
+}
+
+impl LocatedFile {
+    /// The file.
+    #[must_use]
+    pub const fn file(&self) -> FileId {
+        match self {
+            Self::Found { file, .. } | Self::Refused { file, .. } | Self::Spread { file, .. } => *file,
+        }
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// Why it may not be fetched.
+    pub fn found(&self) -> Result<FoundFile<'_>, &Refusal> {
+        match self {
+            Self::Found { blob, size, peers, copy, .. } => {
+                Ok(FoundFile { blob: *blob, size: *size, peers, holders: &[], copy: *copy })
+            }
+            Self::Spread { blob, size, peers, holders, copy, .. } => {
+                Ok(FoundFile { blob: *blob, size: *size, peers, holders, copy: *copy })
+            }
+            Self::Refused { refusal, .. } => Err(refusal),
+        }
+    }
 }
 
 /// A member as others see them.

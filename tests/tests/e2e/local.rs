@@ -88,6 +88,42 @@ fn a_file_whose_copy_here_is_gone_is_fetched() {
 }
 
 #[test]
+fn a_new_version_costs_what_changed_at_its_place() {
+    let pair = Pair::start();
+    let path = pair.alice.write("book.bin", corpus::bytes(5, LARGE));
+    let id = pair.alice.share(&[&path], &[]);
+    pair.get(&id);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    for group in [3, 100, 101] {
+        file.write_all_at(b"another page", group * GROUP + 77).unwrap();
+    }
+    file.write_all_at(&corpus::bytes(6, 40_000), LARGE as u64).unwrap();
+    drop(file);
+    pair.alice.run(&["rescan"]).ok();
+    let transfer = pair.get(&id);
+    pair.assert_got(&transfer, &path);
+    let fetched = number(&transfer, "bytes_peer");
+    // Three groups inside, the last one of before, and what was appended.
+    assert!(fetched <= 3 * GROUP + 4 * GROUP, "{transfer}");
+    assert_eq!(fetched + number(&transfer, "bytes_local"), LARGE as u64 + 40_000, "{transfer}");
+}
+
+#[test]
+fn a_new_version_takes_nothing_wrong_from_a_damaged_old_one() {
+    let pair = Pair::start();
+    let path = pair.alice.write("book.bin", corpus::bytes(7, LARGE));
+    let id = pair.alice.share(&[&path], &[]);
+    let got = pair.get(&id);
+    let here = fs::File::options().write(true).open(text(&got, "path")).unwrap();
+    here.write_all_at(b"damaged", 7 * GROUP + 1).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().write_all_at(b"new", 50 * GROUP).unwrap();
+    pair.alice.run(&["rescan"]).ok();
+    let transfer = pair.get(&id);
+    pair.assert_got(&transfer, &path);
+    assert_eq!(number(&transfer, "bytes_peer"), 2 * GROUP, "{transfer}");
+}
+
+#[test]
 fn who_asks_for_a_certain_source_gets_that_source() {
     let pair = Pair::start();
     let first = pair.alice.write("one.bin", corpus::bytes(1, LARGE));

@@ -34,7 +34,14 @@ pub async fn locate(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -
         located.push(match whereabouts {
             Whereabouts::Allowed { file, blob, size, devices, copy } => {
                 blobs.insert(blob);
-                LocatedFile::Found { file, blob, size, peers: peers.of(&devices), copy }
+                let mut holders = ctx.roster.holders(&(blob, size));
+                holders.retain(|(holder, _)| devices.iter().all(|(device, _)| device != holder));
+                let (peers, holders) = (peers.of(&devices), peers.of(&holders));
+                if holders.is_empty() {
+                    LocatedFile::Found { file, blob, size, peers, copy }
+                } else {
+                    LocatedFile::Spread { file, blob, size, peers, holders, copy }
+                }
             }
             Whereabouts::MustAsk(file) => LocatedFile::Refused { file, refusal: refuse::must_ask() },
             Whereabouts::Unknown(file) => LocatedFile::Refused { file, refusal: refuse::no_such_file() },

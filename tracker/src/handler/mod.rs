@@ -27,6 +27,7 @@ use crate::{
 pub mod account;
 pub mod browse;
 pub mod copy;
+pub mod hold;
 pub mod locate;
 pub mod members;
 pub mod publish;

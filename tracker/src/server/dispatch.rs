@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 use super::connection::{Session, panic_text};
 use crate::{
     events::Subscription,
-    handler::{Ctx, Error, Moment, Peer, account, browse, copy, locate, members, publish},
+    handler::{Ctx, Error, Moment, Peer, account, browse, copy, hold, locate, members, publish},
     refuse,
     store::Caller,
 };
@@ -140,6 +140,7 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
         }
         Request::Inspect { file } => Answer::Detail(browse::inspect(ctx, &caller()?, file).await?),
         Request::Locate { files } => Answer::Located(locate::locate(ctx, &caller()?, &files, now).await?),
+        Request::Hold { files } => Answer::Count(hold::hold(ctx, &caller()?, &files).await?),
         Request::Members { after } => {
             caller()?;
             members::members(ctx, after.as_deref()).await?
@@ -242,5 +243,6 @@ const fn kind(request: &Request) -> &'static str {
         Request::Status => "status",
         Request::Fetch => "fetch",
         Request::Vanish { .. } => "vanish",
+        Request::Hold { .. } => "hold",
     }
 }

@@ -20,15 +20,21 @@ use shared::{
     limits::SMALL_FILE_BYTES_MAX,
     name::IndexPath,
     transfer::{
-        content::{self, Content, FileContent, SmallContent, read_range},
+        content::{self, ArrivingContent, Content, FileContent, Held, SmallContent, read_range},
         jail::{SharedFiles, Stamp},
     },
     wire::{Code, Refusal, peer::Want},
 };
 use tokio::sync::Notify;
 
-use super::state::{ShareRecord, SharedFile};
+use super::{
+    holdings::{Holding, Holdings, What},
+    state::{ShareRecord, SharedFile},
+};
 use crate::profile::Profile;
+
+/// The number of no share: of what is served without being shared.
+const NO_SHARE: i64 = 0;
 
 type Served = HashMap<BlobHash, Vec<Servable>>;
 
@@ -37,6 +43,8 @@ type Served = HashMap<BlobHash, Vec<Servable>>;
 pub struct Catalog {
     trees: Arc<Path>,
     served: Arc<Mutex<Served>>,
+    /// What is served beside the shares.
+    pub holdings: Arc<Holdings>,
     uploads: Mutex<HashMap<DeviceId, Upload>>,
     /// Bytes sent since the last look.
     pub sent: AtomicU64,
@@ -73,6 +81,7 @@ impl Catalog {
         Self {
             trees: profile.state.join("trees").into(),
             served: Arc::default(),
+            holdings: Arc::default(),
             uploads: Mutex::default(),
             sent: AtomicU64::new(0),
             changed: Notify::new(),
@@ -126,6 +135,7 @@ impl Catalog {
     pub fn revoke(&self, blobs: &[BlobHash]) {
         let mut served = self.served();
         for blob in blobs {
+            self.holdings.revoke(blob);
             if let Some(places) = served.get_mut(blob) {
                 for place in places {
                     place.revoked.store(true, Ordering::Relaxed);
@@ -151,12 +161,39 @@ impl Catalog {
     }
 
     fn know(&self, want: &Want) -> Result<Known, Refusal> {
-        let places = self.served().get(&want.blob).cloned().unwrap_or_default();
+        let mut places = self.served().get(&want.blob).cloned().unwrap_or_default();
+        if let Some(Holding { path, what: What::Landed { local, stamp }, revoked }) = self.holdings.get(&want.blob) {
+            places.push(Servable { share: NO_SHARE, path, root: local, relative: None, stamp, revoked });
+        }
         if places.is_empty() {
             return Err(Refusal::new(Code::NotFound, "this device does not share that file"));
         }
         let layout = Layout::new(want.size).map_err(|error| Refusal::new(Code::TooLarge, error.to_string()))?;
         Ok(Known { blob: want.blob, layout, trees: self.trees.clone(), places })
+    }
+
+    /// Opens what is still arriving here; `None` when it is here whole, or not at all.
+    fn open_arriving(&self, want: &Want, asker: Option<DeviceId>) -> Option<Result<Arc<dyn Content>, Refusal>> {
+        if self.holds(&want.blob) {
+            return None;
+        }
+        let Holding { path, what: What::Arriving(partial), revoked } = self.holdings.get(&want.blob)? else {
+            return None;
+        };
+        let content = partial.upgrade().and_then(|partial| ArrivingContent::of(partial, want));
+        Some(match content {
+            Some(content) => {
+                if let Some(asker) = asker {
+                    self.note_upload(asker, &path);
+                }
+                Ok(self.revocable(Arc::new(content), want.blob, revoked))
+            }
+            None => Err(Refusal::new(Code::Unavailable, "that part is not here yet")),
+        })
+    }
+
+    fn revocable(&self, content: Arc<dyn Content>, blob: BlobHash, revoked: Arc<AtomicBool>) -> Arc<dyn Content> {
+        Arc::new(Revocable { content, blob, served: self.served.clone(), holdings: self.holdings.clone(), revoked })
     }
 
     fn note_upload(&self, asker: DeviceId, path: &Arc<str>) {
@@ -170,6 +207,9 @@ impl Catalog {
 #[async_trait]
 impl content::Catalog for Catalog {
     async fn open(&self, want: &Want, asker: Option<DeviceId>) -> Result<Arc<dyn Content>, Refusal> {
+        if let Some(arriving) = self.open_arriving(want, asker) {
+            return arriving;
+        }
         let mut opened = self.open_small(std::slice::from_ref(want), asker).await;
         opened.pop().unwrap_or_else(|| Err(Refusal::new(Code::Internal, "the file could not be opened")))
     }
@@ -194,13 +234,23 @@ impl content::Catalog for Catalog {
         };
         let found = opened.into_iter().zip(wants).map(|(opened, want)| {
             let Some((content, revoked)) = opened? else {
+                self.holdings.forget(&want.blob);
                 self.changed.notify_one();
                 return Err(Refusal::new(Code::Changed, "the file changed since it was shared"));
             };
-            let served = self.served.clone();
-            Ok(Arc::new(Revocable { content, blob: want.blob, served, revoked }) as Arc<dyn Content>)
+            Ok(self.revocable(content, want.blob, revoked))
         });
         found.collect()
+    }
+
+    fn having(&self, blob: &BlobHash) -> Option<Held> {
+        if self.holds(blob) {
+            return Some(Held::Whole);
+        }
+        match self.holdings.get(blob)?.what {
+            What::Landed { .. } => Some(Held::Whole),
+            What::Arriving(partial) => Some(Held::Arriving(partial)),
+        }
     }
 
     fn sent(&self, _blob: BlobHash, asker: Option<DeviceId>, bytes: u64) {
@@ -238,7 +288,15 @@ struct Revocable {
     content: Arc<dyn Content>,
     blob: BlobHash,
     served: Arc<Mutex<Served>>,
+    holdings: Arc<Holdings>,
     revoked: Arc<AtomicBool>,
+}
+
+impl Revocable {
+    fn is_served(&self) -> bool {
+        let is_shared = self.served.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&self.blob);
+        !self.revoked.load(Ordering::Relaxed) && (is_shared || self.holdings.get(&self.blob).is_some())
+    }
 }
 
 #[async_trait]
@@ -248,9 +306,7 @@ impl Content for Revocable {
     }
 
     async fn data(&self, range: Range<u64>) -> Result<Bytes, Refusal> {
-        if self.revoked.load(Ordering::Relaxed)
-            || !self.served.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&self.blob)
-        {
+        if !self.is_served() {
             return Err(Refusal::new(Code::Forbidden, "the file is no longer shared"));
         }
         self.content.data(range).await

@@ -9,6 +9,7 @@ pub mod dispatch;
 pub mod endpoints;
 pub mod face;
 pub mod failure;
+pub mod holdings;
 pub mod hub;
 pub mod library;
 pub mod link;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use quinn::{Connection, Incoming};
+use quinn::{Connection, Incoming, RecvStream};
 use shared::{
     id::{AccountId, DeviceId},
     limits::{
@@ -18,10 +18,11 @@ use shared::{
     transfer::{
         lane::Lane,
         serve::{Gate, serve},
+        watch,
     },
     wire::{
         Code, PEER_ALPN, PEER_NAME, Refusal,
-        peer::{Hello, HelloAnswer, Open},
+        peer::{Hello, HelloAnswer, Open, Watch},
         tracker::PeerSource,
     },
 };
@@ -205,6 +206,16 @@ pub async fn lane(connection: &Connection) -> Result<Lane, PeerError> {
     Ok(Lane::start(send, recv))
 }
 
+/// Asks on a connection to a device what it has of a blob.
+pub async fn watch(connection: &Connection, watch: Watch) -> Result<RecvStream, PeerError> {
+    let lost = |error: &dyn std::fmt::Display| PeerError::Unreachable(error.to_string());
+    let (send, recv) = connection.open_bi().await.map_err(|error| lost(&error))?;
+    let mut send = Outgoing::new(send);
+    frame::send(&mut send, &Open::Watch(watch), PEER_FRAME_BYTES_MAX).await.map_err(|error| lost(&error))?;
+    send.finish();
+    Ok(recv)
+}
+
 /// Accepts connections of members until the engine stops.
 pub async fn accept(core: Arc<Core>) {
     let tasks = core.peers.tasks.clone();
@@ -285,10 +296,10 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
         };
         let core = core.clone();
         serving.spawn(async move {
-            let _permit = permit;
             let opened = frame::receive_within(&mut recv, PEER_FRAME_BYTES_MAX, REQUEST_READ).await;
             match (opened, core.session.newest()) {
                 (Ok(Open::Fetch), Some(online)) => {
+                    let _permit = permit;
                     let gate = Gate::Grants { device, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
                     let served = tokio::select! {
                         served = serve(send, recv, gate, core.catalog.clone()) => served,
@@ -298,8 +309,17 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
                         tracing::debug!(%device, %error, "a fetch ended early");
                     }
                 }
+                (Ok(Open::Watch(watched)), Some(online)) => {
+                    // It costs next to nothing, and may last as long as a download: no place of those that are served.
+                    drop(permit);
+                    let gate = Gate::Grants { device, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
+                    tokio::select! {
+                        () = watch::tell(send, &gate, core.catalog.clone(), watched) => {}
+                        () = core.stop.cancelled() => {}
+                    }
+                }
                 // Grants cannot be checked while nobody is signed in.
-                (Ok(Open::Fetch), None) => send.reset(Code::Unavailable),
+                (Ok(Open::Fetch | Open::Watch(_)), None) => send.reset(Code::Unavailable),
                 (Ok(Open::Hello(_)), _) => send.reset(Code::BadRequest),
                 (Err(error), _) => {
                     tracing::debug!(%device, %error, "a stream without a meaning");

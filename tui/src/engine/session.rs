@@ -35,7 +35,7 @@ use tokio::{
 use super::{
     api::{self, Failure, FailureKind},
     core::{Core, now_ms},
-    failure,
+    failure, holdings,
     link::TrackerLink,
 };
 
@@ -443,7 +443,7 @@ async fn serve_tracker(core: Arc<Core>, online: Arc<Online>) -> Failure {
                         tracing::debug!(%error, "the tracker's fetch ended early");
                     }
                 }
-                Ok(Open::Hello(_)) => Outgoing::new(send).reset(Code::BadRequest),
+                Ok(Open::Hello(_) | Open::Watch(_)) => Outgoing::new(send).reset(Code::BadRequest),
                 Err(error) => tracing::debug!(%error, "the tracker opened a stream without a meaning"),
             }
         });
@@ -475,11 +475,20 @@ async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(),
     }
     let moved = Notify::new();
     moved.notify_one();
+    let announce = async {
+        holdings::announce(core.clone(), online.clone()).await;
+        std::future::pending::<Result<(), Failure>>().await
+    };
     let publish = async {
         core.library.publish_pending(core).await;
         std::future::pending::<Result<(), Failure>>().await
     };
-    tokio::try_join!(hear(core, connection, &mut recv, &moved), keep_in_step(core, connection, &moved), publish)?;
+    tokio::try_join!(
+        hear(core, connection, &mut recv, &moved),
+        keep_in_step(core, connection, &moved),
+        publish,
+        announce
+    )?;
     Ok(())
 }
 
@@ -504,6 +513,8 @@ async fn hear(
                 core.copies_unknown();
                 moved.notify_one();
             }
+            // Only running downloads hold anything.
+            Event::SourcesMoved { .. } => core.transfers.poke(),
             Event::SignedOut { refusal } => {
                 return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
             }

@@ -332,7 +332,7 @@ pub(super) fn job(id: u64, blob: BlobHash, size: usize, groups: Option<GroupSet>
     let received = Received::default();
     let layout = Layout::new(size as u64).unwrap();
     let groups = groups.unwrap_or_else(|| layout.all());
-    (Order::Job(Job { id, blob, layout, groups, sink: Box::new(received.clone()) }), received)
+    (Order::Job(Job { id, blob, layout, groups, tree: None, sink: Box::new(received.clone()) }), received)
 }
 
 /// Gives all orders, and collects what happens until the lane ends.

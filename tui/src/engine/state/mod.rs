@@ -171,6 +171,17 @@ impl State {
         rows.iter().map(|row| Ok(postcard::from_bytes(row.try_get::<&[u8], _>(0)?)?)).collect()
     }
 
+    /// How many versions a file of the replica has had; `None` when it is not there, as a hidden one.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn index_version(&self, file: FileId) -> Result<Option<u32>, StateError> {
+        let row = sqlx::query("SELECT row FROM replica WHERE file = $1").bind(&file.0[..]);
+        let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(None) };
+        let entry: FileEntry = postcard::from_bytes(row.try_get::<&[u8], _>(0)?)?;
+        Ok(Some(entry.version))
+    }
+
     /// Counts bytes exchanged with a member.
     ///
     /// # Errors

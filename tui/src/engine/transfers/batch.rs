@@ -19,7 +19,7 @@ use shared::{
         jail::Jail,
         lane::{Job, LaneError, LaneEvent, Order},
     },
-    wire::{Code, Refusal, grant::SignedGrant, tracker::LocatedFile},
+    wire::{Code, Refusal, grant::SignedGrant},
 };
 use tokio::{task::JoinHandle, time::timeout};
 
@@ -221,18 +221,18 @@ impl Batch<'_> {
             let mut none_known = false;
             let replans_before = replans;
             for (file, (part, located)) in files.drain(..).zip(&answers) {
-                match located {
+                match located.found() {
                     // The others come all the same; what is missing is told at the end.
-                    LocatedFile::Refused { refusal, .. } => self.refused.push((file, refusal.clone())),
-                    LocatedFile::Found { blob, .. } if *blob != file.blob => {
+                    Err(refusal) => self.refused.push((file, refusal.clone())),
+                    Ok(found) if found.blob != file.blob => {
                         replans += 1;
                         let new = source::renewed(self.core, &file).await?;
                         replan(self.core, self.transfer, &file, &new).await?;
                         self.missed.remove(&file.position);
                         if new.size > SMALL_FILE_BYTES_MAX { self.grown.push(new) } else { waiting.push(new) }
                     }
-                    LocatedFile::Found { peers, copy, .. } => {
-                        let all = known[*part].of(self.core, peers, *copy, self.transfer.plan.from);
+                    Ok(found) => {
+                        let all = known[*part].of(self.core, found, self.transfer.plan.from);
                         none_known |= all.is_empty();
                         let missed = self.missed.get(&file.position);
                         let mut able = all.into_iter().filter(|source| {
@@ -398,7 +398,7 @@ impl Batch<'_> {
 
     /// Whether a silent source is, by what the tracker says of one of its files, somewhere else by now.
     async fn has_moved(&self, source: &Source, file: Option<&PlannedFile>) -> bool {
-        let (Source::Peer(silent), Some(file)) = (source, file) else { return false };
+        let (Source::Peer(silent) | Source::Holder(silent), Some(file)) = (source, file) else { return false };
         // Without the tracker nobody knows; the source may go on meanwhile.
         let located = timeout(COPY_AFTER, source::locate(self.core, vec![file.file])).await;
         let Ok(Ok(located)) = located else { return false };
@@ -444,7 +444,7 @@ impl Batch<'_> {
     fn job(&self, file: &PlannedFile) -> Result<Job, Halt> {
         let layout = Layout::new(file.size).map_err(|error| Halt::Failed(crate::engine::failure::unexpected(error)))?;
         let sink = self.staging.sink(file, layout);
-        Ok(Job { id: file.position, blob: file.blob, layout, groups: layout.all(), sink })
+        Ok(Job { id: file.position, blob: file.blob, layout, groups: layout.all(), tree: None, sink })
     }
 
     /// One more file is complete; enough of them get their names together.

@@ -9,10 +9,11 @@ use std::{
 
 use shared::{
     content::{GroupSet, Layout},
-    download::{Action, Download, Input, Leaving, SliceId, SourceId, SourceKind},
+    download::{Action, Download, Input, Leaving, SliceId, SourceId},
     id::{AccountId, DeviceId},
     limits::{
-        COPY_AFTER, GRANT_RENEW, GRANT_RENEW_AGAIN, LOCATE_AGAIN, MAP_CELLS, NEWS_WAITING_MAX, SLICES_IN_FLIGHT_MAX,
+        COPY_AFTER, GRANT_RENEW, GRANT_RENEW_AGAIN, LOCATE_AGAIN, LOOK_AGAIN, MAP_CELLS, NEWS_WAITING_MAX,
+        PARTS_PATIENCE,
     },
     show::show_line,
     transfer::{
@@ -21,7 +22,7 @@ use shared::{
         lane::{Job, LaneError, LaneEvent, Order},
         partial::Partial,
     },
-    wire::{Code, Refusal, grant::SignedGrant, tracker::LocatedFile},
+    wire::{Code, Refusal, grant::SignedGrant},
 };
 use tokio::{
     sync::{mpsc, mpsc::error::TrySendError},
@@ -30,12 +31,13 @@ use tokio::{
 };
 
 use super::{
-    Halt, Transfer,
+    Halt, Transfer, delta,
     land::{self, Landed},
     local,
     part::{self, Sidecar, disk_failure, part_name},
     source::{self, Source},
     work::{disk, jail_failure, refused_file},
+    worker::{Ending, News, Work, Worker},
 };
 use crate::engine::{
     api::{Failure, FailureKind, From, TransferState},
@@ -64,12 +66,14 @@ pub async fn fetch(
     let sidecar_in = sidecar.clone();
     let (partial, folder, part_name) = disk(move || part::open(&jail_in, &file_in, &sidecar_in)).await?;
     let partial = Arc::new(partial);
+    let arriving = core.catalog.holdings.begin(transfer.id, file, &partial);
     let had = partial.have_bytes();
     transfer.change(|row| row.done += had);
     if had > 0 {
         transfer.log(&format!("resumes at {}%", had * 100 / file.size.max(1)));
     }
     local::fill_large(core, transfer, file, &partial).await?;
+    delta::fill(core, transfer, file, &partial).await?;
     let ended = drive(core, transfer, file, &partial).await;
     let flushing = partial.clone();
     disk(move || flushing.flush().map_err(disk_failure)).await?;
@@ -79,6 +83,7 @@ pub async fn fetch(
             let file = file.clone();
             let tree = core.catalog.tree_path(&file.blob);
             let landed = disk(move || part::finish(&partial, &folder, &part_name, &file, &sidecar, &tree)).await?;
+            arriving.landed(&landed.local, landed.stamp);
             Ok(Fetched::Landed(landed))
         }
         Ok(Some(replaced)) => {
@@ -92,6 +97,9 @@ pub async fn fetch(
             // The next attempt counts what is there anew.
             let have = partial.have_bytes();
             transfer.change(|row| row.done = row.done.saturating_sub(have));
+            if matches!(halt, Halt::Waiting { .. }) {
+                arriving.waits(partial);
+            }
             Err(halt)
         }
     }
@@ -101,28 +109,6 @@ pub async fn fetch(
 pub fn discard(core: &Core, transfer: &Transfer, jail: &Jail, file: &PlannedFile) -> Result<(), Failure> {
     let (folder, name) = land::home_of(jail, file).map_err(jail_failure)?;
     part::remove(&folder, &part_name(name, file), &Sidecar::of(core, transfer, file))
-}
-
-/// What a source's task tells.
-enum News {
-    Joined { place: usize },
-    Event(LaneEvent),
-    Ended(Ending),
-}
-
-/// How a source's task ended.
-enum Ending {
-    Unreachable(String),
-    Refused(Refusal),
-    Lane(LaneError),
-    Idle,
-}
-
-/// A source at work.
-struct Worker {
-    source: Source,
-    orders: mpsc::Sender<Order>,
-    place: Option<usize>,
 }
 
 struct Driver<'a> {
@@ -137,6 +123,10 @@ struct Driver<'a> {
     next_source: u64,
     /// Devices (`None`: the copy) that lied or refused: not asked again for this file.
     banned: HashSet<Option<DeviceId>>,
+    /// The newest one.
+    grant: Option<SignedGrant>,
+    /// When the last byte came, or the last look for sources found somebody new.
+    moved: Instant,
     /// When unreachable sources may be tried again.
     resting: BTreeMap<Option<DeviceId>, Instant>,
     /// When a new grant is asked for.
@@ -172,6 +162,8 @@ async fn drive(
         news_in,
         next_source: 0,
         banned: HashSet::new(),
+        grant: None,
+        moved: Instant::now(),
         resting: BTreeMap::new(),
         renew_at: Instant::now() + GRANT_RENEW,
         durable: None,
@@ -182,6 +174,9 @@ async fn drive(
     };
     let mut attempts = 0;
     let mut locate_at = Instant::now();
+    // Somebody came: who that is, is asked at this time.
+    let mut look_at: Option<Instant> = None;
+    let mut looked = Instant::now();
     let ended = loop {
         let is_starved = driver.machine.is_starved();
         // Who is silent may be somewhere else by now, and others may be there.
@@ -194,6 +189,7 @@ async fn drive(
                 Err(halt) => break Err(halt),
             }
             attempts += 1;
+            (look_at, looked) = (None, Instant::now());
             locate_at = Instant::now() + LOCATE_AGAIN * 2u32.pow(attempts.min(3));
         }
         if driver.act() {
@@ -201,6 +197,7 @@ async fn drive(
         }
         let deadline = driver.machine.next_deadline().unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
         let deadline = if needs_sources { deadline.min(locate_at) } else { deadline };
+        let look = look_at.unwrap_or(deadline);
         tokio::select! {
             Some((id, news)) = news.recv() => {
                 if matches!(news, News::Event(LaneEvent::Verified { .. })) {
@@ -221,13 +218,15 @@ async fn drive(
             () = transfer.look_again.notified() => {
                 driver.resting.clear();
                 locate_at = Instant::now();
-                // A member who came back is better than the copy.
-                if !driver.machine.is_starved() && driver.only_copy_works() {
-                    match driver.find_more().await {
-                        Ok(None) => {}
-                        Ok(Some(replaced)) => break Ok(Some(replaced)),
-                        Err(halt) => break Err(halt),
-                    }
+                // In a storm of arrivals one look serves many.
+                look_at.get_or_insert((looked + LOOK_AGAIN).max(Instant::now()));
+            }
+            () = sleep_until(look.into()), if look_at.is_some() => {
+                (look_at, looked) = (None, Instant::now());
+                match driver.find_more().await {
+                    Ok(None) => {}
+                    Ok(Some(replaced)) => break Ok(Some(replaced)),
+                    Err(halt) => break Err(halt),
                 }
             }
         }
@@ -259,18 +258,14 @@ impl Driver<'_> {
     async fn find_sources(&mut self) -> Result<Option<PlannedFile>, Halt> {
         let sources = source::locate(self.core, vec![self.file.file]).await?;
         self.renew_at = Instant::now() + GRANT_RENEW;
-        let (peers, copy) = match &sources.files[..] {
-            [LocatedFile::Found { blob, peers, copy, .. }] => {
-                if *blob != self.file.blob {
-                    self.transfer.log("the file changed; fetching its new version");
-                    return Ok(Some(source::renewed(self.core, self.file).await?));
-                }
-                (peers.clone(), *copy)
-            }
-            [LocatedFile::Refused { refusal, .. }] => return Err(Halt::Failed(refused_file(refusal))),
-            _ => return Err(failure::bad_answer().into()),
-        };
-        let all = sources.of(self.core, &peers, copy, self.transfer.plan.from);
+        let [located] = &sources.files[..] else { return Err(failure::bad_answer().into()) };
+        let found = located.found().map_err(|refusal| Halt::Failed(refused_file(refusal)))?;
+        if found.blob != self.file.blob {
+            self.transfer.log("the file changed; fetching its new version");
+            return Ok(Some(source::renewed(self.core, self.file).await?));
+        }
+        let all = sources.of(self.core, found, self.transfer.plan.from);
+        self.grant = Some(sources.grant.clone());
         let none_known = all.is_empty();
         let now = Instant::now();
         self.resting.retain(|_, until| *until > now);
@@ -281,7 +276,10 @@ impl Driver<'_> {
             !working && !self.banned.contains(&device) && !self.resting.contains_key(&device)
         });
         let usable: Vec<Source> = usable.collect();
-        if usable.is_empty() && self.workers.is_empty() && self.resting.is_empty() {
+        if !usable.is_empty() {
+            self.moved = now;
+        }
+        if usable.is_empty() && self.resting.is_empty() && (self.workers.is_empty() || self.nobody_gains(now)) {
             if !none_known {
                 // Everyone who has it lied or refused.
                 return Err(Halt::Failed(Failure::new(
@@ -311,7 +309,7 @@ impl Driver<'_> {
     /// Lets go of silent sources that can now be found somewhere else.
     fn drop_moved(&mut self, located: &[Source]) {
         for source in located {
-            let Source::Peer(peer) = source else { continue };
+            let (Source::Peer(peer) | Source::Holder(peer)) = source else { continue };
             let silent = self.workers.iter().find(|(id, worker)| {
                 let view = self.machine.source(**id);
                 let is_silent =
@@ -328,26 +326,41 @@ impl Driver<'_> {
         }
     }
 
-    fn only_copy_works(&self) -> bool {
-        self.workers.values().all(|worker| matches!(worker.source, Source::Copy))
+    /// Whether all who are here lack what is missing, as this device does, and have for long: then they wait for each
+    /// other.
+    fn nobody_gains(&self, now: Instant) -> bool {
+        self.machine.is_starved()
+            && now.duration_since(self.moved) >= PARTS_PATIENCE
+            && self.workers.values().all(|worker| matches!(worker.source, Source::Holder(_)) && worker.place.is_some())
     }
 
     fn employ(&mut self, source: Source, grant: SignedGrant) {
         self.next_source += 1;
         let id = SourceId(self.next_source);
-        // Slices, and a grant in between.
-        let (orders, orders_in) = mpsc::channel(SLICES_IN_FLIGHT_MAX * 2 + 1);
-        let task = run_source(
-            self.core.clone(),
-            self.transfer.clone(),
-            source.clone(),
+        let (worker, orders) = Worker::new(source.clone());
+        let work = Work {
+            core: self.core.clone(),
+            transfer: self.transfer.clone(),
+            file: self.file.clone(),
+            layout: self.partial.layout(),
+            source,
             grant,
-            orders_in,
             id,
-            self.news_in.clone(),
-        );
-        self.tasks.spawn(task);
-        self.workers.insert(id, Worker { source, orders, place: None });
+            news: self.news_in.clone(),
+        };
+        self.tasks.spawn(work.run(orders));
+        self.workers.insert(id, worker);
+    }
+
+    /// A source's lane is one stream: what is no longer wanted of it ends with the lane. For the rest it begins anew.
+    fn begin_anew(&mut self, id: SourceId) {
+        let Some(source) = self.workers.get(&id).map(|worker| worker.source.clone()) else { return };
+        self.dismiss(id, "another source was faster", Duration::ZERO);
+        if let Some(grant) = self.grant.clone()
+            && !self.machine.is_finished()
+        {
+            self.employ(source, grant);
+        }
     }
 
     /// Carries out what the machine decides. `true`: every group is there.
@@ -356,8 +369,7 @@ impl Driver<'_> {
             match action {
                 Action::Finished => return true,
                 Action::Fetch { source, slice, groups } => self.give(source, slice, groups),
-                // A source's lane is one stream: what is no longer wanted of it ends with the lane.
-                Action::Cancel { source, .. } => self.dismiss(source, "another source was faster", Duration::ZERO),
+                Action::Cancel { source, .. } => self.begin_anew(source),
                 Action::Stalled { source } => {
                     if let Some(device) = self.workers.get(&source).and_then(|worker| worker.source.device()) {
                         self.core.peers.abandon(device);
@@ -376,6 +388,7 @@ impl Driver<'_> {
             blob: self.file.blob,
             layout: self.partial.layout(),
             groups,
+            tree: None,
             sink: Box::new(PartialSink(self.partial.clone())),
         };
         match worker.orders.try_send(Order::Job(job)) {
@@ -411,11 +424,13 @@ impl Driver<'_> {
             News::Joined { place } => {
                 worker.place = Some(place);
                 self.places.insert(id, (place, worker.source.account()));
-                let kind = match worker.source {
-                    Source::Peer(_) => SourceKind::Peer,
-                    Source::Copy => SourceKind::Copy,
-                };
+                let (kind, have) = worker.source.at_joining();
                 self.transfer.set_state(TransferState::Running, "");
+                self.machine.handle(now, Input::Joined { source: id, kind, have });
+            }
+            News::Has(Some(have)) => self.machine.handle(now, Input::Gained { source: id, have }),
+            News::Has(None) => {
+                let (kind, _) = worker.source.at_joining();
                 self.machine.handle(now, Input::Joined { source: id, kind, have: None });
             }
             News::Event(LaneEvent::Done { .. } | LaneEvent::Verified { .. }) => {}
@@ -427,6 +442,7 @@ impl Driver<'_> {
 
     /// Groups are verified and written.
     fn count(&mut self, now: Instant, source: SourceId, slice: SliceId, groups: Range<u64>, bytes: u64) {
+        self.moved = now;
         let fresh = !self.machine.have().contains_all(&groups);
         self.machine.handle(now, Input::Verified { source, slice, groups, bytes });
         if let Some((place, account)) = self.places.get(&source) {
@@ -534,62 +550,5 @@ pub fn nobody(file: &PlannedFile, last_why: &str, from: From) -> String {
         From::Any => format!("nobody who has {name} is online{known}, and the tracker has no copy"),
         From::Peer => format!("nobody who has {name} is online{known}"),
         From::Copy => format!("the tracker has no copy of {name}{known}"),
-    }
-}
-
-async fn run_source(
-    core: Arc<Core>,
-    transfer: Arc<Transfer>,
-    source: Source,
-    grant: SignedGrant,
-    mut orders: mpsc::Receiver<Order>,
-    id: SourceId,
-    news: mpsc::Sender<(SourceId, News)>,
-) {
-    let ending = match source::open(&core, &transfer, &source).await {
-        Err(why) => Ending::Unreachable(why),
-        Ok((mut lane, place)) => {
-            // The receiver is gone when the transfer has ended; then so does this task.
-            if news.send((id, News::Joined { place })).await.is_err() || !lane.order(Order::Grant(grant)).await {
-                return;
-            }
-            loop {
-                tokio::select! {
-                    order = orders.recv() => match order {
-                        Some(order) => {
-                            if !lane.order(order).await {
-                                break ended(lane.outcome().await);
-                            }
-                        }
-                        None => {
-                            lane.stop();
-                            // What was verified before it stopped still counts.
-                            while let Some(event) = lane.event().await {
-                                if news.send((id, News::Event(event))).await.is_err() {
-                                    return;
-                                }
-                            }
-                            break Ending::Idle;
-                        }
-                    },
-                    event = lane.event() => match event {
-                        Some(event) => {
-                            if news.send((id, News::Event(event))).await.is_err() {
-                                return;
-                            }
-                        }
-                        None => break ended(lane.outcome().await),
-                    },
-                }
-            }
-        }
-    };
-    let _transfer_over = news.send((id, News::Ended(ending))).await;
-}
-
-fn ended(outcome: Result<(), LaneError>) -> Ending {
-    match outcome {
-        Ok(()) => Ending::Idle,
-        Err(error) => Ending::Lane(error),
     }
 }

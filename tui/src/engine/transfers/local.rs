@@ -34,13 +34,14 @@ use crate::engine::{
 
 /// Where a content may lie.
 #[derive(Debug, Clone)]
-struct Place {
+pub struct Place {
     root: PathBuf,
     relative: Option<String>,
 }
 
 impl Place {
-    fn open(&self) -> Option<File> {
+    /// What lies there now, whatever that is.
+    pub fn open(&self) -> Option<File> {
         let relative = match &self.relative {
             Some(text) => Some(IndexPath::parse(text).ok()?),
             None => None,
@@ -69,6 +70,12 @@ async fn places_of(core: &Core, blobs: &[BlobHash]) -> Result<Places, Halt> {
         }
     }
     Ok(places)
+}
+
+/// The places of one content.
+pub async fn places_of_one(core: &Core, blob: &BlobHash) -> Result<Vec<Place>, Halt> {
+    let mut places = places_of(core, &[*blob]).await?;
+    Ok(places.remove(blob).unwrap_or_default())
 }
 
 /// Stages the small files that this device has elsewhere. Gives these, and those that it has not.
@@ -143,21 +150,20 @@ pub async fn fill_large(
     if partial.is_complete() || !core.has_blob(&file.blob) || transfer.plan.from != From::Any {
         return Ok(());
     }
-    let mut places = places_of(core, &[file.blob]).await?;
-    let places = places.remove(&file.blob).unwrap_or_default();
+    let places = places_of_one(core, &file.blob).await?;
     let tree = core.catalog.tree_path(&file.blob);
     transfer.set_state(TransferState::Running, "taking it from this machine");
     let (filling, partial) = (transfer.clone(), partial.clone());
     // As above; this ends at its next block.
     let lock = transfer.landing.clone().lock_owned().await;
-    let stop = StopOnDrop(Arc::default());
-    let stopped = stop.0.clone();
+    let stop = StopOnDrop::default();
+    let stopped = stop.flag();
     let brought = disk(move || {
         let _lock = lock;
         let mut brought = 0;
         let Ok(tree) = File::open(tree) else { return Ok(0) };
         for data in places.iter().filter_map(Place::open) {
-            let filled = local::fill(&partial, &data, &tree, |bytes| {
+            let filled = local::fill(&partial, &partial.layout().all(), &data, &tree, |bytes| {
                 brought += bytes;
                 filling.change(|row| {
                     row.done += bytes;
@@ -181,7 +187,15 @@ pub async fn fill_large(
 }
 
 /// Says so when it goes.
-struct StopOnDrop(Arc<AtomicBool>);
+#[derive(Debug, Default)]
+pub struct StopOnDrop(Arc<AtomicBool>);
+
+impl StopOnDrop {
+    /// Set once it has gone.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+}
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {

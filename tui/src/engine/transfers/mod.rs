@@ -1,6 +1,7 @@
 //! Transfers into this device: the queue, what each one stands at, and who may act on it.
 
 pub mod batch;
+pub mod delta;
 pub mod land;
 pub mod large;
 pub mod local;
@@ -10,6 +11,7 @@ pub mod row;
 pub mod source;
 pub mod staging;
 pub mod work;
+pub mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -243,6 +245,9 @@ async fn attempt(core: Arc<Core>, transfer: Arc<Transfer>) {
         () = transfer.wished_away() => Err(Halt::Wished),
         () = core.stop.cancelled() => Err(Halt::Wished),
     };
+    if !matches!(ended, Err(Halt::Waiting { .. })) {
+        core.catalog.holdings.end(transfer.id);
+    }
     transfer.settle_sources();
     match ended {
         Ok(()) => transfer.finish(TransferState::Done, "", None),
@@ -335,6 +340,7 @@ async fn quit(core: &Arc<Core>, transfer: &Arc<Transfer>, wish: Wish) {
         let _ended = attempts.changed().await;
         return;
     }
+    core.catalog.holdings.end(transfer.id);
     match wish {
         Wish::Cancel => {
             work::discard(core, transfer).await;

@@ -9,7 +9,7 @@ use shared::{
     transfer::lane::Lane,
     wire::{
         grant::SignedGrant,
-        tracker::{Answer, FileDetail, Located, LocatedFile, PeerSource, Request},
+        tracker::{Answer, FileDetail, FoundFile, Located, LocatedFile, PeerSource, Request},
     },
 };
 use tokio::time::timeout;
@@ -26,7 +26,10 @@ use crate::engine::{
 /// Someone to fetch from.
 #[derive(Debug, Clone)]
 pub enum Source {
+    /// A device that shares it.
     Peer(PeerSource),
+    /// A device that holds some of it, such as one that is fetching it too.
+    Holder(PeerSource),
     Copy,
 }
 
@@ -42,7 +45,7 @@ impl Source {
     /// What makes two of them the same.
     pub fn device(&self) -> Option<DeviceId> {
         match self {
-            Self::Peer(peer) => Some(peer.device),
+            Self::Peer(peer) | Self::Holder(peer) => Some(peer.device),
             Self::Copy => None,
         }
     }
@@ -50,7 +53,7 @@ impl Source {
     /// The member behind it.
     pub fn account(&self) -> Option<AccountId> {
         match self {
-            Self::Peer(peer) => Some(peer.account),
+            Self::Peer(peer) | Self::Holder(peer) => Some(peer.account),
             Self::Copy => None,
         }
     }
@@ -58,7 +61,7 @@ impl Source {
     /// For people.
     pub fn name(&self) -> String {
         match self {
-            Self::Peer(peer) => shared::show::show_line(&peer.member, 40),
+            Self::Peer(peer) | Self::Holder(peer) => shared::show::show_line(&peer.member, 40),
             Self::Copy => "the tracker's copy".to_owned(),
         }
     }
@@ -67,12 +70,12 @@ impl Source {
     pub fn row(&self, path: PathKind, rtt_ms: Option<u32>, doing: &str) -> TransferSource {
         TransferSource {
             member: match self {
-                Self::Peer(peer) => Some(peer.member.clone()),
+                Self::Peer(peer) | Self::Holder(peer) => Some(peer.member.clone()),
                 Self::Copy => None,
             },
             device: self.device(),
             kind: match self {
-                Self::Peer(_) => SourceKind::Peer,
+                Self::Peer(_) | Self::Holder(_) => SourceKind::Peer,
                 Self::Copy => SourceKind::Copy,
             },
             path,
@@ -151,9 +154,7 @@ impl Ahead {
 
     /// What it holds, if that is about exactly these files and not near its end.
     pub fn about(self, files: &[PlannedFile]) -> Option<Vec<Sources>> {
-        let told = self.known.iter().flat_map(|known| &known.files).map(|located| match located {
-            LocatedFile::Found { file, .. } | LocatedFile::Refused { file, .. } => *file,
-        });
+        let told = self.known.iter().flat_map(|known| &known.files).map(LocatedFile::file);
         let fits = self.asked.elapsed() < GRANT_RENEW && told.eq(files.iter().map(|file| file.file));
         fits.then_some(self.known)
     }
@@ -174,15 +175,17 @@ pub async fn renewed(core: &Core, file: &PlannedFile) -> Result<PlannedFile, Hal
 
 impl Sources {
     /// The sources of one located file that the plan allows: members first, this device itself never.
-    pub fn of(&self, core: &Core, peers: &[u16], copy: bool, from: From) -> Vec<Source> {
+    pub fn of(&self, core: &Core, found: FoundFile<'_>, from: From) -> Vec<Source> {
         let mut sources = Vec::new();
         if from != From::Copy {
-            let devices = peers.iter().filter_map(|index| self.peers.get(usize::from(*index)));
-            sources.extend(
-                devices.filter(|peer| peer.device != core.device()).take(SERVED_STREAMS_MAX).cloned().map(Source::Peer),
-            );
+            let devices = |places: &[u16]| -> Vec<PeerSource> {
+                let devices = places.iter().filter_map(|place| self.peers.get(usize::from(*place)));
+                devices.filter(|peer| peer.device != core.device()).take(SERVED_STREAMS_MAX).cloned().collect()
+            };
+            sources.extend(devices(found.peers).into_iter().map(Source::Peer));
+            sources.extend(devices(found.holders).into_iter().map(Source::Holder));
         }
-        if copy && from != From::Peer {
+        if found.copy && from != From::Peer {
             sources.push(Source::Copy);
         }
         sources
@@ -194,7 +197,7 @@ pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source) -> Res
     let place = transfer.add_source(source.row(PathKind::Direct, None, "connecting"));
     let opened = async {
         match source {
-            Source::Peer(peer) => {
+            Source::Peer(peer) | Source::Holder(peer) => {
                 let connection = core.peers.connect(core, peer).await.map_err(|error| error.to_string())?;
                 let lane = peers::lane(&connection).await.map_err(|error| error.to_string())?;
                 Ok((lane, path_kind(&connection), connection))

@@ -1,0 +1,38 @@
+//! What devices hold of others' files, so that these find more than the owner.
+
+use std::collections::BTreeSet;
+
+use shared::{
+    id::FileId,
+    limits::{HELD_FILES_MAX, SMALL_FILE_BYTES_MAX},
+    wire::tracker::Event,
+};
+
+use super::{Ctx, Error, at_most};
+use crate::{
+    events::Target,
+    store::{Caller, Whereabouts},
+};
+
+/// This device holds the content of these files, whole or in part. Only those count that it may fetch: nobody poses as a
+/// source of what is not for them.
+///
+/// # Errors
+/// When there are too many files.
+pub async fn hold(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<u64, Error> {
+    at_most("held files", files.len(), HELD_FILES_MAX)?;
+    let found = if files.is_empty() { Vec::new() } else { ctx.store.locate(caller, files).await? };
+    let contents: BTreeSet<_> = found
+        .into_iter()
+        .filter_map(|whereabouts| match whereabouts {
+            // Small files come from one source at a time anyway.
+            Whereabouts::Allowed { blob, size, .. } if size > SMALL_FILE_BYTES_MAX => Some((blob, size)),
+            Whereabouts::Allowed { .. } | Whereabouts::MustAsk(_) | Whereabouts::Unknown(_) => None,
+        })
+        .collect();
+    let count = contents.len() as u64;
+    for (device, blobs) in ctx.roster.hold(caller.device, caller.account, contents) {
+        ctx.events.send(Target::Device(device), Event::SourcesMoved { blobs });
+    }
+    Ok(count)
+}
