@@ -208,6 +208,11 @@ impl Tree {
     pub const fn blob(&self) -> BlobHash {
         BlobHash(self.root)
     }
+
+    /// The parents with their places in the tree file, if this is the tree of a whole blob.
+    pub fn nodes(&self) -> impl Iterator<Item = (u64, ParentNode)> {
+        self.parents.as_chunks().0.iter().zip(0..).map(|(node, index)| (index * 64, *node))
+    }
 }
 
 #[cfg(test)]

@@ -15,3 +15,4 @@ mod local;
 mod names;
 mod screens;
 mod sharing;
+mod streaming;

@@ -55,6 +55,12 @@ pub enum Command {
     Info { item: String },
     /// Fetches files and folders: [`Update::Transfer`] while it goes and at the end of each.
     Get(Get),
+    /// Fetches one file for somebody who reads it while it arrives: [`Update::Transfer`] and [`Update::Stream`] as it
+    /// goes. Ends when its reader has told that it has all, or enough; the bytes are dropped then. A face that leaves
+    /// before keeps them for the next call about the same file.
+    Stream { item: String, from: From, wait: bool },
+    /// The reader of a stream has handed on the first `at` bytes; with `enough` it wants no more. Nothing is answered.
+    Reading { reader: u64, at: u64, enough: bool },
     /// The transfers as [`Update::Transfer`]; with `watch` on and on until the face leaves.
     Transfers { watch: bool },
     /// Acts on transfers (ids or unique prefixes; empty: all it applies to): one [`Update::Transfer`] each.
@@ -107,6 +113,14 @@ pub struct Get {
     pub wait: bool,
 }
 
+impl Get {
+    /// Whether it is about one file that is no part of a batch, however small.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.target == Target::Stream
+    }
+}
+
 /// Where fetched files go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,6 +132,8 @@ pub enum Target {
     Folder(PathBuf),
     /// As this file; only with one item that is a file.
     File(PathBuf),
+    /// Into a hidden place, to be read from there while it arrives; of [`Command::Stream`] alone.
+    Stream,
 }
 
 /// Which sources may serve.
@@ -165,6 +181,7 @@ pub enum Update {
     Detail(Box<Detail>),
     Count(u64),
     Transfer(Box<TransferRow>),
+    Stream(StreamRow),
     Member(MemberRow),
     Index(IndexPage),
     Shares(Vec<ShareRow>),
@@ -479,6 +496,20 @@ pub struct TransferRow {
     pub finished_ms: Option<i64>,
     pub elapsed_ms: u64,
     pub failure: Option<Failure>,
+}
+
+/// What of a stream can be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamRow {
+    /// By which this reader tells how far it is. Another number means another engine, or another file at `path`.
+    pub reader: u64,
+    /// The content. Bytes of two contents are never to be mixed.
+    pub hash: BlobHash,
+    pub size: u64,
+    /// The file that the bytes lie in.
+    pub path: PathBuf,
+    /// Bytes from the beginning that are verified. What lies behind them may be anything.
+    pub ready: u64,
 }
 
 /// Which way bytes go.

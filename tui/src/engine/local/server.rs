@@ -427,12 +427,18 @@ fn is_brief(command: &Command) -> bool {
         | Command::Search { .. }
         | Command::Info { .. }
         | Command::Steer { .. }
+        | Command::Reading { .. }
         | Command::Members
         | Command::Reconnect
         | Command::Stop => true,
         Command::Transfers { watch } => !watch,
         Command::Copy { wait, .. } => !wait,
-        Command::Share(_) | Command::Rescan | Command::Get(_) | Command::Watch | Command::Events => false,
+        Command::Share(_)
+        | Command::Rescan
+        | Command::Get(_)
+        | Command::Stream { .. }
+        | Command::Watch
+        | Command::Events => false,
     }
 }
 

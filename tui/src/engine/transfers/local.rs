@@ -12,7 +12,7 @@ use std::{
 };
 
 use shared::{
-    content::Layout,
+    content::{Layout, tree_of},
     id::BlobHash,
     limits::{GRANT_BLOBS_MAX, SMALL_FILE_BYTES_MAX},
     name::IndexPath,
@@ -134,28 +134,40 @@ pub async fn fill_large(
         return Ok(());
     }
     let mut places = places_of(core, &[file.blob]).await?;
-    let places = places.remove(&file.blob).unwrap_or_default();
+    places.retain(|blob, _| *blob == file.blob);
     let tree = core.catalog.tree_path(&file.blob);
     transfer.set_state(TransferState::Running, "taking it from this machine");
     let (filling, partial) = (transfer.clone(), partial.clone());
     // As above; this ends at its next block.
+    let file = file.clone();
     let lock = transfer.landing.clone().lock_owned().await;
     let stop = StopOnDrop(Arc::default());
     let stopped = stop.0.clone();
     let brought = disk(move || {
         let _lock = lock;
         let mut brought = 0;
-        let Ok(tree) = File::open(tree) else { return Ok(0) };
-        for data in places.iter().filter_map(Place::open) {
-            let filled = local::fill(&partial, &data, &tree, |bytes| {
-                brought += bytes;
-                filling.change(|row| {
-                    row.done += bytes;
-                    row.bytes_local += bytes;
-                });
-                !stopped.load(Ordering::Relaxed)
+        let mut count = |bytes| {
+            brought += bytes;
+            filling.change(|row| {
+                row.done += bytes;
+                row.bytes_local += bytes;
             });
-            filled.map_err(disk_failure)?;
+            filling.stream.ready(partial.prefix_bytes());
+            !stopped.load(Ordering::Relaxed)
+        };
+        // The tree of a small file is kept nowhere.
+        if file.size <= SMALL_FILE_BYTES_MAX {
+            if let Some((layout, data)) = read_small(&places, &file) {
+                let had = partial.have_bytes();
+                let tree = tree_of(&data, 0, true);
+                partial.write(0..layout.groups(), &data, &tree.nodes().collect::<Vec<_>>()).map_err(disk_failure)?;
+                count(file.size - had);
+            }
+            return Ok(brought);
+        }
+        let Ok(tree) = File::open(tree) else { return Ok(0) };
+        for data in places.into_values().flatten().filter_map(|place| place.open()) {
+            local::fill(&partial, &data, &tree, &mut count).map_err(disk_failure)?;
             if partial.is_complete() || stopped.load(Ordering::Relaxed) {
                 break;
             }
