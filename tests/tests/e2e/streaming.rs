@@ -21,7 +21,7 @@ use tests::{
     wire::{Link, Puppet},
 };
 
-use crate::{get::Pair, hostile_peers::block_on};
+use crate::get::Pair;
 
 #[test]
 fn a_stream_is_the_file_itself_and_its_record_goes_to_stderr() {
@@ -124,7 +124,7 @@ fn a_stream_survives_the_engine_that_fetches_it() {
 #[test]
 fn a_source_that_is_gone_in_the_middle_is_replaced_by_the_copy() {
     let scene = Scene::start(Manner::FirstWant);
-    block_on(scene.source.copy()).unwrap();
+    scene.runtime.block_on(scene.source.copy()).unwrap();
     let streamed = Piped::start(&scene.bob, &[&scene.source.file]).finish();
     assert_eq!(streamed.code, Some(0), "{}", streamed.stderr);
     assert!(streamed.stdout == scene.bytes);
@@ -138,7 +138,7 @@ fn two_versions_are_never_mixed() {
     let mut piped = Piped::start(&scene.bob, &[&scene.source.file, "--wait"]);
     let mut streamed = piped.read(1 << 20);
     let newer = Blob::new(corpus::bytes(52, STREAM));
-    block_on(scene.source.puppet.publish(vec![newer.entry("film.bin")])).unwrap();
+    scene.runtime.block_on(scene.source.puppet.publish(vec![newer.entry("film.bin")])).unwrap();
     let rest = piped.finish();
     assert_eq!(rest.code, Some(6), "{}", rest.stderr);
     assert_eq!(text(&rest.error(), "code"), "changed", "{}", rest.stderr);
@@ -222,7 +222,13 @@ fn an_archive_is_unpacked_as_it_comes() {
     let folder = pair.alice.desk().join("papers");
     corpus::small_files(&folder, 47, 50, 20_000);
     let archive = pair.alice.desk().join("papers.tar");
-    let made = Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(pair.alice.desk()).arg("papers").status();
+    let made = Command::new("tar")
+        .args(["--format=posix", "-cf"])
+        .arg(&archive)
+        .arg("-C")
+        .arg(pair.alice.desk())
+        .arg("papers")
+        .status();
     assert!(made.unwrap().success());
     let id = pair.alice.share(&[&archive], &[]);
     let ended = shell(&pair.bob, &id, "tar x");
@@ -235,6 +241,7 @@ struct Scene {
     bob: Member,
     source: Source,
     bytes: Vec<u8>,
+    runtime: tokio::runtime::Runtime,
     _tracker: Tracker,
 }
 
@@ -250,11 +257,13 @@ impl Scene {
         let blob = Blob::new(bytes.clone());
         let mut entry = blob.entry("film.bin");
         entry.size = said;
-        let source = block_on(async {
+        // Mallory serves as long as this runs.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let source = runtime.block_on(async {
             let mallory = Puppet::register(&Link::parse(&tracker.link).unwrap(), "mallory").await.unwrap();
             Source::publish(mallory, &blob, entry, manner, Manner::Honest).await.unwrap()
         });
-        Self { bob, source, bytes, _tracker: tracker }
+        Self { bob, source, bytes, runtime, _tracker: tracker }
     }
 }
 

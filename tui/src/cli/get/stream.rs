@@ -111,12 +111,12 @@ impl<'a> Streaming<'a> {
             };
             if let Err(ended) = step {
                 if matches!(ended, Ended::ClosedPipe) {
-                    self.finish(true).await?;
+                    self.give_up().await;
                 }
                 return Err(ended);
             }
         }
-        self.finish(false).await
+        self.finish().await
     }
 
     fn has_all(&self) -> bool {
@@ -170,27 +170,44 @@ impl<'a> Streaming<'a> {
         self.told = Some(tokio::spawn(async move { drop(client.ask(reading).await) }));
     }
 
-    /// Tells the engine that no more is wanted and waits until it has put things in order.
-    async fn finish(mut self, enough: bool) -> Result<TransferRow, Ended> {
+    /// Tells the engine that its reader has all and waits until it has put things in order.
+    async fn finish(mut self) -> Result<TransferRow, Ended> {
         if let Some(row) = &self.row {
-            let reading = Command::Reading { reader: row.reader, at: self.at, enough };
-            // An engine that has lost this reader says so by the end of the call.
-            drop(self.client.ask(reading).await);
+            self.tell_last(row.reader, false).await;
         }
-        let patience = if enough { LEAVE } else { Duration::MAX };
-        let rest = async {
-            while let Some(update) = self.reply.next().await? {
-                if let Update::Transfer(transfer) = update {
-                    self.transfer = Some(*transfer);
-                }
+        while let Some(update) = self.reply.next().await? {
+            if let Update::Transfer(transfer) = update {
+                self.transfer = Some(*transfer);
             }
-            Ok(())
-        };
-        match tokio::time::timeout(patience, rest).await {
-            Ok(Err(ended)) if !enough => return Err(ended),
-            Ok(_) | Err(_) => (),
         }
         self.transfer.ok_or_else(|| Ended::unexpected("no_answer", "the engine did not say how it ended"))
+    }
+
+    /// Tells the engine that its reader wants no more, and gives it some time to put things in order.
+    async fn give_up(mut self) {
+        let giving_up = async {
+            let mut told = None;
+            loop {
+                if let Some(row) = self.row.as_ref().filter(|row| told != Some(row.reader)) {
+                    told = Some(row.reader);
+                    self.tell_last(row.reader, true).await;
+                }
+                match self.reply.next().await {
+                    Ok(Some(Update::Stream(row))) => self.row = Some(row),
+                    Ok(Some(_)) => (),
+                    // However it ended: nobody reads any more.
+                    Ok(None) | Err(_) => return,
+                }
+            }
+        };
+        if tokio::time::timeout(LEAVE, giving_up).await.is_err() {
+            tracing::info!("the engine takes its time to drop a stream");
+        }
+    }
+
+    async fn tell_last(&self, reader: u64, enough: bool) {
+        // An engine that has lost this reader ends the call with a reason of its own.
+        drop(self.client.ask(Command::Reading { reader, at: self.at, enough }).await);
     }
 }
 
