@@ -19,7 +19,7 @@ use crate::engine::api::{self, Command, From, Target, TransferRow, Update};
 #[derive(Debug, Args)]
 pub(super) struct Get {
     /// Ids, unique prefixes of at least 4 characters, MEMBER/path or links
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required_unless_present = "repair", value_name = "ID")]
     items: Vec<String>,
     /// Where to put it: a folder, a file, or - for stdout
     #[arg(short, long, value_name = "DIR or FILE or -")]
@@ -33,6 +33,10 @@ pub(super) struct Get {
     /// Wait for a source where there is none
     #[arg(long)]
     wait: bool,
+    /// Repair this file in its place: only what is wrong in it is fetched, and its damaged form stays beside it. ID may
+    /// be left out for a file that was fetched or is shared here
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["output", "detach"])]
+    repair: Option<PathBuf>,
     #[command(flatten)]
     progress: ProgressFrom,
 }
@@ -50,7 +54,13 @@ impl Get {
         if self.output.as_deref() == Some(Path::new("-")) {
             return stream::run(&self, context).await;
         }
-        let target = target(self.output.as_deref(), self.items.len())?;
+        let target = match &self.repair {
+            Some(_) if self.items.len() > 1 => {
+                return Err(Ended::usage("one file is repaired at a time", "name one ID"));
+            }
+            Some(path) => Target::File(std::path::absolute(path).map_err(|error| Ended::file("use", path, &error))?),
+            None => target(self.output.as_deref(), self.items.len())?,
+        };
         if self.detach {
             // Makes sure that what we attach to goes on after us.
             engine::lasting(context).await?;
@@ -65,7 +75,14 @@ impl Get {
 
     fn command(&self, target: Target) -> api::Get {
         let from = self.sources();
-        api::Get { items: self.items.clone(), target, from, detach: self.detach, wait: self.wait }
+        api::Get {
+            items: self.items.clone(),
+            target,
+            from,
+            detach: self.detach,
+            wait: self.wait,
+            repair: self.repair.is_some(),
+        }
     }
 
     const fn sources(&self) -> From {

@@ -61,6 +61,8 @@ pub enum Command {
     Stream { item: String, from: From, wait: bool },
     /// The reader of a stream has handed on the first `at` bytes; with `enough` it wants no more. Nothing is answered.
     Reading { reader: u64, at: u64, enough: bool },
+    /// What should lie at this place, as far as this device knows: one [`Update::Known`], or none.
+    Known { path: PathBuf },
     /// The transfers as [`Update::Transfer`]; with `watch` on and on until the face leaves.
     Transfers { watch: bool },
     /// Acts on transfers (ids or unique prefixes; empty: all it applies to): one [`Update::Transfer`] each.
@@ -111,13 +113,16 @@ pub struct Get {
     pub detach: bool,
     /// Wait for a source instead of giving up when there is none.
     pub wait: bool,
+    /// Repair the file that lies at the target, which names a file: fetch only what is wrong in it. Without items, what
+    /// was fetched to that place or is shared from it.
+    pub repair: bool,
 }
 
 impl Get {
     /// Whether it is about one file that is no part of a batch, however small.
     #[must_use]
     pub fn is_single(&self) -> bool {
-        self.target == Target::Stream
+        self.repair || self.target == Target::Stream
     }
 }
 
@@ -182,6 +187,7 @@ pub enum Update {
     Count(u64),
     Transfer(Box<TransferRow>),
     Stream(StreamRow),
+    Known(KnownRow),
     Member(MemberRow),
     Index(IndexPage),
     Shares(Vec<ShareRow>),
@@ -496,6 +502,18 @@ pub struct TransferRow {
     pub finished_ms: Option<i64>,
     pub elapsed_ms: u64,
     pub failure: Option<Failure>,
+    /// After a repair: where the damaged file lies now.
+    #[serde(default)]
+    pub damaged: Option<PathBuf>,
+}
+
+/// What was fetched to a place of this device, or is shared from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownRow {
+    pub hash: BlobHash,
+    pub size: u64,
+    /// A file of the index with this content, if there is one.
+    pub item: Option<String>,
 }
 
 /// What of a stream can be read.

@@ -111,6 +111,10 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
         Command::Reading { reader, at, enough } => {
             transfers::stream::note(core, reader, transfers::stream::Reading { at, enough })
         }
+        Command::Known { path } => match transfers::known::at(core, &path).await? {
+            Some(known) => out.send(Update::Known(known)).await,
+            None => Ok(()),
+        },
         Command::Transfers { watch } => transfers(core, watch, out).await,
         Command::Steer { transfers, how } => {
             for row in transfers::steer(core, &transfers, how).await? {

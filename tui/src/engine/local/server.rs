@@ -426,6 +426,7 @@ fn is_brief(command: &Command) -> bool {
         | Command::List { .. }
         | Command::Search { .. }
         | Command::Info { .. }
+        | Command::Known { .. }
         | Command::Steer { .. }
         | Command::Reading { .. }
         | Command::Members

@@ -141,8 +141,8 @@ pub async fn fill_large(
     // As above; this ends at its next block.
     let file = file.clone();
     let lock = transfer.landing.clone().lock_owned().await;
-    let stop = StopOnDrop(Arc::default());
-    let stopped = stop.0.clone();
+    let stop = StopOnDrop::default();
+    let stopped = stop.flag();
     let brought = disk(move || {
         let _lock = lock;
         let mut brought = 0;
@@ -183,7 +183,15 @@ pub async fn fill_large(
 }
 
 /// Says so when it goes.
-struct StopOnDrop(Arc<AtomicBool>);
+#[derive(Debug, Default)]
+pub struct StopOnDrop(Arc<AtomicBool>);
+
+impl StopOnDrop {
+    /// What says so.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+}
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {

@@ -1,11 +1,13 @@
 //! Transfers into this device: the queue, what each one stands at, and who may act on it.
 
 pub mod batch;
+pub mod known;
 pub mod land;
 pub mod large;
 pub mod local;
 pub mod part;
 pub mod plan;
+pub mod repair;
 pub mod row;
 pub mod single;
 pub mod source;
@@ -40,6 +42,8 @@ use super::{
 
 /// Ends the names of files and folders that are still arriving.
 pub const PART_SUFFIX: &str = ".swapmeet-part";
+/// Ends the name that a damaged file gets when it was repaired.
+pub const DAMAGED_SUFFIX: &str = ".swapmeet-bad";
 
 /// All transfers of this profile.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use shared::{
     wire::tracker::{Answer, FileEntry, FolderEntry, Item, Reference, Request},
 };
 
-use super::{PART_SUFFIX, Transfer, enqueue, fresh_id, now, source::Ahead};
+use super::{PART_SUFFIX, Transfer, enqueue, fresh_id, known, now, repair, source::Ahead};
 use crate::engine::{
     api::{Direction, Failure, FailureKind, From, Get, Target, TransferRow, TransferState},
     core::Core,
@@ -42,6 +42,13 @@ fn stream_folder(plan: &Get) -> String {
 
 /// Queues what was asked: one transfer for each item. What is under way already is joined, not doubled.
 pub async fn start(core: &Arc<Core>, get: &Get) -> Result<Vec<Arc<Transfer>>, Failure> {
+    if let (true, Target::File(path)) = (get.repair, &get.target) {
+        repair::check(path)?;
+    }
+    if get.repair && get.items.is_empty() {
+        let named = Get { items: vec![known::item_at(core, &get.target).await?], ..get.clone() };
+        return Box::pin(start(core, &named)).await;
+    }
     if get.items.is_empty() {
         return Err(Failure::new(FailureKind::Usage, "no_item", "nothing was named to fetch", "name an id"));
     }
@@ -128,6 +135,7 @@ fn joined(core: &Core, plan: &Get, files: &[FileEntry]) -> Option<Arc<Transfer>>
             && transfer.plan.items == plan.items
             && transfer.plan.target == plan.target
             && transfer.plan.from == plan.from
+            && transfer.plan.repair == plan.repair
             && row.files == files.len() as u64
     })?;
     if !transfer.attempting.load(std::sync::atomic::Ordering::Relaxed) {
@@ -244,5 +252,6 @@ fn row_of(id: i64, base: &std::path::Path, item: &Item, files: &[PlannedFile]) -
         finished_ms: None,
         elapsed_ms: 0,
         failure: None,
+        damaged: None,
     }
 }

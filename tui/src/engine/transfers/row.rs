@@ -401,6 +401,7 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> T
         finished_ms: None,
         elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(0),
         failure: None,
+        damaged: None,
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     land::{self, Landed},
     large, local,
     part::{self, Sidecar, disk_failure, part_name},
+    repair::{self, Damaged},
     stream::Offer,
     work::{disk, jail_failure},
 };
@@ -51,8 +52,22 @@ pub async fn fetch(
         let path = folder.path().join(&part_name);
         transfer.stream.begin(Offer { blob: file.blob, size: file.size, path, ready: partial.prefix_bytes() });
     }
-    local::fill_large(core, transfer, file, &partial).await?;
-    let ended = large::drive(core, transfer, file, &partial).await;
+    let damaged = if transfer.plan.repair {
+        let (folder, file, partial) = (folder.clone(), file.clone(), partial.clone());
+        disk(move || Damaged::open(&folder, &file, &partial)).await?.map(Arc::new)
+    } else {
+        None
+    };
+    let fetching = async {
+        if let Some(damaged) = &damaged
+            && let Some(replaced) = repair::salvage(core, transfer, file, &partial, damaged, &sidecar).await?
+        {
+            return Ok(Some(replaced));
+        }
+        local::fill_large(core, transfer, file, &partial).await?;
+        large::drive(core, transfer, file, &partial, None).await
+    };
+    let ended = fetching.await;
     let flushing = partial.clone();
     disk(move || flushing.flush().map_err(disk_failure)).await?;
     match ended {
@@ -64,6 +79,16 @@ pub async fn fetch(
             transfer.set_state(TransferState::Finishing, "making it durable");
             let file = file.clone();
             let tree = core.catalog.tree_path(&file.blob);
+            if let Some(damaged) = damaged {
+                let home = folder.path().to_owned();
+                let (landed, aside) =
+                    disk(move || repair::finish(&partial, &folder, &part_name, &file, &damaged, &sidecar, &tree))
+                        .await?;
+                transfer.change(|row| row.damaged = Some(home.join(aside)));
+                // Where it is shared from here, it is looked at again.
+                core.catalog.changed.notify_one();
+                return Ok(Fetched::Landed(landed));
+            }
             let landed = disk(move || part::finish(&partial, &folder, &part_name, &file, &sidecar, &tree)).await?;
             Ok(Fetched::Landed(landed))
         }

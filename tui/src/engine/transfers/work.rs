@@ -92,8 +92,8 @@ pub async fn note(core: &Core, transfer: &Transfer, landed: Vec<Landed>) -> Resu
 
 /// Counts what landed in an earlier attempt, and takes what lies at its place anyway.
 async fn skip_what_lies_there(
-    core: &Core,
-    transfer: &Transfer,
+    core: &Arc<Core>,
+    transfer: &Arc<Transfer>,
     jail: &Jail,
     files: Vec<PlannedFile>,
 ) -> Result<Vec<PlannedFile>, Halt> {
@@ -103,8 +103,18 @@ async fn skip_what_lies_there(
         row.files_done = landed.len() as u64;
         row.done = landed_bytes;
     });
-    let jail = jail.clone();
-    let (there, missing) = disk(move || Ok(sort_out(&jail, missing))).await?;
+    let (jail, repairs, core_in, transfer_in) = (jail.clone(), transfer.plan.repair, core.clone(), transfer.clone());
+    let (there, missing) = disk(move || {
+        let (there, missing) = sort_out(&jail, missing);
+        // A kill may have come right after a repaired file took its place; the damaged one has its name by then.
+        if repairs {
+            for (file, _) in &there {
+                single::discard(&core_in, &transfer_in, &jail, file)?;
+            }
+        }
+        Ok((there, missing))
+    })
+    .await?;
     if !there.is_empty() {
         let bytes: u64 = there.iter().map(|(file, _)| file.size).sum();
         note(core, transfer, there.into_iter().map(|(_, landed)| landed).collect()).await?;
