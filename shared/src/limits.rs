@@ -344,6 +344,12 @@ pub const SPEED_WINDOW: Duration = Duration::from_secs(3);
 pub const SPEED_STEP: Duration = Duration::from_millis(125);
 /// Time of work before a speed is believed: the first bytes come in bursts.
 pub const SPEED_MEASURE_MIN: Duration = Duration::from_millis(250);
+/// Bytes that are handed to the reader of a stream in one go: little to hold, and far above what a step costs.
+pub const STREAM_STEP_BYTES: u64 = 1024 * 1024;
+/// Time since a stream began after which the next start of the engine drops what its reader left unread.
+pub const STREAM_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Ranges of wrong bytes that are written out for people.
+pub const RANGES_SHOWN_MAX: usize = 100;
 /// Interval at which idle sources are compared with slow ones at the end of a download.
 pub const RACE_CHECK: Duration = Duration::from_millis(500);
 /// Time that a source takes for its first bytes as long as nobody knows: long, so that its help is asked for little.

@@ -39,6 +39,8 @@ pub enum Manner {
     Slow,
     /// Serves one want on each stream, then says that the grant has ended.
     OneWant,
+    /// Serves the first want on each stream, and then says nothing.
+    FirstWant,
     /// Says no.
     Refuses,
     /// Answers with more bytes than a frame may have.
@@ -200,6 +202,7 @@ async fn serve_stream(
             write_frame(&mut send, &FetchReply::Refused(refusal)).await?;
             continue;
         }
+        let manner = if manner == Manner::FirstWant && wants > 1 { Manner::Silent } else { manner };
         answer(connection, &mut send, &want, blob, manner).await?;
     }
     send.finish()?;
@@ -230,6 +233,7 @@ async fn answer(
         }
         Manner::Honest
         | Manner::OneWant
+        | Manner::FirstWant
         | Manner::WrongByte(_)
         | Manner::Noise
         | Manner::Half

@@ -119,7 +119,7 @@ impl Layout {
 }
 
 /// Groups below the left child of a node with `count` groups: the largest power of two below `count`.
-const fn left_groups(count: u64) -> u64 {
+pub(super) const fn left_groups(count: u64) -> u64 {
     count.next_power_of_two() / 2
 }
 
@@ -207,6 +207,11 @@ impl Tree {
     #[must_use]
     pub const fn blob(&self) -> BlobHash {
         BlobHash(self.root)
+    }
+
+    /// The parents with their places in the tree file, if this is the tree of a whole blob.
+    pub fn nodes(&self) -> impl Iterator<Item = (u64, ParentNode)> {
+        self.parents.as_chunks().0.iter().zip(0..).map(|(node, index)| (index * 64, *node))
     }
 }
 

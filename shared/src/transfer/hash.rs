@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io,
+    ops::Range,
     os::unix::fs::FileExt,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
@@ -47,9 +48,46 @@ pub fn hash_file(
     done: &AtomicU64,
     stop: &AtomicBool,
 ) -> Result<BlobHash, HashError> {
+    hash_with(&|data: &mut [u8], at| file.read_exact_at(data, at), size, tree, done, stop)
+}
+
+/// The same for a file that should have `size` bytes: those that it lacks count as zeros, and so does what cannot be
+/// read. So a damaged file has a tree in the layout of the right one.
+///
+/// # Errors
+/// When the tree cannot be written, or `stop` says so.
+pub fn hash_padded(
+    file: &File,
+    size: u64,
+    tree: &File,
+    done: &AtomicU64,
+    stop: &AtomicBool,
+) -> Result<BlobHash, HashError> {
+    let read = |data: &mut [u8], at: u64| {
+        let mut filled = 0;
+        while filled < data.len() {
+            match file.read_at(&mut data[filled..], at + filled as u64) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
+                Ok(count) => filled += count,
+            }
+        }
+        data[filled..].fill(0);
+        Ok(())
+    };
+    hash_with(&read, size, Some(tree), done, stop)
+}
+
+fn hash_with(
+    read: &(impl Fn(&mut [u8], u64) -> io::Result<()> + Sync),
+    size: u64,
+    tree: Option<&File>,
+    done: &AtomicU64,
+    stop: &AtomicBool,
+) -> Result<BlobHash, HashError> {
     let layout = Layout::new(size)?;
     if layout.groups() <= SEGMENT_GROUPS {
-        let part = segment(file, layout, 0, layout.groups(), true, done, stop)?;
+        let part = segment(read, layout, 0..layout.groups(), true, done, stop)?;
         if let Some(out) = tree {
             out.write_all_at(&part.parents, 0).map_err(HashError::Write)?;
         }
@@ -60,10 +98,10 @@ pub fn hash_file(
         .into_par_iter()
         .map(|index| {
             let start = index * SEGMENT_GROUPS;
-            let end = (start + SEGMENT_GROUPS).min(layout.groups());
-            let part = segment(file, layout, start, end, false, done, stop)?;
+            let groups = start..(start + SEGMENT_GROUPS).min(layout.groups());
+            let part = segment(read, layout, groups.clone(), false, done, stop)?;
             if let (Some(out), false) = (tree, part.parents.is_empty()) {
-                out.write_all_at(&part.parents, layout.subtree_offset(&(start..end))).map_err(HashError::Write)?;
+                out.write_all_at(&part.parents, layout.subtree_offset(&groups)).map_err(HashError::Write)?;
             }
             Ok(part.root)
         })
@@ -75,10 +113,9 @@ pub fn hash_file(
 }
 
 fn segment(
-    file: &File,
+    read: &impl Fn(&mut [u8], u64) -> io::Result<()>,
     layout: Layout,
-    start: u64,
-    end: u64,
+    groups: Range<u64>,
     is_root: bool,
     done: &AtomicU64,
     stop: &AtomicBool,
@@ -86,10 +123,10 @@ fn segment(
     if stop.load(Ordering::Relaxed) {
         return Err(HashError::Stopped);
     }
-    let bytes = layout.bytes_of(&(start..end));
+    let bytes = layout.bytes_of(&groups);
     let mut data = vec![0; (bytes.end - bytes.start) as usize];
-    file.read_exact_at(&mut data, bytes.start).map_err(HashError::Read)?;
-    let tree = tree_of(&data, start, is_root);
+    read(&mut data, bytes.start).map_err(HashError::Read)?;
+    let tree = tree_of(&data, groups.start, is_root);
     done.fetch_add(data.len() as u64, Ordering::Relaxed);
     Ok(tree)
 }
@@ -154,6 +191,21 @@ mod tests {
         fn any_length_hashes_right(length in 0usize..20_000_000) {
             check(length);
         }
+    }
+
+    #[test]
+    fn what_a_file_lacks_counts_as_zeros_where_it_is_compared() {
+        let length = SEGMENT_BYTES as usize + 20_000;
+        let mut data: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&data[..30_000]).unwrap();
+        data[30_000..].fill(0);
+        let tree = tempfile::tempfile().unwrap();
+        let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        assert_eq!(hash_padded(&file, length as u64, &tree, &done, &stop).unwrap(), tree_of(&data, 0, true).blob());
+        file.write_all(&[1; 100]).unwrap();
+        let first = hash_padded(&file, 30_000, &tree, &done, &stop).unwrap();
+        assert_eq!(first, tree_of(&data[..30_000], 0, true).blob(), "what is too much is not looked at");
     }
 
     #[test]

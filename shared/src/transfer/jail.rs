@@ -6,6 +6,7 @@
 //! files are wanted, and never looks at their content. All calls block; they belong on worker threads.
 
 mod listing;
+mod replace;
 mod served;
 
 use std::{

@@ -175,6 +175,14 @@ impl Partial {
         self.layout.bytes_in(&self.state().have)
     }
 
+    /// Bytes from the beginning that are verified and written without a gap: what can be read in order.
+    #[must_use]
+    pub fn prefix_bytes(&self) -> u64 {
+        let state = self.state();
+        let first = state.have.ranges().next().filter(|range| range.start == 0);
+        first.map_or(0, |range| self.layout.bytes_of(range).end)
+    }
+
     /// Whether every group is there.
     #[must_use]
     pub fn is_complete(&self) -> bool {

@@ -13,6 +13,8 @@ mod identity;
 mod interrupted;
 mod local;
 mod names;
+mod repair;
 mod screens;
 mod sharing;
+mod streaming;
 mod swarm;

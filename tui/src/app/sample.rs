@@ -150,6 +150,7 @@ fn transfer(id: &str, name: &str, size: u64, done: u64, state: TransferState) ->
         finished_ms: None,
         elapsed_ms: 402_000,
         failure: None,
+        damaged: None,
     }
 }
 

@@ -1,11 +1,8 @@
 //! `swapmeet get`: fetches and verifies files and folders.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+mod stream;
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -17,15 +14,12 @@ use super::{
     record::TransferRecord,
     talk::{Ended, Outcome},
 };
-use crate::{
-    engine::api::{self, Command, From, Target, TransferRow, Update},
-    profile::Profile,
-};
+use crate::engine::api::{self, Command, From, Target, TransferRow, Update};
 
 #[derive(Debug, Args)]
 pub(super) struct Get {
     /// Ids, unique prefixes of at least 4 characters, MEMBER/path or links
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required_unless_present = "repair", value_name = "ID")]
     items: Vec<String>,
     /// Where to put it: a folder, a file, or - for stdout
     #[arg(short, long, value_name = "DIR or FILE or -")]
@@ -39,6 +33,10 @@ pub(super) struct Get {
     /// Wait for a source where there is none
     #[arg(long)]
     wait: bool,
+    /// Repair this file in its place: only what is wrong in it is fetched, and its damaged form stays beside it. ID may
+    /// be left out for a file that was fetched or is shared here
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["output", "detach"])]
+    repair: Option<PathBuf>,
     #[command(flatten)]
     progress: ProgressFrom,
 }
@@ -54,9 +52,15 @@ enum Sources {
 impl Get {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         if self.output.as_deref() == Some(Path::new("-")) {
-            return self.into_stdout(context).await;
+            return stream::run(&self, context).await;
         }
-        let target = target(self.output.as_deref(), self.items.len())?;
+        let target = match &self.repair {
+            Some(_) if self.items.len() > 1 => {
+                return Err(Ended::usage("one file is repaired at a time", "name one ID"));
+            }
+            Some(path) => Target::File(std::path::absolute(path).map_err(|error| Ended::file("use", path, &error))?),
+            None => target(self.output.as_deref(), self.items.len())?,
+        };
         if self.detach {
             // Makes sure that what we attach to goes on after us.
             engine::lasting(context).await?;
@@ -70,39 +74,23 @@ impl Get {
     }
 
     fn command(&self, target: Target) -> api::Get {
-        let from = match self.from {
+        let from = self.sources();
+        api::Get {
+            items: self.items.clone(),
+            target,
+            from,
+            detach: self.detach,
+            wait: self.wait,
+            repair: self.repair.is_some(),
+        }
+    }
+
+    const fn sources(&self) -> From {
+        match self.from {
             Sources::Any => From::Any,
             Sources::Peer => From::Peer,
             Sources::Copy => From::Copy,
-        };
-        api::Get { items: self.items.clone(), target, from, detach: self.detach, wait: self.wait }
-    }
-
-    /// Fetches into a private folder, and hands on only bytes of complete, verified files.
-    async fn into_stdout(self, context: &mut Context) -> Outcome {
-        if self.detach {
-            return Err(Ended::usage("stdout ends with this command", "leave out --detach, or name a folder"));
         }
-        let spool = Spool::claim(&context.prepared_profile()?, &self.items)?;
-        let mut progress = self.progress.start(&context.globals);
-        let mut reply = context.call(Command::Get(self.command(Target::Folder(spool.folder.clone())))).await?;
-        let (transfers, ended) = follow(&mut reply, &mut progress).await;
-        drop(progress);
-        ended?;
-        if let Some(folder) = transfers.iter().find(|transfer| transfer.folder) {
-            let name = super::out::clean(&folder.name);
-            spool.remove()?;
-            return Err(Ended::usage(
-                format!("{name} is a folder, which is no stream of bytes"),
-                "name one file of it",
-            ));
-        }
-        for transfer in &transfers {
-            send(&transfer.path, &mut context.out).await?;
-        }
-        context.out.flush()?;
-        spool.remove()?;
-        print(&mut Out::stderr(&context.globals), transfers)
     }
 }
 
@@ -145,70 +133,10 @@ fn target(output: Option<&Path>, items: usize) -> Result<Target, Ended> {
     Ok(if is_folder || items > 1 { Target::Folder(absolute) } else { Target::File(absolute) })
 }
 
-/// Copies a complete file to the output.
-async fn send(path: &Path, out: &mut Out) -> Outcome {
-    let failed = |error: io::Error| Ended::file("read", path, &error);
-    let mut file = File::open(path).map_err(failed)?;
-    let mut block = vec![0; BLOCK_BYTES];
-    loop {
-        match file.read(&mut block) {
-            Ok(0) => return Ok(()),
-            Ok(count) => out.bytes(&block[..count])?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(failed(error)),
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-/// The private folder for what goes to stdout. Named by what is fetched, so that an interrupted fetch finds its partial
-/// file again; locked, so that two commands do not take each other's.
-struct Spool {
-    folder: PathBuf,
-    /// Held open: the lock ends with it.
-    lock: File,
-}
-
-impl Spool {
-    fn claim(profile: &Profile, items: &[String]) -> Result<Self, Ended> {
-        let mut hasher = blake3::Hasher::new();
-        for item in items {
-            hasher.update(&(item.len() as u64).to_le_bytes()).update(item.as_bytes());
-        }
-        let folder = profile.state.join("stdout").join(&hasher.finalize().to_hex()[..16]);
-        let failed = |error: io::Error| Ended::file("use", &folder, &error);
-        loop {
-            fs::create_dir_all(&folder).map_err(failed)?;
-            let lock = File::open(&folder).map_err(failed)?;
-            if lock.try_lock().is_err() {
-                return Err(api::Failure::new(
-                    api::FailureKind::Conflict,
-                    "busy",
-                    "another command is fetching the same thing to its stdout",
-                    "wait for it, or fetch into a file",
-                )
-                .into());
-            }
-            // The one before us may have removed the folder between our two steps.
-            let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-            if fs::metadata(&folder).map(inode).ok() == lock.metadata().map(inode).ok() {
-                return Ok(Self { folder, lock });
-            }
-        }
-    }
-
-    fn remove(self) -> Outcome {
-        fs::remove_dir_all(&self.folder).map_err(|error| Ended::file("remove", &self.folder, &error))?;
-        drop(self.lock);
-        Ok(())
-    }
-}
-
-/// Bytes handed on at a time.
-const BLOCK_BYTES: usize = 256 * 1024;
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -224,21 +152,5 @@ mod tests {
         assert_eq!(target(Some(&new), 2).unwrap(), Target::Folder(new.clone()));
         fs::write(&new, b"x").unwrap();
         assert!(target(Some(&new), 2).is_err());
-    }
-
-    #[test]
-    fn two_commands_never_share_a_private_folder_and_it_leaves_nothing_behind() {
-        let place = tempfile::tempdir().unwrap();
-        let profile = Profile::locate(Some(place.path()), None).unwrap();
-        let items = ["a".to_owned()];
-        let first = Spool::claim(&profile, &items).unwrap();
-        assert!(Spool::claim(&profile, &items).is_err());
-        let other = Spool::claim(&profile, &["b".to_owned()]).unwrap();
-        assert_ne!(first.folder, other.folder);
-        fs::write(first.folder.join("f"), b"x").unwrap();
-        let folder = first.folder.clone();
-        first.remove().unwrap();
-        assert!(!folder.exists());
-        Spool::claim(&profile, &items).unwrap().remove().unwrap();
     }
 }

@@ -316,9 +316,7 @@ mod tests {
 
     #[test]
     fn options_of_later_versions_are_unknown_rather_than_ignored() {
-        for line in
-            ["swapmeet share x --protect", "swapmeet get x --raw", "swapmeet get x --repair y", "swapmeet doctor"]
-        {
+        for line in ["swapmeet share x --protect", "swapmeet get x --raw", "swapmeet doctor"] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }
@@ -345,6 +343,9 @@ mod tests {
             "info abcd",
             "get abcd -o - --from copy --wait",
             "get abcd --detach",
+            "get abcd --repair f",
+            "get --repair f",
+            "verify file",
             "verify file b3:00",
             "transfers",
             "transfers ls",

@@ -298,6 +298,8 @@ pub(super) struct TransferRecord {
     owner: String,
     created: Moment,
     finished: Option<Moment>,
+    /// Where a repaired file's damaged form lies now.
+    damaged: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -342,6 +344,7 @@ impl From<TransferRow> for TransferRecord {
             owner: row.owner,
             created: Moment(row.created_ms),
             finished: row.finished_ms.map(Moment),
+            damaged: row.damaged.map(|path| path.to_string_lossy().into_owned()),
         }
     }
 }
@@ -714,6 +717,7 @@ mod tests {
             finished_ms: None,
             elapsed_ms: 7,
             failure: None,
+            damaged: None,
         };
         let record = TransferRecord::from(row);
         assert_eq!(

@@ -55,6 +55,14 @@ pub enum Command {
     Info { item: String },
     /// Fetches files and folders: [`Update::Transfer`] while it goes and at the end of each.
     Get(Get),
+    /// Fetches one file for somebody who reads it while it arrives: [`Update::Transfer`] and [`Update::Stream`] as it
+    /// goes. Ends when its reader has told that it has all, or enough; the bytes are dropped then. A face that leaves
+    /// before keeps them for the next call about the same file.
+    Stream { item: String, from: From, wait: bool },
+    /// The reader of a stream has handed on the first `at` bytes; with `enough` it wants no more. Nothing is answered.
+    Reading { reader: u64, at: u64, enough: bool },
+    /// What should lie at this place, as far as this device knows: one [`Update::Known`], or none.
+    Known { path: PathBuf },
     /// The transfers as [`Update::Transfer`]; with `watch` on and on until the face leaves.
     Transfers { watch: bool },
     /// Acts on transfers (ids or unique prefixes; empty: all it applies to): one [`Update::Transfer`] each.
@@ -105,6 +113,17 @@ pub struct Get {
     pub detach: bool,
     /// Wait for a source instead of giving up when there is none.
     pub wait: bool,
+    /// Repair the file that lies at the target, which names a file: fetch only what is wrong in it. Without items, what
+    /// was fetched to that place or is shared from it.
+    pub repair: bool,
+}
+
+impl Get {
+    /// Whether it is about one file that is no part of a batch, however small.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        self.repair || self.target == Target::Stream
+    }
 }
 
 /// Where fetched files go.
@@ -118,6 +137,8 @@ pub enum Target {
     Folder(PathBuf),
     /// As this file; only with one item that is a file.
     File(PathBuf),
+    /// Into a hidden place, to be read from there while it arrives; of [`Command::Stream`] alone.
+    Stream,
 }
 
 /// Which sources may serve.
@@ -165,6 +186,8 @@ pub enum Update {
     Detail(Box<Detail>),
     Count(u64),
     Transfer(Box<TransferRow>),
+    Stream(StreamRow),
+    Known(KnownRow),
     Member(MemberRow),
     Index(IndexPage),
     Shares(Vec<ShareRow>),
@@ -479,6 +502,32 @@ pub struct TransferRow {
     pub finished_ms: Option<i64>,
     pub elapsed_ms: u64,
     pub failure: Option<Failure>,
+    /// After a repair: where the damaged file lies now.
+    #[serde(default)]
+    pub damaged: Option<PathBuf>,
+}
+
+/// What was fetched to a place of this device, or is shared from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownRow {
+    pub hash: BlobHash,
+    pub size: u64,
+    /// A file of the index with this content, if there is one.
+    pub item: Option<String>,
+}
+
+/// What of a stream can be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamRow {
+    /// By which this reader tells how far it is. Another number means another engine, or another file at `path`.
+    pub reader: u64,
+    /// The content. Bytes of two contents are never to be mixed.
+    pub hash: BlobHash,
+    pub size: u64,
+    /// The file that the bytes lie in.
+    pub path: PathBuf,
+    /// Bytes from the beginning that are verified. What lies behind them may be anything.
+    pub ready: u64,
 }
 
 /// Which way bytes go.

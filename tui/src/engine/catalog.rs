@@ -318,7 +318,7 @@ impl Content for Revocable {
 }
 
 /// Where the tree of a content lies below the folder of all trees.
-fn tree_below(trees: &Path, blob: &BlobHash) -> PathBuf {
+pub fn tree_below(trees: &Path, blob: &BlobHash) -> PathBuf {
     let name = blob.to_string();
     trees.join(&name[..2]).join(name)
 }

@@ -1,6 +1,7 @@
 //! Commands in, updates out: one function for each command.
 
 mod get;
+mod stream;
 
 use std::sync::Arc;
 
@@ -106,6 +107,14 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
         Command::Search { query, limit } => search(core, &query, limit, out).await,
         Command::Info { item } => info(core, &item, out).await,
         Command::Get(get) => get::fetch(core, &get, out).await,
+        Command::Stream { item, from, wait } => stream::follow(core, &item, from, wait, out).await,
+        Command::Reading { reader, at, enough } => {
+            transfers::stream::note(core, reader, transfers::stream::Reading { at, enough })
+        }
+        Command::Known { path } => match transfers::known::at(core, &path).await? {
+            Some(known) => out.send(Update::Known(known)).await,
+            None => Ok(()),
+        },
         Command::Transfers { watch } => transfers(core, watch, out).await,
         Command::Steer { transfers, how } => {
             for row in transfers::steer(core, &transfers, how).await? {

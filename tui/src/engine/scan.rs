@@ -22,7 +22,11 @@ use shared::{
     },
 };
 
-use super::{api::Hashing, catalog::Catalog, transfers::PART_SUFFIX};
+use super::{
+    api::Hashing,
+    catalog::Catalog,
+    transfers::{DAMAGED_SUFFIX, PART_SUFFIX},
+};
 
 /// A file found below a share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +77,11 @@ pub fn walk(root: &Path, folder: bool) -> io::Result<Walk> {
     let entries = ignore::WalkBuilder::new(root)
         .standard_filters(false)
         .follow_links(false)
-        // A download under way is nobody's file yet.
-        .filter_entry(|entry| !entry.file_name().as_encoded_bytes().ends_with(PART_SUFFIX.as_bytes()))
+        // A download under way is nobody's file yet, and what was repaired is not offered in its damaged form.
+        .filter_entry(|entry| {
+            let name = entry.file_name().as_encoded_bytes();
+            ![PART_SUFFIX, DAMAGED_SUFFIX].iter().any(|suffix| name.ends_with(suffix.as_bytes()))
+        })
         .build();
     for entry in entries {
         let entry = match entry {

@@ -16,7 +16,7 @@ use crate::engine::{
 };
 
 /// How one transfer of a `get` has come out, as far as the caller is concerned.
-enum Outcome {
+pub(super) enum Outcome {
     Going,
     Over,
     Failed(Failure),
@@ -57,7 +57,7 @@ async fn follow(core: &Arc<Core>, get: &Get, transfer: &Arc<Transfer>, out: &Out
             out.send(Update::Transfer(Box::new(row.clone()))).await?;
             told = Some(row.clone());
         }
-        match outcome(transfer, &row, get, moved.0) {
+        match outcome(transfer, &row, get.wait, moved.0) {
             Outcome::Going => {}
             Outcome::Over => return Ok(()),
             Outcome::Failed(failure) => return Err(failure),
@@ -70,7 +70,7 @@ async fn follow(core: &Arc<Core>, get: &Get, transfer: &Arc<Transfer>, out: &Out
     }
 }
 
-fn outcome(transfer: &Transfer, row: &TransferRow, get: &Get, moved: Instant) -> Outcome {
+pub(super) fn outcome(transfer: &Transfer, row: &TransferRow, waits: bool, moved: Instant) -> Outcome {
     // The row is final only after the attempt has noted its end.
     let settled = !transfer.attempting.load(Ordering::Relaxed);
     match row.state {
@@ -86,7 +86,7 @@ fn outcome(transfer: &Transfer, row: &TransferRow, get: &Get, moved: Instant) ->
             "the transfer was cancelled",
             "run the command again to begin anew",
         )),
-        TransferState::Waiting if !get.wait => {
+        TransferState::Waiting if !waits => {
             let nobody = transfer.no_source.load(Ordering::Relaxed);
             if (nobody && row.done == 0) || moved.elapsed() > GET_PATIENCE {
                 return Outcome::Failed(Failure::new(
@@ -99,7 +99,7 @@ fn outcome(transfer: &Transfer, row: &TransferRow, get: &Get, moved: Instant) ->
             }
             Outcome::Going
         }
-        TransferState::Running if !get.wait && moved.elapsed() > GET_PATIENCE => Outcome::Failed(Failure::new(
+        TransferState::Running if !waits && moved.elapsed() > GET_PATIENCE => Outcome::Failed(Failure::new(
             FailureKind::NotFound,
             "no_source",
             if row.reason.is_empty() { "no source delivers it now".to_owned() } else { row.reason.clone() },

@@ -426,13 +426,20 @@ fn is_brief(command: &Command) -> bool {
         | Command::List { .. }
         | Command::Search { .. }
         | Command::Info { .. }
+        | Command::Known { .. }
         | Command::Steer { .. }
+        | Command::Reading { .. }
         | Command::Members
         | Command::Reconnect
         | Command::Stop => true,
         Command::Transfers { watch } => !watch,
         Command::Copy { wait, .. } => !wait,
-        Command::Share(_) | Command::Rescan | Command::Get(_) | Command::Watch | Command::Events => false,
+        Command::Share(_)
+        | Command::Rescan
+        | Command::Get(_)
+        | Command::Stream { .. }
+        | Command::Watch
+        | Command::Events => false,
     }
 }
 

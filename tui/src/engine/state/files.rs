@@ -256,6 +256,34 @@ impl State {
         rows.iter().map(|row| Ok((blob_of(row.try_get(0)?)?, path_of(row.try_get(1)?)))).collect()
     }
 
+    /// The content that was fetched to a place last, and its size.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn fetched_at(&self, local: &Path) -> Result<Option<(BlobHash, u64)>, StateError> {
+        let row = sqlx::query("SELECT blob, size FROM fetched WHERE local = $1 ORDER BY changed_ns DESC LIMIT 1")
+            .bind(local.as_os_str().as_bytes())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| Ok((blob_of(row.try_get(0)?)?, unsigned(row.try_get(1)?)))).transpose()
+    }
+
+    /// The file of a share at this path below it; `None` for a share that is one file.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn shared_at(&self, share: i64, relative: Option<&str>) -> Result<Option<SharedFile>, StateError> {
+        let row = sqlx::query(
+            "SELECT path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file \
+             FROM shared_file WHERE share = $1 AND relative IS $2",
+        )
+        .bind(share)
+        .bind(relative)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map(shared_file).transpose()
+    }
+
     /// Whether this content was fetched to this place, and the state that the file had then.
     ///
     /// # Errors

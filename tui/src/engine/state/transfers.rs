@@ -237,6 +237,7 @@ mod tests {
             from: From::Any,
             detach: false,
             wait: false,
+            repair: false,
         };
         let row = TransferRow {
             id: format!("{id:016x}"),
@@ -266,6 +267,7 @@ mod tests {
             finished_ms: None,
             elapsed_ms: 0,
             failure: None,
+            damaged: None,
         };
         StoredTransfer { id, active: true, plan, row }
     }

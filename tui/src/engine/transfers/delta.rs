@@ -44,7 +44,7 @@ pub async fn fill(
         let Some(delta) = open(core, &version, partial).await? else { continue };
         transfer.set_state(TransferState::Running, "comparing it with the version here");
         let Some(delta) = compare(core, transfer, file, partial, delta).await? else { continue };
-        let brought = take(transfer, delta).await?;
+        let brought = take(transfer, partial, delta).await?;
         if brought > 0 {
             transfer.log(&format!("took what did not change from version {}", version.version));
             break;
@@ -132,8 +132,8 @@ async fn is_answered(lane: &mut Lane) -> bool {
     matches!(timeout(SOURCE_STALL, lane.event()).await, Ok(Some(LaneEvent::Done { .. })))
 }
 
-async fn take(transfer: &Arc<Transfer>, delta: Delta) -> Result<u64, Halt> {
-    let filling = transfer.clone();
+async fn take(transfer: &Arc<Transfer>, partial: &Arc<Partial>, delta: Delta) -> Result<u64, Halt> {
+    let (filling, partial) = (transfer.clone(), partial.clone());
     // Work on the disk goes on when the attempt is cut off: the next attempt waits for it. This ends at its next block.
     let lock = transfer.landing.clone().lock_owned().await;
     let stop = StopOnDrop::default();
@@ -147,6 +147,7 @@ async fn take(transfer: &Arc<Transfer>, delta: Delta) -> Result<u64, Halt> {
                 row.done += bytes;
                 row.bytes_local += bytes;
             });
+            filling.stream.ready(partial.prefix_bytes());
             !stopped.load(Ordering::Relaxed)
         });
         taken.map_err(disk_failure)?;

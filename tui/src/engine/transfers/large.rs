@@ -18,7 +18,6 @@ use shared::{
     show::show_line,
     transfer::{
         fetch::PartialSink,
-        jail::Jail,
         lane::{Job, LaneError, LaneEvent, Order},
         partial::Partial,
     },
@@ -31,12 +30,11 @@ use tokio::{
 };
 
 use super::{
-    Halt, Transfer, delta,
-    land::{self, Landed},
-    local,
-    part::{self, Sidecar, disk_failure, part_name},
+    Halt, Transfer,
+    part::disk_failure,
     source::{self, Source},
-    work::{disk, jail_failure, refused_file},
+    stream,
+    work::refused_file,
     worker::{Ending, News, Work, Worker},
 };
 use crate::engine::{
@@ -45,71 +43,6 @@ use crate::engine::{
     failure,
     state::PlannedFile,
 };
-
-/// What came of one large file.
-#[derive(Debug)]
-pub enum Fetched {
-    Landed(Landed),
-    /// The index has another content for it now.
-    Replaced(PlannedFile),
-}
-
-/// Fetches one large file to its place.
-pub async fn fetch(
-    core: &Arc<Core>,
-    transfer: &Arc<Transfer>,
-    jail: &Jail,
-    file: &PlannedFile,
-) -> Result<Fetched, Halt> {
-    let (jail_in, file_in) = (jail.clone(), file.clone());
-    let sidecar = Sidecar::of(core, transfer, file);
-    let sidecar_in = sidecar.clone();
-    let (partial, folder, part_name) = disk(move || part::open(&jail_in, &file_in, &sidecar_in)).await?;
-    let partial = Arc::new(partial);
-    let arriving = core.catalog.holdings.begin(transfer.id, file, &partial);
-    let had = partial.have_bytes();
-    transfer.change(|row| row.done += had);
-    if had > 0 {
-        transfer.log(&format!("resumes at {}%", had * 100 / file.size.max(1)));
-    }
-    local::fill_large(core, transfer, file, &partial).await?;
-    delta::fill(core, transfer, file, &partial).await?;
-    let ended = drive(core, transfer, file, &partial).await;
-    let flushing = partial.clone();
-    disk(move || flushing.flush().map_err(disk_failure)).await?;
-    match ended {
-        Ok(None) => {
-            transfer.set_state(TransferState::Finishing, "making it durable");
-            let file = file.clone();
-            let tree = core.catalog.tree_path(&file.blob);
-            let landed = disk(move || part::finish(&partial, &folder, &part_name, &file, &sidecar, &tree)).await?;
-            arriving.landed(&landed.local, landed.stamp);
-            Ok(Fetched::Landed(landed))
-        }
-        Ok(Some(replaced)) => {
-            let done = partial.have_bytes();
-            drop(partial);
-            disk(move || part::remove(&folder, &part_name, &sidecar)).await?;
-            transfer.change(|row| row.done = row.done.saturating_sub(done));
-            Ok(Fetched::Replaced(replaced))
-        }
-        Err(halt) => {
-            // The next attempt counts what is there anew.
-            let have = partial.have_bytes();
-            transfer.change(|row| row.done = row.done.saturating_sub(have));
-            if matches!(halt, Halt::Waiting { .. }) {
-                arriving.waits(partial);
-            }
-            Err(halt)
-        }
-    }
-}
-
-/// Removes what a large file that is no longer wanted left behind.
-pub fn discard(core: &Core, transfer: &Transfer, jail: &Jail, file: &PlannedFile) -> Result<(), Failure> {
-    let (folder, name) = land::home_of(jail, file).map_err(jail_failure)?;
-    part::remove(&folder, &part_name(name, file), &Sidecar::of(core, transfer, file))
-}
 
 struct Driver<'a> {
     core: &'a Arc<Core>,
@@ -140,19 +73,26 @@ struct Driver<'a> {
     places: BTreeMap<SourceId, (usize, Option<AccountId>)>,
 }
 
-/// Runs the machine until the file is whole (`None`), replaced by another content, or stuck.
-async fn drive(
+/// Runs the machine until the file, or what is wanted of it, is there (`None`), replaced by another content, or stuck.
+pub(super) async fn drive(
     core: &Arc<Core>,
     transfer: &Arc<Transfer>,
     file: &PlannedFile,
     partial: &Arc<Partial>,
+    wanted: Option<&GroupSet>,
 ) -> Result<Option<PlannedFile>, Halt> {
-    if partial.is_complete() {
+    let mut settled = partial.have();
+    if let Some(wanted) = wanted {
+        let mut others = partial.layout().all();
+        others.subtract(wanted);
+        settled.extend(&others);
+    }
+    if settled.count() == partial.layout().groups() {
         return Ok(None);
     }
     let (news_in, mut news) = mpsc::channel(NEWS_WAITING_MAX);
     let mut driver = Driver {
-        machine: Download::new(partial.layout(), partial.have()),
+        machine: Download::new(partial.layout(), settled),
         core,
         transfer,
         file,
@@ -261,8 +201,7 @@ impl Driver<'_> {
         let [located] = &sources.files[..] else { return Err(failure::bad_answer().into()) };
         let found = located.found().map_err(|refusal| Halt::Failed(refused_file(refusal)))?;
         if found.blob != self.file.blob {
-            self.transfer.log("the file changed; fetching its new version");
-            return Ok(Some(source::renewed(self.core, self.file).await?));
+            return self.replaced().await;
         }
         let all = sources.of(self.core, found, self.transfer.plan.from);
         self.grant = Some(sources.grant.clone());
@@ -303,6 +242,20 @@ impl Driver<'_> {
         for source in usable {
             self.employ(source, sources.grant.clone());
         }
+        Ok(None)
+    }
+
+    /// The index has another content by now, which is fetched instead: unless somebody reads this one, whose bytes must
+    /// not be followed by those of another. That goes on as long as somebody serves it.
+    async fn replaced(&mut self) -> Result<Option<PlannedFile>, Halt> {
+        if !self.transfer.stream.is_read() {
+            self.transfer.log("the file changed; fetching its new version");
+            return Ok(Some(source::renewed(self.core, self.file).await?));
+        }
+        if self.workers.is_empty() {
+            return Err(Halt::Failed(stream::changed(self.file)));
+        }
+        self.transfer.log("the file changed; going on with the version that is being read");
         Ok(None)
     }
 
@@ -454,6 +407,7 @@ impl Driver<'_> {
                 *self.received.entry(*account).or_default() += bytes;
             }
         }
+        self.transfer.stream.ready(self.partial.prefix_bytes());
         self.keep_durable();
         self.draw_map(now);
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use shared::{
-    content::Layout,
+    content::{Layout, tree_of},
     id::BlobHash,
     limits::{GRANT_BLOBS_MAX, SMALL_FILE_BYTES_MAX},
     name::IndexPath,
@@ -100,7 +100,7 @@ pub async fn take_small(
         let _lock = lock;
         let (mut taken, mut gone) = (Vec::new(), Vec::new());
         for file in known {
-            match read_small(&places, &file) {
+            match places.get(&file.blob).and_then(|places| read_small(places, &file)) {
                 Some((layout, data)) => {
                     staging.put(&file, layout, &data).map_err(disk_failure)?;
                     taken.push(file);
@@ -131,10 +131,10 @@ pub fn set_aside_repeats(transfer: &Transfer, files: Vec<PlannedFile>) -> (Vec<P
     files.into_iter().partition(|file| file.size == 0 || seen.insert(file.blob))
 }
 
-fn read_small(places: &Places, file: &PlannedFile) -> Option<(Layout, bytes::Bytes)> {
+fn read_small(places: &[Place], file: &PlannedFile) -> Option<(Layout, bytes::Bytes)> {
     debug_assert!(file.size <= SMALL_FILE_BYTES_MAX);
     let layout = Layout::new(file.size).ok()?;
-    places.get(&file.blob)?.iter().find_map(|place| {
+    places.iter().find_map(|place| {
         let data = read_range(&place.open()?, &(0..file.size)).ok()?;
         SmallContent::verified(data.clone(), file.blob).map(|_| (layout, data))
     })
@@ -155,23 +155,35 @@ pub async fn fill_large(
     transfer.set_state(TransferState::Running, "taking it from this machine");
     let (filling, partial) = (transfer.clone(), partial.clone());
     // As above; this ends at its next block.
+    let file = file.clone();
     let lock = transfer.landing.clone().lock_owned().await;
     let stop = StopOnDrop::default();
     let stopped = stop.flag();
     let brought = disk(move || {
         let _lock = lock;
         let mut brought = 0;
+        let mut count = |bytes| {
+            brought += bytes;
+            filling.change(|row| {
+                row.done += bytes;
+                row.bytes_local += bytes;
+            });
+            filling.stream.ready(partial.prefix_bytes());
+            !stopped.load(Ordering::Relaxed)
+        };
+        // The tree of a small file is kept nowhere.
+        if file.size <= SMALL_FILE_BYTES_MAX {
+            if let Some((layout, data)) = read_small(&places, &file) {
+                let had = partial.have_bytes();
+                let tree = tree_of(&data, 0, true);
+                partial.write(0..layout.groups(), &data, &tree.nodes().collect::<Vec<_>>()).map_err(disk_failure)?;
+                count(file.size - had);
+            }
+            return Ok(brought);
+        }
         let Ok(tree) = File::open(tree) else { return Ok(0) };
         for data in places.iter().filter_map(Place::open) {
-            let filled = local::fill(&partial, &partial.layout().all(), &data, &tree, |bytes| {
-                brought += bytes;
-                filling.change(|row| {
-                    row.done += bytes;
-                    row.bytes_local += bytes;
-                });
-                !stopped.load(Ordering::Relaxed)
-            });
-            filled.map_err(disk_failure)?;
+            local::fill(&partial, &partial.layout().all(), &data, &tree, &mut count).map_err(disk_failure)?;
             if partial.is_complete() || stopped.load(Ordering::Relaxed) {
                 break;
             }

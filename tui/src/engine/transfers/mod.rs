@@ -2,14 +2,18 @@
 
 pub mod batch;
 pub mod delta;
+pub mod known;
 pub mod land;
 pub mod large;
 pub mod local;
 pub mod part;
 pub mod plan;
+pub mod repair;
 pub mod row;
+pub mod single;
 pub mod source;
 pub mod staging;
+pub mod stream;
 pub mod work;
 pub mod worker;
 
@@ -22,7 +26,7 @@ use std::{
 use rand::Rng;
 use shared::{
     id::DeviceId,
-    limits::{TRANSFERS_AT_ONCE_MAX, TRANSFERS_REMEMBERED_MAX},
+    limits::{STREAM_KEPT, TRANSFERS_AT_ONCE_MAX, TRANSFERS_REMEMBERED_MAX},
 };
 use tokio::{
     sync::{Notify, watch},
@@ -33,13 +37,15 @@ pub use plan::{folder_files, resolve, start};
 pub use row::Transfer;
 
 use super::{
-    api::{Direction, Failure, FailureKind, Steer, TransferPage, TransferRow, TransferState},
+    api::{Direction, Failure, FailureKind, Steer, Target, TransferPage, TransferRow, TransferState},
     core::{Core, now_ms, pause},
     failure,
 };
 
 /// Ends the names of files and folders that are still arriving.
 pub const PART_SUFFIX: &str = ".swapmeet-part";
+/// Ends the name that a damaged file gets when it was repaired.
+pub const DAMAGED_SUFFIX: &str = ".swapmeet-bad";
 
 /// All transfers of this profile.
 #[derive(Debug, Default)]
@@ -50,6 +56,8 @@ pub struct Transfers {
     uploads: Mutex<HashMap<DeviceId, (String, u64)>>,
     /// Something may be startable.
     wake: Notify,
+    /// Held while a reader of a stream comes or goes.
+    streaming: tokio::sync::Mutex<()>,
 }
 
 /// What a person wants of a transfer.
@@ -185,17 +193,30 @@ const UPLOAD_IDLE: Duration = Duration::from_secs(3);
 const WAITING_RETRY: Duration = Duration::from_secs(10);
 
 /// Reads the transfers of earlier runs; what was under way goes on.
-pub async fn load(core: &Core) -> Result<(), Failure> {
+pub async fn load(core: &Arc<Core>) -> Result<(), Failure> {
     let stored = core.state.transfers().await.map_err(failure::unexpected)?;
     let finished = stored.iter().filter(|stored| !stored.active).count();
     let mut forget = finished.saturating_sub(TRANSFERS_REMEMBERED_MAX);
     for stored in stored {
-        if !stored.active && forget > 0 {
+        // A stream that was cut off near its end may lie somewhere; it goes with its age.
+        if !stored.active && forget > 0 && stored.plan.target != Target::Stream {
             forget -= 1;
             core.state.remove_transfer(stored.id).await.map_err(failure::unexpected)?;
             continue;
         }
         let transfer = Transfer::stored(stored);
+        if transfer.plan.target == Target::Stream {
+            let row = transfer.row();
+            let age_ms = u128::try_from(now() - row.created_ms).unwrap_or(0);
+            if age_ms > STREAM_KEPT.as_millis() {
+                work::discard(core, &transfer).await;
+                core.state.remove_transfer(transfer.id).await.map_err(failure::unexpected)?;
+                continue;
+            }
+            if transfer.is_active() {
+                transfer.rest();
+            }
+        }
         core.transfers.all().insert(transfer.id, transfer);
     }
     Ok(())
@@ -230,8 +251,9 @@ fn start_queued(core: &Arc<Core>, running: &mut JoinSet<()>) {
     let mut queued: Vec<Arc<Transfer>> = core.transfers.all().values().filter(|t| t.is_startable()).cloned().collect();
     queued.sort_by_key(|transfer| transfer.row().created_ms);
     for transfer in queued {
-        if running.len() >= TRANSFERS_AT_ONCE_MAX {
-            break;
+        // Whoever reads a stream waits for it: faces and their calls are bounded.
+        if running.len() >= TRANSFERS_AT_ONCE_MAX && transfer.plan.target != Target::Stream {
+            continue;
         }
         transfer.set_state(TransferState::Running, "looking for sources");
         transfer.attempting.store(true, Ordering::Relaxed);
@@ -261,6 +283,7 @@ async fn attempt(core: Arc<Core>, transfer: Arc<Transfer>) {
         }
         Err(Halt::Wished) => match transfer.wish() {
             Wish::Run => transfer.set_state(TransferState::Queued, ""),
+            Wish::Pause if transfer.is_unread() => transfer.set_state(TransferState::Paused, row::NOT_READ),
             Wish::Pause => transfer.set_state(TransferState::Paused, "paused by you"),
             Wish::Cancel => {
                 work::discard(&core, &transfer).await;
@@ -299,11 +322,14 @@ pub async fn steer(core: &Arc<Core>, ids: &[String], how: Steer) -> Result<Vec<T
         let active = transfer.is_active();
         let applies = match how {
             Steer::Pause => active && state != TransferState::Paused,
-            Steer::Resume => state == TransferState::Paused,
+            Steer::Resume => state == TransferState::Paused && !transfer.is_unread(),
             // Without ids only what is under way is cancelled.
             Steer::Cancel => active,
-            Steer::Retry => matches!(state, TransferState::Failed | TransferState::Cancelled | TransferState::Waiting),
-            Steer::Clear => !active,
+            Steer::Retry => {
+                matches!(state, TransferState::Failed | TransferState::Cancelled | TransferState::Waiting)
+                    && !transfer.is_unread()
+            }
+            Steer::Clear => !active && (transfer.plan.target != Target::Stream || transfer.is_unread()),
         };
         if !applies {
             if !ids.is_empty() {
@@ -320,6 +346,9 @@ pub async fn steer(core: &Arc<Core>, ids: &[String], how: Steer) -> Result<Vec<T
                 core.transfers.wake.notify_one();
             }
             Steer::Clear => {
+                if transfer.is_unread() {
+                    work::discard(core, &transfer).await;
+                }
                 core.state.remove_transfer(transfer.id).await.map_err(failure::unexpected)?;
                 core.transfers.all().remove(&transfer.id);
                 let mut removed = core.transfers.removed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -34,6 +34,11 @@ impl Sidecar {
         let stem = format!("{}-{}", transfer.text_id(), file.position);
         Self { tree: folder.join(format!("{stem}.tree")), log: folder.join(format!("{stem}.log")) }
     }
+
+    /// Where the tree of a damaged file is made.
+    pub fn own_tree(&self) -> std::path::PathBuf {
+        self.tree.with_extension("own")
+    }
 }
 
 /// `name.1a2b3c4d.swapmeet-part`, within what a file system holds.
@@ -99,7 +104,15 @@ pub fn finish(
     let wanted = file.path.rsplit('/').next().unwrap_or(&file.path);
     let name = land::publish(folder, part_name, folder, wanted).map_err(jail_failure)?;
     folder.sync().map_err(jail_failure)?;
-    // With its tree this device can serve the file later without hashing it again.
+    keep_tree(sidecar, tree);
+    let local = folder.path().join(&name);
+    let stamp = land::stamp_of(folder, &name);
+    Ok(Landed { position: file.position, name, blob: file.blob, local, stamp })
+}
+
+/// Of a file that has its name, keeps the hash tree: with it this device can serve the file, or tell what is wrong with
+/// it, without fetching anything.
+pub fn keep_tree(sidecar: &Sidecar, tree: &std::path::Path) {
     let kept =
         tree.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::rename(&sidecar.tree, tree));
     if let Err(error) = kept {
@@ -108,9 +121,6 @@ pub fn finish(
     if let Err(error) = std::fs::remove_file(&sidecar.log) {
         tracing::debug!(%error, "a have-log was left behind");
     }
-    let local = folder.path().join(&name);
-    let stamp = land::stamp_of(folder, &name);
-    Ok(Landed { position: file.position, name, blob: file.blob, local, stamp })
 }
 
 /// Removes a partial file with all that belongs to it.

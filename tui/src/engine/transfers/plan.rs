@@ -9,9 +9,9 @@ use shared::{
     wire::tracker::{Answer, FileEntry, FolderEntry, Item, Reference, Request},
 };
 
-use super::{Transfer, enqueue, fresh_id, now, source::Ahead};
+use super::{PART_SUFFIX, Transfer, enqueue, fresh_id, known, now, repair, source::Ahead};
 use crate::engine::{
-    api::{Direction, Failure, FailureKind, Get, Target, TransferRow, TransferState},
+    api::{Direction, Failure, FailureKind, From, Get, Target, TransferRow, TransferState},
     core::Core,
     failure, link,
     rows::name_of,
@@ -24,11 +24,31 @@ pub fn base_of(core: &Core, plan: &Get) -> PathBuf {
         Target::Downloads => core.profile.downloads.clone(),
         Target::Folder(folder) => folder.clone(),
         Target::File(file) => file.parent().map(PathBuf::from).unwrap_or_default(),
+        // Where there is room for downloads there is room for this; nothing of it is to be seen.
+        Target::Stream => core.profile.downloads.join(stream_folder(plan)),
     }
+}
+
+/// Named by what is fetched, so that the next call finds it again: `.16ab….any.swapmeet-part`
+fn stream_folder(plan: &Get) -> String {
+    let item = plan.items.first().map_or("", String::as_str);
+    let from = match plan.from {
+        From::Any => "any",
+        From::Peer => "peer",
+        From::Copy => "copy",
+    };
+    format!(".{item}.{from}{PART_SUFFIX}")
 }
 
 /// Queues what was asked: one transfer for each item. What is under way already is joined, not doubled.
 pub async fn start(core: &Arc<Core>, get: &Get) -> Result<Vec<Arc<Transfer>>, Failure> {
+    if let (true, Target::File(path)) = (get.repair, &get.target) {
+        repair::check(path)?;
+    }
+    if get.repair && get.items.is_empty() {
+        let named = Get { items: vec![known::item_at(core, &get.target).await?], ..get.clone() };
+        return Box::pin(start(core, &named)).await;
+    }
     if get.items.is_empty() {
         return Err(Failure::new(FailureKind::Usage, "no_item", "nothing was named to fetch", "name an id"));
     }
@@ -115,6 +135,7 @@ fn joined(core: &Core, plan: &Get, files: &[FileEntry]) -> Option<Arc<Transfer>>
             && transfer.plan.items == plan.items
             && transfer.plan.target == plan.target
             && transfer.plan.from == plan.from
+            && transfer.plan.repair == plan.repair
             && row.files == files.len() as u64
     })?;
     if !transfer.attempting.load(std::sync::atomic::Ordering::Relaxed) {
@@ -124,11 +145,19 @@ fn joined(core: &Core, plan: &Get, files: &[FileEntry]) -> Option<Arc<Transfer>>
     Some(transfer.clone())
 }
 
-async fn queue(core: &Arc<Core>, plan: Get, item: &Item, files: &[FileEntry]) -> Result<Arc<Transfer>, Failure> {
+pub(super) async fn queue(
+    core: &Arc<Core>,
+    plan: Get,
+    item: &Item,
+    files: &[FileEntry],
+) -> Result<Arc<Transfer>, Failure> {
     let planned = place(&plan, item, files)?;
     let base = base_of(core, &plan);
     let id = fresh_id(core);
-    let row = row_of(id, &base, item, &planned);
+    let mut row = row_of(id, &base, item, &planned);
+    if plan.target == Target::Stream {
+        row.path = PathBuf::from(STDOUT);
+    }
     let stored = StoredTransfer { id, active: true, plan: plan.clone(), row: row.clone() };
     // Whether it begins at once; a queue of many would hold the plans of them all.
     let begins = !core.transfers.all().values().any(|other| other.is_active());
@@ -142,6 +171,9 @@ async fn queue(core: &Arc<Core>, plan: Get, item: &Item, files: &[FileEntry]) ->
     enqueue(core, transfer.clone());
     Ok(transfer)
 }
+
+/// Where a stream goes, as people write it.
+const STDOUT: &str = "-";
 
 /// Gives every file its checked place below the base.
 fn place(plan: &Get, item: &Item, files: &[FileEntry]) -> Result<Vec<PlannedFile>, Failure> {
@@ -158,7 +190,9 @@ fn place(plan: &Get, item: &Item, files: &[FileEntry]) -> Result<Vec<PlannedFile
                 Target::File(path) => {
                     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
                 }
-                Target::Downloads | Target::Folder(_) => file.path.get(cut..).unwrap_or_default().to_owned(),
+                Target::Downloads | Target::Folder(_) | Target::Stream => {
+                    file.path.get(cut..).unwrap_or_default().to_owned()
+                }
             };
             let path = IndexPath::parse(&path).map_err(|error| bad_path(&path, &error.to_string()))?;
             Ok(PlannedFile {
@@ -218,5 +252,6 @@ fn row_of(id: i64, base: &std::path::Path, item: &Item, files: &[PlannedFile]) -
         finished_ms: None,
         elapsed_ms: 0,
         failure: None,
+        damaged: None,
     }
 }

@@ -16,9 +16,9 @@ use shared::{
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Attempts, Wish, now, source::Ahead};
+use super::{Attempts, Wish, now, source::Ahead, stream::Stream};
 use crate::engine::{
-    api::{Direction, Failure, Get, LogLine, PathKind, SourceKind, TransferRow, TransferSource, TransferState},
+    api::{Direction, Failure, Get, LogLine, PathKind, SourceKind, Target, TransferRow, TransferSource, TransferState},
     catalog::Upload,
     core::Core,
     peers::path_kind,
@@ -26,6 +26,8 @@ use crate::engine::{
     state::{PlannedFile, StoredTransfer},
 };
 
+/// Why the transfer of a stream stands still.
+pub const NOT_READ: &str = "its reader left; `swapmeet get -o -` goes on with it";
 /// Speeds are averages over this long.
 const SPEED_WINDOW_MS: i64 = 3000;
 
@@ -47,6 +49,8 @@ pub struct Transfer {
     pub no_source: AtomicBool,
     /// Somebody came: look for sources now.
     pub look_again: Notify,
+    /// What can be read of it while it arrives.
+    pub stream: Stream,
     dirty: AtomicBool,
 }
 
@@ -98,6 +102,7 @@ impl Transfer {
             landing: Arc::default(),
             no_source: AtomicBool::new(false),
             look_again: Notify::new(),
+            stream: Stream::default(),
             dirty: AtomicBool::new(true),
         })
     }
@@ -234,6 +239,28 @@ impl Transfer {
             row.failure = None;
             row.finished_ms = None;
         });
+    }
+
+    /// Somebody wants it again, whatever became of it.
+    pub fn go_on(&self) {
+        if self.attempting.load(Ordering::Relaxed) {
+            self.set_wish(Wish::Run);
+        } else {
+            self.again();
+        }
+    }
+
+    /// Nobody reads it any more: it stands still until somebody does.
+    pub fn rest(&self) {
+        self.set_wish(Wish::Pause);
+        if !self.attempting.load(Ordering::Relaxed) {
+            self.set_state(TransferState::Paused, NOT_READ);
+        }
+    }
+
+    /// Whether it is one for readers that nobody reads.
+    pub fn is_unread(&self) -> bool {
+        self.plan.target == Target::Stream && self.stream.needed_next().is_none()
     }
 
     /// Tells when attempts end.
@@ -374,6 +401,7 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> T
         finished_ms: None,
         elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(0),
         failure: None,
+        damaged: None,
     }
 }
 

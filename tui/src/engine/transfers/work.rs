@@ -11,13 +11,13 @@ use shared::{
 use super::{
     Halt, Transfer, batch,
     land::{self, Homes, Landed},
-    large::{self, Fetched},
     plan::base_of,
     row::Kept,
+    single::{self, Fetched},
     staging,
 };
 use crate::engine::{
-    api::{Failure, FailureKind},
+    api::{Failure, FailureKind, Target},
     core::Core,
     failure,
     state::PlannedFile,
@@ -34,13 +34,15 @@ pub async fn run(core: &Arc<Core>, transfer: &Arc<Transfer>) -> Result<(), Halt>
     let base = base_of(core, &transfer.plan);
     let jail = disk(move || Jail::open(&base).map_err(jail_failure)).await?;
     let files = skip_what_lies_there(core, transfer, &jail, files).await?;
-    let (small, large): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.size <= SMALL_FILE_BYTES_MAX);
+    let in_batch = |file: &PlannedFile| file.size <= SMALL_FILE_BYTES_MAX && !transfer.plan.is_single();
+    let (small, large): (Vec<_>, Vec<_>) = files.into_iter().partition(in_batch);
     let grown = if small.is_empty() { Vec::new() } else { batch::fetch(core, transfer, &jail, small, ahead).await? };
     for mut file in large.into_iter().chain(grown) {
         let mut replans = 0;
         loop {
-            match large::fetch(core, transfer, &jail, &file).await? {
+            match single::fetch(core, transfer, &jail, &file).await? {
                 Fetched::Landed(landed) => break note(core, transfer, vec![landed]).await?,
+                Fetched::Offered => break transfer.change(|row| row.files_done = 1),
                 Fetched::Replaced(new) => {
                     replans += 1;
                     if replans > REPLANS_MAX {
@@ -90,8 +92,8 @@ pub async fn note(core: &Core, transfer: &Transfer, landed: Vec<Landed>) -> Resu
 
 /// Counts what landed in an earlier attempt, and takes what lies at its place anyway.
 async fn skip_what_lies_there(
-    core: &Core,
-    transfer: &Transfer,
+    core: &Arc<Core>,
+    transfer: &Arc<Transfer>,
     jail: &Jail,
     files: Vec<PlannedFile>,
 ) -> Result<Vec<PlannedFile>, Halt> {
@@ -101,8 +103,18 @@ async fn skip_what_lies_there(
         row.files_done = landed.len() as u64;
         row.done = landed_bytes;
     });
-    let jail = jail.clone();
-    let (there, missing) = disk(move || Ok(sort_out(&jail, missing))).await?;
+    let (jail, repairs, core_in, transfer_in) = (jail.clone(), transfer.plan.repair, core.clone(), transfer.clone());
+    let (there, missing) = disk(move || {
+        let (there, missing) = sort_out(&jail, missing);
+        // A kill may have come right after a repaired file took its place; the damaged one has its name by then.
+        if repairs {
+            for (file, _) in &there {
+                single::discard(&core_in, &transfer_in, &jail, file)?;
+            }
+        }
+        Ok((there, missing))
+    })
+    .await?;
     if !there.is_empty() {
         let bytes: u64 = there.iter().map(|(file, _)| file.size).sum();
         note(core, transfer, there.into_iter().map(|(_, landed)| landed).collect()).await?;
@@ -145,8 +157,18 @@ pub async fn discard(core: &Arc<Core>, transfer: &Arc<Transfer>) {
         disk(move || {
             let jail = Jail::open(&base).map_err(jail_failure)?;
             staging::discard(&jail, &transfer).map_err(jail_failure)?;
-            for file in files.iter().filter(|file| file.landed.is_none() && file.size > SMALL_FILE_BYTES_MAX) {
-                large::discard(&core, &transfer, &jail, file)?;
+            let single = transfer.plan.is_single();
+            let lies_alone = |file: &&PlannedFile| single || file.size > SMALL_FILE_BYTES_MAX;
+            for file in files.iter().filter(|file| file.landed.is_none()).filter(lies_alone) {
+                single::discard(&core, &transfer, &jail, file)?;
+            }
+            if transfer.plan.target == Target::Stream {
+                match std::fs::remove_dir(&base) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        tracing::info!(%error, "the folder of a stream was left behind");
+                    }
+                    Ok(()) | Err(_) => {}
+                }
             }
             Ok(())
         })
