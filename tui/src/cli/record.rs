@@ -308,6 +308,12 @@ struct TransferSourceRecord {
     kind: &'static str,
     path: &'static str,
     bytes: u64,
+    device: Option<String>,
+    /// Bytes a second over the last seconds.
+    speed: u64,
+    rtt_ms: Option<u32>,
+    /// What it does, or in a sentence why it does nothing.
+    doing: String,
 }
 
 impl From<TransferRow> for TransferRecord {
@@ -356,6 +362,10 @@ impl From<TransferSource> for TransferSourceRecord {
             kind: source_word(source.kind),
             path: path_word(source.path),
             bytes: source.bytes,
+            device: source.device.map(|device| device.to_string()),
+            speed: source.speed,
+            rtt_ms: source.rtt_ms,
+            doing: source.doing,
         }
     }
 }
@@ -708,8 +718,8 @@ mod tests {
                 path: PathKind::Direct,
                 bytes: 10,
                 speed: 0,
-                rtt_ms: None,
-                doing: String::new(),
+                rtt_ms: Some(3),
+                doing: "sending".to_owned(),
             }],
             map: Vec::new(),
             log: Vec::new(),
@@ -727,7 +737,10 @@ mod tests {
         let value: Value = from_str(&json_line("transfer", &record)).unwrap();
         assert_eq!(
             value["sources"][0],
-            from_str::<Value>(r#"{"member":"alice","kind":"peer","path":"direct","bytes":10}"#).unwrap()
+            from_str::<Value>(
+                r#"{"member":"alice","kind":"peer","path":"direct","bytes":10,"device":null,"speed":0,"rtt_ms":3,"doing":"sending"}"#
+            )
+            .unwrap()
         );
     }
 

@@ -473,6 +473,23 @@ impl Driver<'_> {
         }));
     }
 
+    /// What each source does, or why it does nothing, and how far away it is.
+    fn describe_sources(&self) {
+        for (id, worker) in &self.workers {
+            let Some((place, view)) = worker.place.zip(self.machine.source(*id)) else { continue };
+            let doing = match (&worker.source, view.slices) {
+                (_, 1) => "sending a slice".to_owned(),
+                (_, slices) if slices > 1 => format!("sending {slices} slices"),
+                (Source::Copy, _) => "spared while members deliver".to_owned(),
+                (Source::Holder(_), _) => "has nothing yet that is missing here".to_owned(),
+                (Source::Peer(_), _) => "nothing is left to ask it for".to_owned(),
+            };
+            let connection = worker.source.device().and_then(|device| self.core.peers.live(device));
+            let rtt_ms = connection.and_then(|connection| u32::try_from(connection.rtt().as_millis()).ok());
+            self.transfer.describe_source(place, rtt_ms, &doing);
+        }
+    }
+
     fn draw_map(&mut self, now: Instant) {
         if now.duration_since(self.mapped) < shared::limits::TICK {
             return;
@@ -480,6 +497,7 @@ impl Driver<'_> {
         self.mapped = now;
         let map = map_of(self.partial.layout(), self.machine.have(), &self.machine.in_flight());
         self.transfer.change(|row| row.map = map);
+        self.describe_sources();
     }
 }
 

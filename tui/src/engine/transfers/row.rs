@@ -304,6 +304,16 @@ impl Transfer {
         });
     }
 
+    /// What a source does now, and how far away it is where that is known.
+    pub fn describe_source(&self, place: usize, rtt_ms: Option<u32>, doing: &str) {
+        self.change(|row| {
+            if let Some(source) = row.sources.get_mut(place) {
+                doing.clone_into(&mut source.doing);
+                source.rtt_ms = rtt_ms.or(source.rtt_ms);
+            }
+        });
+    }
+
     /// Verified bytes came from a source.
     pub fn received(&self, place: usize, bytes: u64) {
         self.change(|row| {
