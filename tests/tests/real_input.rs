@@ -8,6 +8,8 @@
 use std::{
     collections::HashSet,
     env,
+    fs::{self, File},
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
@@ -36,6 +38,53 @@ fn a_file_of_two_gibibytes_arrives_identical() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.bin");
     corpus::large_file(&path, 91, 2 << 30);
+    arrives_identical(&path);
+}
+
+#[test]
+fn a_sparse_file_of_fifty_gibibytes_arrives_identical_and_stays_sparse() {
+    let Some(place) = Roomy::find() else {
+        return println!("SKIPPED: no place with {} bytes free, and no right to mount one", Roomy::BYTES);
+    };
+    let sent = place.path().join("sparse.bin");
+    let edges = [0, (4 << 30) - 9, (16 << 30) + 12_345, SPARSE_BYTES - 100_000];
+    let file = File::create(&sent).unwrap();
+    file.set_len(SPARSE_BYTES).unwrap();
+    for (seed, at) in (95..).zip(edges) {
+        file.write_all_at(&corpus::bytes(seed, 100_000), at).unwrap();
+    }
+    let tracker = Tracker::start();
+    let alice = Member::new(&tracker, "alice");
+    let bob = Member::new(&tracker, "bob");
+    let _engine = alice.engine();
+    let id = alice.share(&[&sent], &[]);
+    let got = place.path().join("got.bin");
+    let get = ["get", &id, "-o", got.to_str().unwrap()];
+    let transfer = bob.run_within(LONG, &get, b"").ok().one("transfer");
+    assert_eq!(number(&transfer, "bytes_peer"), SPARSE_BYTES, "{transfer}");
+    assert_eq!(fs::metadata(&got).unwrap().len(), SPARSE_BYTES);
+    let taken = fs::metadata(&got).unwrap().blocks() * 512;
+    assert!(taken <= 64 << 20, "{taken} bytes are taken on the disk");
+    // What is not zero is compared; that the rest is zero its size on the disk says.
+    let got = File::open(&got).unwrap();
+    for at in edges {
+        let (mut ours, mut theirs) = (vec![0; 100_000], vec![0; 100_000]);
+        file_of(&sent).read_exact_at(&mut ours, at).unwrap();
+        got.read_exact_at(&mut theirs, at).unwrap();
+        assert!(ours == theirs, "at {at}");
+    }
+}
+
+#[test]
+fn a_folder_of_two_hundred_thousand_tiny_files_arrives_identical() {
+    let made = tempfile::tempdir().unwrap();
+    let path = made.path().join("tiny");
+    fs::create_dir(&path).unwrap();
+    for number in 0..200_000u32 {
+        // One in a hundred is empty, and none is like another.
+        let text = if number % 100 == 0 { String::new() } else { format!("{number} of many\n") };
+        fs::write(path.join(format!("{number:06}.txt")), text).unwrap();
+    }
     arrives_identical(&path);
 }
 
@@ -80,6 +129,46 @@ fn arrives_identical(path: &Path) {
     assert_same(path, &got);
     let size = number(&transfer, "size");
     assert!(number(&transfer, "bytes_peer") <= size, "nothing came twice: {transfer}");
+}
+
+const SPARSE_BYTES: u64 = (50 << 30) + 77;
+
+fn file_of(path: &Path) -> File {
+    File::open(path).unwrap()
+}
+
+/// A folder on a file system that has room for a huge file, if only in numbers.
+struct Roomy {
+    folder: TempDir,
+    mounted: bool,
+}
+
+impl Roomy {
+    const BYTES: u64 = 2 * SPARSE_BYTES + (1 << 30);
+
+    fn find() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let free = rustix::fs::statvfs(folder.path()).unwrap();
+        if free.f_bavail * free.f_frsize >= Self::BYTES {
+            return Some(Self { folder, mounted: false });
+        }
+        let size = format!("size={}", Self::BYTES);
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
+        mount.is_ok_and(|mount| mount.status.success()).then_some(Self { folder, mounted: true })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Roomy {
+    fn drop(&mut self) {
+        if self.mounted {
+            let unmount = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+            assert!(unmount.is_ok_and(|status| status.success()), "{} stays mounted", self.folder.path().display());
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, SeekFrom, fadvise, seek};
 use tokio::sync::watch;
 
 use crate::{
@@ -202,7 +202,10 @@ impl Partial {
     pub fn write(&self, groups: Range<u64>, data: &[u8], parents: &[(u64, ParentNode)]) -> io::Result<()> {
         let bytes = self.layout.bytes_of(&groups);
         debug_assert_eq!(data.len() as u64, bytes.end - bytes.start);
-        self.files.data.write_all_at(data, bytes.start)?;
+        // A hole reads as zeros and takes no room: it stays one.
+        if !(is_zero(data) && is_hole(&self.files.data, &bytes)) {
+            self.files.data.write_all_at(data, bytes.start)?;
+        }
         write_parents(&self.files.tree, parents)?;
         let mut state = self.state();
         state.have.insert(groups.clone());
@@ -334,6 +337,20 @@ impl Partial {
 }
 
 /// Writes tree nodes, neighbours together.
+fn is_zero(data: &[u8]) -> bool {
+    // Compares the data with itself one byte on, as fast as memory goes.
+    data.first() == Some(&0) && data[1..] == data[..data.len() - 1]
+}
+
+/// Whether nothing was ever written there. A file system that does not know says no.
+fn is_hole(file: &File, bytes: &Range<u64>) -> bool {
+    match seek(file, SeekFrom::Data(bytes.start)) {
+        Ok(data) => data >= bytes.end,
+        // No data from there to the end of the file.
+        Err(error) => error == rustix::io::Errno::NXIO,
+    }
+}
+
 fn write_parents(tree: &File, parents: &[(u64, ParentNode)]) -> io::Result<()> {
     let mut run: Vec<u8> = Vec::with_capacity(parents.len() * 64);
     let mut run_start = 0;
@@ -474,6 +491,21 @@ mod tests {
             let bytes = self.layout.bytes_of(&groups);
             partial.write(groups, &self.data[bytes.start as usize..bytes.end as usize], &parents).unwrap();
         }
+    }
+
+    #[test]
+    fn zeros_take_no_room_where_nothing_was_and_replace_what_was() {
+        let mut place = Place::new();
+        place.data.fill(0);
+        place.blob = tree_of(&place.data, 0, true).blob();
+        let (partial, _) = place.open(BOOT_A);
+        place.file("data").write_all_at(b"left by a kill", 5 * GROUP_BYTES + 9).unwrap();
+        place.write(&partial, 0..20);
+        place.write(&partial, 20..41);
+        assert!(partial.is_complete());
+        assert!(std::fs::read(place.folder.path().join("data")).unwrap() == place.data);
+        let room = std::os::unix::fs::MetadataExt::blocks(&place.file("data").metadata().unwrap()) * 512;
+        assert!(room < SIZE as u64, "{room} bytes are taken");
     }
 
     #[test]
