@@ -188,6 +188,7 @@ async fn serve_stream(
             return Ok(());
         }
         Open::Fetch => {}
+        Open::Relayed { .. } => bail!("nothing is relayed to this source"),
     }
     let mut wants = 0;
     while let Ok(frame) = read_frame(&mut recv, limits::PEER_FRAME_BYTES_MAX).await {

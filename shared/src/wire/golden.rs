@@ -16,7 +16,7 @@ use super::{
     Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME,
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
-    peer::{FetchFrame, FetchReply, Hello, HelloAnswer, Open, Want},
+    peer::{FetchFrame, FetchReply, Hello, HelloAnswer, Open, RelayedAnswer, Want},
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
         LocatedFile, MemberEntry, NewDevice, Password, PeerSource, Presence, PublishEntry, Reference, Register,
@@ -85,6 +85,7 @@ macro_rules! for_every_message {
         $check::<Presence>("presence");
         $check::<Open>("open");
         $check::<HelloAnswer>("hello_answer");
+        $check::<RelayedAnswer>("relayed_answer");
         $check::<FetchFrame>("fetch_frame");
         $check::<FetchReply>("fetch_reply");
         $check::<Code>("code");
@@ -375,6 +376,7 @@ samples!(Request, REQUEST_BYTES_MAX, {
     Status => [Request::Status],
     Fetch => [Request::Fetch],
     Vanish => [Request::Vanish { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
+    Relay => [Request::Relay { device: DeviceId([0xd1; 16]) }],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -536,6 +538,12 @@ samples!(Presence, REPLY_BYTES_MAX, {
 samples!(Open, PEER_FRAME_BYTES_MAX, {
     Hello => [Open::Hello(Hello { program: "swapmeet 0.1.0".into(), expects: DeviceId([0xd1; 16]) })],
     Fetch => [Open::Fetch],
+    Relayed => [Open::Relayed { from: DeviceId([0xd1; 16]) }],
+});
+
+samples!(RelayedAnswer, PEER_FRAME_BYTES_MAX, {
+    Accepted => [RelayedAnswer::Accepted],
+    Refused => [RelayedAnswer::Refused(refusal())],
 });
 
 samples!(HelloAnswer, PEER_FRAME_BYTES_MAX, {
