@@ -12,5 +12,6 @@ mod hostile_sources;
 mod identity;
 mod interrupted;
 mod names;
+mod relayed;
 mod screens;
 mod sharing;

@@ -35,6 +35,7 @@ use super::{
     part::{self, Sidecar, disk_failure, part_name},
     source::{self, Source},
     work::{disk, jail_failure, refused_file},
+    worker::{Ending, News, Task},
 };
 use crate::engine::{
     api::{Failure, FailureKind, From, TransferState},
@@ -99,21 +100,6 @@ pub async fn fetch(
 pub fn discard(core: &Core, transfer: &Transfer, jail: &Jail, file: &PlannedFile) -> Result<(), Failure> {
     let (folder, name) = land::home_of(jail, file).map_err(jail_failure)?;
     part::remove(&folder, &part_name(name, file), &Sidecar::of(core, transfer, file))
-}
-
-/// What a source's task tells.
-enum News {
-    Joined { place: usize },
-    Event(LaneEvent),
-    Ended(Ending),
-}
-
-/// How a source's task ended.
-enum Ending {
-    Unreachable(String),
-    Refused(Refusal),
-    Lane(LaneError),
-    Idle,
 }
 
 /// A source at work.
@@ -335,16 +321,17 @@ impl Driver<'_> {
         let id = SourceId(self.next_source);
         // Slices, and a grant in between.
         let (orders, orders_in) = mpsc::channel(SLICES_IN_FLIGHT_MAX * 2 + 1);
-        let task = run_source(
-            self.core.clone(),
-            self.transfer.clone(),
-            source.clone(),
+        let task = Task {
+            core: self.core.clone(),
+            transfer: self.transfer.clone(),
+            source: source.clone(),
+            file: self.file.file,
             grant,
-            orders_in,
+            orders: orders_in,
             id,
-            self.news_in.clone(),
-        );
-        self.tasks.spawn(task);
+            news: self.news_in.clone(),
+        };
+        self.tasks.spawn(task.run());
         self.workers.insert(id, Worker { source, orders, place: None });
     }
 
@@ -472,6 +459,12 @@ impl Driver<'_> {
                 (error.to_string(), Leaving::Lost, Some(Duration::from_secs(1)))
             }
             Ending::Idle => ("done".to_owned(), Leaving::Lost, Some(Duration::from_secs(1))),
+            Ending::Moved => {
+                // Employed again at once, whether others work or not.
+                self.transfer.look_again.notify_one();
+                self.renew_at = Instant::now();
+                ("reached directly now".to_owned(), Leaving::Lost, Some(Duration::ZERO))
+            }
         };
         if let Some(place) = worker.place {
             self.transfer.source_does(place, &why);
@@ -532,62 +525,5 @@ pub fn nobody(file: &PlannedFile, last_why: &str, from: From) -> String {
         From::Any => format!("nobody who has {name} is online{known}, and the tracker has no copy"),
         From::Peer => format!("nobody who has {name} is online{known}"),
         From::Copy => format!("the tracker has no copy of {name}{known}"),
-    }
-}
-
-async fn run_source(
-    core: Arc<Core>,
-    transfer: Arc<Transfer>,
-    source: Source,
-    grant: SignedGrant,
-    mut orders: mpsc::Receiver<Order>,
-    id: SourceId,
-    news: mpsc::Sender<(SourceId, News)>,
-) {
-    let ending = match source::open(&core, &transfer, &source).await {
-        Err(why) => Ending::Unreachable(why),
-        Ok((mut lane, place)) => {
-            // The receiver is gone when the transfer has ended; then so does this task.
-            if news.send((id, News::Joined { place })).await.is_err() || !lane.order(Order::Grant(grant)).await {
-                return;
-            }
-            loop {
-                tokio::select! {
-                    order = orders.recv() => match order {
-                        Some(order) => {
-                            if !lane.order(order).await {
-                                break ended(lane.outcome().await);
-                            }
-                        }
-                        None => {
-                            lane.stop();
-                            // What was verified before it stopped still counts.
-                            while let Some(event) = lane.event().await {
-                                if news.send((id, News::Event(event))).await.is_err() {
-                                    return;
-                                }
-                            }
-                            break Ending::Idle;
-                        }
-                    },
-                    event = lane.event() => match event {
-                        Some(event) => {
-                            if news.send((id, News::Event(event))).await.is_err() {
-                                return;
-                            }
-                        }
-                        None => break ended(lane.outcome().await),
-                    },
-                }
-            }
-        }
-    };
-    let _transfer_over = news.send((id, News::Ended(ending))).await;
-}
-
-fn ended(outcome: Result<(), LaneError>) -> Ending {
-    match outcome {
-        Ok(()) => Ending::Idle,
-        Err(error) => Ending::Lane(error),
     }
 }

@@ -8,7 +8,9 @@ pub mod plan;
 pub mod row;
 pub mod source;
 pub mod staging;
+pub mod way;
 pub mod work;
+pub mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
