@@ -411,3 +411,41 @@ pub const ENGINE_RETRY_MAX: Duration = Duration::from_millis(250);
 pub const FACE_LEAVE: Duration = Duration::from_secs(3);
 /// News of sources waiting for the task of one large file.
 pub const NEWS_WAITING_MAX: usize = 64;
+
+// Relay
+
+/// Opened bytes for which a sealed stream makes room at a time: a few of TLS's records of 16 KiB.
+pub const SEALED_READ_BYTES: usize = 64 * 1024;
+/// Time after which a relayed stream is asked for while a direct connection is still being tried: longer than a dial
+/// across the world takes, shorter than a person notices as a fault.
+pub const RELAY_AFTER: Duration = Duration::from_millis(1500);
+/// Wait before a direct connection is tried again while a relay works; it doubles.
+pub const DIRECT_AGAIN_MIN: Duration = Duration::from_secs(60);
+/// Longest such wait: a relay costs the tracker, a try costs a few packets.
+pub const DIRECT_AGAIN_MAX: Duration = Duration::from_secs(5 * 60);
+/// Wait before another try when something may have changed, such as an address: changes come in storms.
+pub const DIRECT_AGAIN_CHANGED: Duration = Duration::from_secs(10);
+/// Wait before the tracker is asked for a relay again after it said that it has none to give.
+pub const RELAY_ASK_AGAIN: Duration = Duration::from_secs(60);
+/// Time for the far end of a relay to take it.
+pub const RELAY_OPEN: Duration = Duration::from_secs(5);
+/// Silence of both ends after which a relay is over.
+pub const RELAY_IDLE: Duration = Duration::from_secs(60);
+/// Relays of a tracker at a time. Each may hold a stream's window of what its reader does not take: together 64 MiB.
+pub const RELAYS_MAX: usize = 32;
+/// Relays that end at one device: its large transfers and batches, from several sources each.
+pub const RELAYS_PER_DEVICE_MAX: usize = 8;
+/// Received pieces that are relayed in one step: some packets' worth, so that turns change often.
+pub const RELAY_PIECES_MAX: usize = 32;
+/// Relays that a member may ask for at once: those of some devices that come back together.
+pub const RELAY_ASKS_AT_ONCE: u32 = 32;
+/// Time after which a member may ask for one more: each file of a few megabytes is a stream of its own.
+pub const RELAY_ASK_EVERY: Duration = Duration::from_millis(100);
+/// Members whose relayed bytes of the day are remembered: more would be strangers who register to escape the limit.
+pub const RELAY_ACCOUNTS_MAX: usize = 100_000;
+/// Bytes relayed for one member in a day, unless set otherwise: a few films, not a mirror of a disk.
+pub const RELAY_BYTES_PER_DAY: u64 = 20 << 30;
+/// Bytes a second of all relays of a tracker, unless set otherwise: a fifth of a common server's line, both ways.
+pub const RELAY_RATE: u64 = 25 << 20;
+/// Time whose share of the rate may go at once after a pause: short, so that replies of the tracker do not wait.
+pub const RELAY_BURST: Duration = Duration::from_millis(100);

@@ -6,6 +6,7 @@
 
 pub mod corpus;
 pub mod member;
+pub mod net;
 pub mod program;
 pub mod screen;
 pub mod source;

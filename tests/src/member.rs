@@ -27,6 +27,8 @@ pub struct Member {
     /// The join link of the tracker.
     pub link: String,
     folder: TempDir,
+    /// The network namespace that its programs run in; `None`: this machine's own.
+    namespace: Option<String>,
 }
 
 /// What a command answered.
@@ -66,7 +68,18 @@ impl Member {
     #[must_use]
     pub fn stranger(tracker: &Tracker, name: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("swapmeet-").tempdir().expect("a temporary folder can be made");
-        Self { name: name.to_owned(), link: tracker.link.clone(), folder }
+        Self { name: name.to_owned(), link: tracker.link.clone(), folder, namespace: None }
+    }
+
+    /// Registers an account of this name from within a network namespace.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn new_in(tracker: &Tracker, name: &str, namespace: &str) -> Self {
+        let member = Self { namespace: Some(namespace.to_owned()), ..Self::stranger(tracker, name) };
+        member.register(name, PASSWORD).ok();
+        member
     }
 
     /// Another device of the same account.
@@ -75,7 +88,7 @@ impl Member {
     /// When the sign-in fails.
     #[must_use]
     pub fn second_device(&self, tracker: &Tracker) -> Self {
-        let device = Self::stranger(tracker, &self.name);
+        let device = Self { namespace: self.namespace.clone(), ..Self::stranger(tracker, &self.name) };
         device
             .run_with_input(&["login", &self.name, "--tracker", &tracker.link, "--password-stdin"], PASSWORD.as_bytes())
             .ok();
@@ -126,7 +139,11 @@ impl Member {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program::command("swapmeet", self.home());
-        command.env("SWAPMEET_HOME", self.home()).args(arguments);
+        command.env("SWAPMEET_HOME", self.home());
+        if let Some(namespace) = &self.namespace {
+            command = program::within(&command, namespace, self.home());
+        }
+        command.args(arguments);
         command
     }
 

@@ -250,6 +250,20 @@ pub fn command(name: &str, home: &Path) -> Command {
     command
 }
 
+/// The same command, run in a network namespace of this machine (see [`crate::net`]).
+#[must_use]
+pub fn within(command: &Command, namespace: &str, home: &Path) -> Command {
+    let mut inside = Command::new("ip");
+    inside.args(["netns", "exec", namespace]).arg(command.get_program()).args(command.get_args());
+    inside.env_clear().current_dir(home);
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            inside.env(name, value);
+        }
+    }
+    inside
+}
+
 /// The environment of a program whose home is `home`: the same on every machine.
 #[must_use]
 pub fn environment(home: &Path) -> Vec<(String, String)> {

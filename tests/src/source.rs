@@ -192,6 +192,7 @@ async fn serve_stream(
         Open::Fetch => {}
         // It has all of it, which the tracker says already.
         Open::Watch(_) => return Ok(()),
+        Open::Relayed { .. } => bail!("nothing is relayed to this source"),
     }
     let mut wants = 0;
     while let Ok(frame) = read_frame(&mut recv, limits::PEER_FRAME_BYTES_MAX).await {

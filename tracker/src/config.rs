@@ -8,7 +8,12 @@ use std::{
 };
 
 use serde::Deserialize;
-use shared::wire::tracker::Registration;
+use shared::{
+    limits::{RELAY_BYTES_PER_DAY, RELAY_RATE},
+    wire::tracker::Registration,
+};
+
+use crate::relay::RelaySettings;
 
 /// The port unless told otherwise.
 pub const DEFAULT_PORT: u16 = 7443;
@@ -37,6 +42,15 @@ pub struct ServeArgs {
     /// Where stored copies go [default: file:blobs in the data folder]
     #[arg(long, value_name = "URL")]
     pub blobs: Option<String>,
+    /// Whether members who cannot reach each other are relayed: on or off [default: on]
+    #[arg(long, value_name = "on|off")]
+    pub relay: Option<String>,
+    /// Bytes that are relayed for one member in a day, such as 500M or 20G, or `unlimited` [default: 20G]
+    #[arg(long, value_name = "BYTES")]
+    pub relay_bytes_per_day: Option<String>,
+    /// Bytes a second of all relays together, such as 4M, or `unlimited` [default: 25M]
+    #[arg(long, value_name = "BYTES")]
+    pub relay_rate: Option<String>,
     /// File with settings
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
@@ -53,6 +67,9 @@ struct RawConfig {
     registration: Option<String>,
     database: Option<String>,
     blobs: Option<String>,
+    relay: Option<String>,
+    relay_bytes_per_day: Option<String>,
+    relay_rate: Option<String>,
 }
 
 /// Settings as meant.
@@ -70,6 +87,8 @@ pub struct Config {
     pub database: PathBuf,
     /// The folder of stored copies.
     pub blobs: PathBuf,
+    /// What is relayed; `None`: nothing.
+    pub relay: Option<RelaySettings>,
 }
 
 /// Where to listen.
@@ -146,6 +165,13 @@ impl Config {
             registration: flags.registration.clone().or_else(|| set("REGISTRATION")).or(file.registration),
             database: flags.database.clone().or_else(|| set("DATABASE")).or(file.database),
             blobs: flags.blobs.clone().or_else(|| set("BLOBS")).or(file.blobs),
+            relay: flags.relay.clone().or_else(|| set("RELAY")).or(file.relay),
+            relay_bytes_per_day: flags
+                .relay_bytes_per_day
+                .clone()
+                .or_else(|| set("RELAY_BYTES_PER_DAY"))
+                .or(file.relay_bytes_per_day),
+            relay_rate: flags.relay_rate.clone().or_else(|| set("RELAY_RATE")).or(file.relay_rate),
         };
         raw.check(&env)
     }
@@ -164,6 +190,7 @@ impl RawConfig {
             registration: self.registration.as_deref().map_or(Ok(Registration::Open), parse_registration)?,
             database: local("database", "sqlite:", self.database, data.join("tracker.db"))?,
             blobs: local("blobs", "file:", self.blobs, data.join("blobs"))?,
+            relay: relay(self.relay.as_deref(), self.relay_bytes_per_day.as_deref(), self.relay_rate.as_deref())?,
             data,
         })
     }
@@ -250,6 +277,39 @@ fn local(
     }
 }
 
+fn relay(
+    wanted: Option<&str>,
+    bytes_per_day: Option<&str>,
+    rate: Option<&str>,
+) -> Result<Option<RelaySettings>, ConfigError> {
+    let settings = RelaySettings {
+        bytes_per_day: amount("relay_bytes_per_day", bytes_per_day, RELAY_BYTES_PER_DAY)?,
+        rate: amount("relay_rate", rate, RELAY_RATE)?,
+    };
+    match wanted {
+        None | Some("on") => Ok(Some(settings)),
+        Some("off") => Ok(None),
+        Some(other) => Err(bad("relay", other, "on or off")),
+    }
+}
+
+/// Bytes as people write them, in powers of 1024. `None`: no limit.
+fn amount(name: &'static str, text: Option<&str>, default: u64) -> Result<Option<u64>, ConfigError> {
+    let Some(text) = text else { return Ok(Some(default)) };
+    if text == "unlimited" {
+        return Ok(None);
+    }
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((end, 'K')) => (&text[..end], 10),
+        Some((end, 'M')) => (&text[..end], 20),
+        Some((end, 'G')) => (&text[..end], 30),
+        Some((end, 'T')) => (&text[..end], 40),
+        Some(_) | None => (text, 0),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(1 << shift)).filter(|bytes| *bytes > 0);
+    bytes.map(Some).ok_or_else(|| bad(name, text, "a number of bytes, as 800K, 25M or 20G, or unlimited"))
+}
+
 /// What members can dial when told nothing else: the address itself, or, where it stands for all, one of this machine's.
 #[must_use]
 pub fn reachable(listening: SocketAddr) -> SocketAddr {
@@ -295,6 +355,14 @@ web = "off"
 
 # Where stored copies go. Default: the folder blobs in the data folder.
 # blobs = "file:/var/lib/swapmeet-tracker/blobs"
+
+# Whether the streams of members who cannot reach each other go through this tracker, which cannot read them: "on", "off".
+relay = "on"
+
+# Bytes that are relayed for one member in a day (UTC), and bytes a second of all relays together: as 800K, 25M or 20G,
+# or "unlimited".
+relay_bytes_per_day = "20G"
+relay_rate = "25M"
 "#;
 
 #[cfg(test)]
@@ -338,6 +406,22 @@ mod tests {
     }
 
     #[test]
+    fn the_relay_can_be_limited_unlimited_and_off() {
+        let relay = |on: &str, day: &str, rate: &str| {
+            let mut flags = flags(None);
+            flags.relay = Some(on.into());
+            flags.relay_bytes_per_day = Some(day.into());
+            flags.relay_rate = Some(rate.into());
+            Config::load_from(&flags, |_| None).unwrap().relay
+        };
+        let limited = RelaySettings { bytes_per_day: Some(3 << 30), rate: Some(800 << 10) };
+        assert_eq!(relay("on", "3G", "800K"), Some(limited));
+        let unlimited = RelaySettings { bytes_per_day: None, rate: None };
+        assert_eq!(relay("on", "unlimited", "unlimited"), Some(unlimited));
+        assert_eq!(relay("off", "1", "1T"), None);
+    }
+
+    #[test]
     fn the_commented_defaults_load_back_as_the_defaults() {
         let raw: RawConfig = toml::from_str(COMMENTED_DEFAULTS).unwrap();
         let env = |name: &str| (name == "HOME").then(|| "/home/anna".to_owned());
@@ -358,6 +442,10 @@ mod tests {
         assert!(refused(|flags| flags.registration = Some("maybe".into())).contains("open, invite or closed"));
         assert!(refused(|flags| flags.database = Some("postgres://x".into())).contains("sqlite:PATH"));
         assert!(refused(|flags| flags.blobs = Some("s3://x".into())).contains("file:DIR"));
+        assert!(refused(|flags| flags.relay = Some("maybe".into())).contains("on or off"));
+        for amount in ["", "0", "x", "5X", "-1M", "20000000T", "M"] {
+            assert!(refused(|flags| flags.relay_rate = Some(amount.into())).contains("a number of bytes"), "{amount}");
+        }
         for public in ["host", ":1", "a b:1", "::1:7", "host:99999"] {
             assert!(refused(|flags| flags.public = Some(public.into())).contains("a host and a port"), "{public}");
         }

@@ -3,7 +3,7 @@
 //!
 //! [`run`] is the whole program; the binary, `swapmeet host`, `swapmeet demo` and the tests call it. Below it
 //! [`server`] speaks QUIC and knows no SQL, [`handler`] knows neither, and [`store`] knows no connection.
-//! [`presence`] and [`attempts`] are pure: time and numbers come in, decisions go out.
+//! [`presence`], [`attempts`] and the rules of [`relay`] are pure: time and numbers come in, decisions go out.
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use std::{
@@ -34,6 +34,7 @@ pub mod invite;
 pub mod passwords;
 pub mod presence;
 pub mod refuse;
+pub mod relay;
 pub mod roster;
 pub mod server;
 pub mod store;
@@ -44,6 +45,7 @@ use blobs::{BlobError, BlobStore};
 use config::Listen;
 use copies::Copies;
 use handler::Ctx;
+use relay::Relays;
 use roster::Roster;
 use server::{Server, Sessions};
 use store::{SqliteStore, Store, StoreError};
@@ -133,6 +135,7 @@ pub async fn run(
         events: Arc::default(),
         live: sessions.clone(),
         copies: Arc::new(copies),
+        relays: Arc::new(Relays::new(config.relay)),
         passwords: passwords::Passwords::default(),
         attempts: Mutex::default(),
         registration: config.registration,

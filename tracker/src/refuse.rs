@@ -5,7 +5,7 @@ use shared::{
     wire::{Code, Refusal, codec::FrameError},
 };
 
-use crate::{handler::Error, passwords::PasswordError, store::StoreError};
+use crate::{handler::Error, passwords::PasswordError, relay::Declined, store::StoreError};
 
 /// What the asker is told. `request` is in the log beside whatever is not told.
 #[must_use]
@@ -22,6 +22,10 @@ pub fn refuse(error: &Error, request: u64) -> Refusal {
         Error::Wait { .. } => Code::RateLimited,
         Error::NotFound(_) => Code::NotFound,
         Error::Unsupported(_) => Code::Unsupported,
+        Error::Relay(Declined::Off) => Code::Forbidden,
+        Error::Relay(Declined::Itself) => Code::BadRequest,
+        Error::Relay(Declined::TooOften { .. } | Declined::TooMany | Declined::Spent { .. }) => Code::RateLimited,
+        Error::Away | Error::NotTaken(_) => Code::Unavailable,
     };
     Refusal::new(code, error.to_string())
 }

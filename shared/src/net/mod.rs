@@ -1,10 +1,14 @@
-//! Everything that touches quinn: sockets, transport settings, frames on streams. A newer quinn is a change here.
+//! Everything that touches quinn: sockets, transport settings, frames on streams, sealed streams. A newer quinn is a
+//! change here.
 
 pub mod endpoint;
 pub mod frame;
+pub mod sealed;
 mod stream;
 
-pub use stream::Outgoing;
+pub use stream::{Outgoing, Receiving, Sending};
+
+use rustls::pki_types::CertificateDer;
 
 use crate::{
     id::DeviceId,
@@ -30,7 +34,12 @@ pub fn exported(connection: &quinn::Connection) -> Result<[u8; 32], ExportError>
 #[must_use]
 pub fn peer_of(connection: &quinn::Connection) -> Option<(certs::PeerIdentity, DeviceId)> {
     let identity = connection.peer_identity()?;
-    let chain = identity.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().ok()?;
+    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    peer_in(&chain)
+}
+
+/// Who a chain of certificates that TLS has verified names.
+fn peer_in(chain: &[CertificateDer<'static>]) -> Option<(certs::PeerIdentity, DeviceId)> {
     let certificate = chain.first()?;
     let who = certs::peer_identity(certificate).ok()?;
     let device = DeviceId(who.device);

@@ -6,7 +6,6 @@
 use std::{collections::VecDeque, io, ops::Range, time::Instant};
 
 use bytes::{Buf, Bytes};
-use quinn::RecvStream;
 use tokio::{
     sync::mpsc::{self, error::TryRecvError},
     task::JoinHandle,
@@ -21,7 +20,7 @@ use crate::{
         PEER_FRAME_BYTES_MAX, READ_BLOCK_BYTES, VERIFIED_WAIT,
     },
     net::{
-        Outgoing,
+        Receiving, Sending,
         frame::{ReceiveError, SendError},
     },
     wire::{
@@ -163,11 +162,11 @@ pub struct Lane {
 impl Lane {
     /// Runs a lane on a stream whose opening frame has been sent.
     #[must_use]
-    pub fn start(send: Outgoing, recv: RecvStream) -> Self {
+    pub fn start(send: impl Into<Sending>, recv: impl Into<Receiving>) -> Self {
         let (orders, orders_in) = mpsc::channel(BATCH_WANTS_IN_FLIGHT_MAX);
         let (events_out, events) = mpsc::channel(LANE_EVENTS_MAX);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(send, recv, orders_in, events_out, stop.clone()));
+        let task = tokio::spawn(run(send.into(), recv.into(), orders_in, events_out, stop.clone()));
         Self { orders: Some(orders), events, arrived: VecDeque::new(), stop, task: Some(task) }
     }
 
@@ -231,8 +230,8 @@ impl Drop for Lane {
 }
 
 async fn run(
-    mut send: Outgoing,
-    mut recv: RecvStream,
+    mut send: Sending,
+    mut recv: Receiving,
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<Vec<LaneEvent>>,
     stop: CancellationToken,
@@ -266,7 +265,7 @@ async fn run(
         // A network that failed may have had orders that the verifier never heard of.
         (Ok(()), Some(Err(cause))) if !all_asked => cause,
         (Ok(()), _) => {
-            send.finish();
+            send.finish().await;
             return Ok(());
         }
         // A verifier that only starved knows less than the network that starved it.
@@ -275,14 +274,13 @@ async fn run(
         (Err(error), _) => error,
     };
     send.reset(Code::Cancelled);
-    // The source may have ended the stream already; then there is nothing left to stop.
-    drop(recv.stop(Code::Cancelled.number().into()));
+    recv.stop(Code::Cancelled);
     Err(error)
 }
 
 /// Sends grants and wants, and tells the verifier what will come. Finishes the sending half after the last.
 async fn send_orders(
-    send: &mut Outgoing,
+    send: &mut Sending,
     mut orders: mpsc::Receiver<Order>,
     jobs: mpsc::Sender<Job>,
     stop: &CancellationToken,
@@ -316,7 +314,7 @@ async fn send_orders(
             frames.extend(frame);
             next = if frames.len() < PEER_FRAME_BYTES_MAX { orders.try_recv().ok() } else { None };
         }
-        send.write_all(&frames).await.map_err(SendError::from)?;
+        send.write_all(&frames).await?;
         frames.clear();
     }
     // A stopped lane gives no more orders either, but what it leaves is no good end.
@@ -325,18 +323,18 @@ async fn send_orders(
     }
     *all_asked = true;
     // The source finishes its side when it sees that nothing more is wanted.
-    drop(quinn::SendStream::finish(send));
+    send.end().await;
     Ok(())
 }
 
 /// Takes packets off the stream as they come.
-async fn pump(recv: &mut RecvStream, pieces: mpsc::Sender<Vec<Bytes>>) -> Result<(), LaneError> {
+async fn pump(recv: &mut Receiving, pieces: mpsc::Sender<Vec<Bytes>>) -> Result<(), LaneError> {
     loop {
         let mut batch = vec![Bytes::new(); FETCH_PIECES_MAX];
         match recv.read_chunks(&mut batch).await {
             Ok(Some(count)) => batch.truncate(count),
             Ok(None) => return Ok(()),
-            Err(error) => return Err(ReceiveError::from(error).into()),
+            Err(error) => return Err(error.into()),
         }
         if pieces.send(batch).await.is_err() {
             return Ok(());

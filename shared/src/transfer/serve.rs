@@ -5,7 +5,6 @@ use std::{ops::Range, sync::Arc};
 use bao_tree::ChunkRanges;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesOrdered};
-use quinn::RecvStream;
 use tokio::{sync::mpsc, time::timeout};
 
 use super::content::{Catalog, Content};
@@ -17,8 +16,8 @@ use crate::{
         SERVE_LOOKAHEAD_MAX, SERVE_STALL, SMALL_FILE_BYTES_MAX, WANT_RANGES_MAX,
     },
     net::{
-        Outgoing,
-        frame::{self, ReceiveError, SendError},
+        Receiving, Sending,
+        frame::{ReceiveError, SendError},
     },
     wire::{
         Code, Refusal, codec,
@@ -67,24 +66,24 @@ pub enum ServeError {
 /// # Errors
 /// See [`ServeError`]; the stream is reset with a fitting code.
 pub async fn serve(
-    mut send: Outgoing,
-    mut recv: RecvStream,
+    send: impl Into<Sending>,
+    recv: impl Into<Receiving>,
     gate: Gate,
     catalog: Arc<dyn Catalog>,
 ) -> Result<(), ServeError> {
+    let (mut send, mut recv) = (send.into(), recv.into());
     let (wants, wanted) = mpsc::channel(SERVE_HELPING_FILES_MAX);
     let asker = gate.asker();
     let result = tokio::try_join!(read_wants(&mut recv, gate, wants), answer(&mut send, catalog, asker, wanted));
     match result {
         Ok(_) => {
-            send.finish();
+            send.finish().await;
             Ok(())
         }
         Err(error) => {
             let code = error.code();
             send.reset(code);
-            // The fetcher may have finished already; then there is nothing left to stop.
-            drop(recv.stop(code.number().into()));
+            recv.stop(code);
             Err(error)
         }
     }
@@ -135,10 +134,10 @@ fn steps_of<'a>(
     }))
 }
 
-async fn read_wants(recv: &mut RecvStream, gate: Gate, wants: mpsc::Sender<Wanted>) -> Result<(), ServeError> {
+async fn read_wants(recv: &mut Receiving, gate: Gate, wants: mpsc::Sender<Wanted>) -> Result<(), ServeError> {
     let mut grants: Vec<Grant> = Vec::new();
     loop {
-        let frame = match frame::receive(recv, PEER_FRAME_BYTES_MAX).await {
+        let frame = match recv.receive(PEER_FRAME_BYTES_MAX).await {
             Ok(frame) => frame,
             Err(ReceiveError::Ended) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -247,7 +246,7 @@ enum Prepared {
 }
 
 async fn answer(
-    send: &mut Outgoing,
+    send: &mut Sending,
     catalog: Arc<dyn Catalog>,
     asker: Option<DeviceId>,
     mut wanted: mpsc::Receiver<Wanted>,
@@ -293,7 +292,7 @@ async fn next_wanted(over: &mut Option<Wanted>, wanted: &mut mpsc::Receiver<Want
 }
 
 async fn serve_helping(
-    send: &mut Outgoing,
+    send: &mut Sending,
     catalog: &Arc<dyn Catalog>,
     asker: Option<DeviceId>,
     serving: &Bytes,
@@ -387,12 +386,12 @@ async fn prepare_one(allowed: Allowed, opened: Result<Arc<dyn Content>, Refusal>
     Prepared::Whole { blob: want.blob, pieces, bytes }
 }
 
-async fn send_pieces(send: &mut Outgoing, pieces: &mut [Bytes]) -> Result<(), ServeError> {
+async fn send_pieces(send: &mut Sending, pieces: &mut [Bytes]) -> Result<(), ServeError> {
     if pieces.is_empty() {
         return Ok(());
     }
     match timeout(SERVE_STALL, send.write_all_chunks(pieces)).await {
-        Ok(sent) => sent.map_err(|error| SendError::from(error).into()),
+        Ok(sent) => sent.map_err(ServeError::from),
         Err(_) => Err(ServeError::Stalled),
     }
 }

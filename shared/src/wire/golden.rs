@@ -16,7 +16,7 @@ use super::{
     Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME,
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
-    peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Want, Watch},
+    peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, RelayedAnswer, Want, Watch},
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
         LocatedFile, MemberEntry, NewDevice, Password, PeerSource, Presence, PublishEntry, Reference, Register,
@@ -86,6 +86,7 @@ macro_rules! for_every_message {
         $check::<Open>("open");
         $check::<HelloAnswer>("hello_answer");
         $check::<Having>("having");
+        $check::<RelayedAnswer>("relayed_answer");
         $check::<FetchFrame>("fetch_frame");
         $check::<FetchReply>("fetch_reply");
         $check::<Code>("code");
@@ -377,6 +378,7 @@ samples!(Request, REQUEST_BYTES_MAX, {
     Fetch => [Request::Fetch],
     Vanish => [Request::Vanish { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
     Hold => [Request::Hold { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
+    Relay => [Request::Relay { device: DeviceId([0xd1; 16]) }],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -544,11 +546,17 @@ samples!(Open, PEER_FRAME_BYTES_MAX, {
     Hello => [Open::Hello(Hello { program: "swapmeet 0.1.0".into(), expects: DeviceId([0xd1; 16]) })],
     Fetch => [Open::Fetch],
     Watch => [Open::Watch(Watch { grant: signed_grant(), blob: BlobHash([0xb1; 32]), size: 5_000_000_000 })],
+    Relayed => [Open::Relayed { from: DeviceId([0xd1; 16]) }],
 });
 
 samples!(Having, PEER_FRAME_BYTES_MAX, {
     Groups => [Having::Groups { groups: vec![] }, Having::Groups { groups: vec![(0, 1), (300, 70_000)] }],
     Whole => [Having::Whole],
+});
+
+samples!(RelayedAnswer, PEER_FRAME_BYTES_MAX, {
+    Accepted => [RelayedAnswer::Accepted],
+    Refused => [RelayedAnswer::Refused(refusal())],
 });
 
 samples!(HelloAnswer, PEER_FRAME_BYTES_MAX, {

@@ -32,6 +32,8 @@
 //! - **Fetch**: see [`peer`]. The same stream runs between devices (after [`peer::Open::Fetch`]), from device to
 //!   tracker for a stored copy ([`tracker::Request::Fetch`]), and from tracker to device when the tracker takes a
 //!   copy (the tracker opens the stream with [`peer::Open::Fetch`] on the device's own connection).
+//! - **Relay**: after [`tracker::Request::Relay`] and its answer the stream leads to another device, sealed for it by
+//!   TLS of its own; see [`peer`].
 //!
 //! # Ends
 //! A finished stream is complete. A sender that gives up **resets** with a [`Code`] number; dropping a stream without

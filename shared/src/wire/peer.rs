@@ -9,6 +9,14 @@
 //! reply begins right behind it. The source finishes after the last want.
 //!
 //! A blob of at most one group is sent as its bytes alone. An empty blob has no bytes.
+//!
+//! # The relayed stream
+//! Where two devices cannot reach each other, the tracker splices a stream of one
+//! ([`super::tracker::Request::Relay`]) to a stream that it opens to the other ([`Open::Relayed`]). When both are
+//! answered, the asking device is the TLS client and the other one the server of a TLS 1.3 session between them, with
+//! [`super::PEER_ALPN`] and the same certificates as on a direct connection. Inside, the client sends [`Open::Fetch`],
+//! and the fetch stream runs as above. A half ends well with TLS's `close_notify` and the end of the stream, in that
+//! order; any other end means that something is missing. A reset or stop is passed on as it is.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +36,12 @@ pub enum Open {
     /// Asks what the other end has of a blob, now and from now on. Answered with [`Having`] messages until it has all
     /// of it; then the stream is finished. Reset when it does not serve the blob, or no longer.
     Watch(Watch),
+    /// On a stream that the tracker opens: what follows comes from this device, relayed. Answered with one
+    /// [`RelayedAnswer`].
+    Relayed {
+        /// Who the tracker says is at the other end. The certificate inside must name the same.
+        from: DeviceId,
+    },
 }
 
 /// Which blob is watched.
@@ -51,6 +65,15 @@ pub enum Having {
     },
     /// All of it. Nothing follows.
     Whole,
+}
+
+/// What a device says to a relayed stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RelayedAnswer {
+    /// The TLS handshake may begin.
+    Accepted,
+    /// Not now.
+    Refused(Refusal),
 }
 
 /// The dialer introduces itself; its identity is its certificate.

@@ -111,6 +111,12 @@ pub enum Request {
         /// At most [`crate::limits::HELD_FILES_MAX`].
         files: Vec<FileId>,
     },
+    /// A stream to a device that cannot be reached otherwise. After the answer, `Done` or a refusal, everything on this
+    /// stream is for that device, and sealed for it (see [`super::peer`]).
+    Relay {
+        /// The device to reach.
+        device: DeviceId,
+    },
 }
 
 /// What the tracker answers.

@@ -13,6 +13,7 @@ mod identity;
 mod interrupted;
 mod local;
 mod names;
+mod relayed;
 mod repair;
 mod screens;
 mod sharing;

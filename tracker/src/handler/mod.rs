@@ -20,6 +20,7 @@ use crate::{
     copies::Copies,
     events::{Events, Target},
     passwords::{PasswordError, Passwords},
+    relay::{Declined, Relays},
     roster::Roster,
     store::{Caller, Effects, Store, StoreError},
 };
@@ -47,6 +48,8 @@ pub struct Ctx {
     pub live: Arc<dyn Live>,
     /// Stored copies.
     pub copies: Arc<Copies>,
+    /// Relayed streams.
+    pub relays: Arc<Relays>,
     /// Password hashing.
     pub passwords: Passwords,
     /// Wrong passwords.
@@ -169,6 +172,15 @@ pub enum Error {
     /// The tracker does not know how.
     #[error("{0}")]
     Unsupported(&'static str),
+    /// See [`Declined`].
+    #[error(transparent)]
+    Relay(#[from] Declined),
+    /// The other end of a relay is not connected, or does not answer.
+    #[error("that device is not connected now")]
+    Away,
+    /// The other end of a relay does not want it.
+    #[error("that device takes no relayed stream now: {0}")]
+    NotTaken(String),
 }
 
 /// Carries out what follows from a change of the index.

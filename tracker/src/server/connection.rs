@@ -53,9 +53,10 @@ impl Session {
     /// A device signed in here. An older connection of it is closed.
     pub(super) fn begin(&self, caller: Caller) {
         let (device, account) = (caller.device, caller.account);
-        let signed_in = SignedIn { caller, over: CancellationToken::new() };
+        let over = CancellationToken::new();
+        let signed_in = SignedIn { caller, over: over.clone() };
         *self.caller.write().unwrap_or_else(PoisonError::into_inner) = Some(signed_in);
-        let older = self.server.sessions.insert(device, self.number, self.connection.clone());
+        let older = self.server.sessions.insert(device, self.number, self.connection.clone(), over);
         self.server.ctx.roster.arrive(device, account, self.number);
         if let Some(older) = older.filter(|older| older.stable_id() != self.connection.stable_id()) {
             net::close(&older, Code::Conflict);

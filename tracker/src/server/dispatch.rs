@@ -17,7 +17,10 @@ use shared::{
 };
 use tracing::Instrument as _;
 
-use super::connection::{Session, panic_text};
+use super::{
+    connection::{Session, panic_text},
+    relay::relay,
+};
 use crate::{
     events::Subscription,
     handler::{Ctx, Error, Moment, Peer, account, browse, copy, hold, locate, members, publish},
@@ -40,6 +43,9 @@ pub(super) async fn stream(session: Arc<Session>, send: SendStream, mut recv: Re
         }
         if request == Request::Subscribe {
             return subscribe(&session, send, number).await;
+        }
+        if let Request::Relay { device } = request {
+            return relay(&session, send, recv, device, number).await;
         }
         let begun = Instant::now();
         let answer = answer(&session, request, number).await;
@@ -64,7 +70,7 @@ async fn turn_away(mut send: Outgoing, error: &ReceiveError) {
 }
 
 /// Sends an answer; whether it went out.
-async fn reply(send: &mut Outgoing, answer: &Answer, number: u64) -> bool {
+pub(super) async fn reply(send: &mut Outgoing, answer: &Answer, number: u64) -> bool {
     let sent = within(frame::send(send, answer, REPLY_BYTES_MAX)).await;
     let Err(SendError::Frame(error)) = sent else { return sent.is_ok() };
     tracing::error!(number, %error, "an answer does not fit");
@@ -151,7 +157,7 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
             caller()?;
             Answer::Status(members::status(ctx).await?)
         }
-        Request::Subscribe | Request::Fetch => {
+        Request::Subscribe | Request::Fetch | Request::Relay { .. } => {
             return Err(Error::Unsupported("this request takes the whole stream"));
         }
     })
@@ -244,5 +250,6 @@ const fn kind(request: &Request) -> &'static str {
         Request::Fetch => "fetch",
         Request::Vanish { .. } => "vanish",
         Request::Hold { .. } => "hold",
+        Request::Relay { .. } => "relay",
     }
 }

@@ -16,24 +16,39 @@ use shared::{
     wire::peer::Open,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{copies::Reach, handler::Live, presence::ConnectionNo};
 
 /// Connections by device: the newest of each.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    connections: Mutex<HashMap<DeviceId, (ConnectionNo, Connection)>>,
+    connections: Mutex<HashMap<DeviceId, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: ConnectionNo,
+    connection: Connection,
+    over: CancellationToken,
 }
 
 impl Sessions {
-    /// A device signed in on a connection. Returns the older connection of the device.
-    pub fn insert(&self, device: DeviceId, number: ConnectionNo, connection: Connection) -> Option<Connection> {
-        self.lock().insert(device, (number, connection)).map(|(_, older)| older)
+    /// A device signed in on a connection, until `over`. Returns the older connection of the device.
+    pub fn insert(
+        &self,
+        device: DeviceId,
+        number: ConnectionNo,
+        connection: Connection,
+        over: CancellationToken,
+    ) -> Option<Connection> {
+        self.lock().insert(device, Entry { number, connection, over }).map(|older| older.connection)
     }
 
     /// A connection ended or signed out.
     pub fn remove(&self, device: DeviceId, number: ConnectionNo) {
         let mut connections = self.lock();
-        if connections.get(&device).is_some_and(|(current, _)| *current == number) {
+        if connections.get(&device).is_some_and(|current| current.number == number) {
             connections.remove(&device);
         }
     }
@@ -41,10 +56,16 @@ impl Sessions {
     /// The connection of a device.
     #[must_use]
     pub fn connection(&self, device: DeviceId) -> Option<Connection> {
-        self.lock().get(&device).map(|(_, connection)| connection.clone())
+        self.lock().get(&device).map(|entry| entry.connection.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, (ConnectionNo, Connection)>> {
+    /// The connection of a device, and what ends when the device is no longer signed in there.
+    #[must_use]
+    pub fn signed_in(&self, device: DeviceId) -> Option<(Connection, CancellationToken)> {
+        self.lock().get(&device).map(|entry| (entry.connection.clone(), entry.over.clone()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, Entry>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -242,8 +242,9 @@ impl Listener {
     }
 }
 
+/// Blobs that a device serves.
 #[derive(Debug)]
-struct Shelf(Vec<Bytes>);
+pub(crate) struct Shelf(pub(crate) Vec<Bytes>);
 
 #[async_trait]
 impl Catalog for Shelf {

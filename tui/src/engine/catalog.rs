@@ -71,6 +71,8 @@ pub struct Upload {
     pub path: Arc<str>,
     /// Bytes since the upload began.
     pub bytes: u64,
+    /// How many of them were relayed.
+    pub relayed: u64,
     pub began: Instant,
     pub last: Instant,
 }
@@ -196,10 +198,18 @@ impl Catalog {
         Arc::new(Revocable { content, blob, served: self.served.clone(), holdings: self.holdings.clone(), revoked })
     }
 
+    /// Of the bytes that an asker took, these were relayed.
+    pub fn note_relayed(&self, asker: Option<DeviceId>, bytes: u64) {
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(upload) = asker.and_then(|asker| uploads.get_mut(&asker)) {
+            upload.relayed += bytes;
+        }
+    }
+
     fn note_upload(&self, asker: DeviceId, path: &Arc<str>) {
         let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let begin = || Upload { path: path.clone(), bytes: 0, began: now, last: now };
+        let begin = || Upload { path: path.clone(), bytes: 0, relayed: 0, began: now, last: now };
         uploads.entry(asker).or_insert_with(begin).path = path.clone();
     }
 }

@@ -33,6 +33,7 @@ use super::{
     library::Library,
     link::TrackerLink,
     peers::{self, Peers},
+    relay::Relays,
     session::{self, SavedAccount, Session},
     state::State,
     transfers::{self, Transfers},
@@ -57,6 +58,7 @@ pub struct Core {
     pub library: Library,
     pub catalog: Arc<Catalog>,
     pub peers: Peers,
+    pub relays: Relays,
     pub transfers: Transfers,
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
@@ -98,6 +100,7 @@ impl Engine {
             hub: Hub::default(),
             library: Library::default(),
             peers: Peers::default(),
+            relays: Relays::default(),
             transfers: Transfers::default(),
             stop: CancellationToken::new(),
             members: Mutex::default(),
@@ -285,6 +288,7 @@ impl Core {
     /// A member came, went or changed.
     pub fn member_changed(&self, member: MemberEntry) {
         let row = self.member_row(&member);
+        self.relays.look_again(Some(member.account));
         let before = locked(&self.members).insert(member.account, member);
         self.hub.members_changed.store(true, Ordering::Relaxed);
         self.hub.event(EventKind::MemberChanged { member: row });

@@ -15,6 +15,7 @@ pub mod library;
 pub mod link;
 mod local;
 pub mod peers;
+pub mod relay;
 pub mod rows;
 pub mod scan;
 pub mod session;

@@ -27,7 +27,7 @@ use shared::{
     },
 };
 use tokio::{
-    sync::{Mutex as AsyncMutex, Semaphore},
+    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
@@ -101,6 +101,16 @@ impl Peers {
     /// The next connect dials anew, though a connection is open: nothing comes over it.
     pub fn abandon(&self, device: DeviceId) {
         self.open().remove(&device);
+    }
+
+    /// Room for one more stream to serve, as long as it is held.
+    pub fn place_to_serve(&self) -> Option<OwnedSemaphorePermit> {
+        self.serving.clone().try_acquire_owned().ok()
+    }
+
+    /// A device belongs to this member, as its certificate says.
+    pub fn note_member(&self, device: DeviceId, account: AccountId) {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).insert(device, account);
     }
 
     /// The member that a device belongs to, as its certificate said.
@@ -269,8 +279,10 @@ async fn converse(core: Arc<Core>, incoming: Incoming) {
     if !matches!(greeted, Ok(Some(()))) {
         return net::close(&connection, Code::BadRequest);
     }
-    core.peers.members.lock().unwrap_or_else(PoisonError::into_inner).insert(device, AccountId(who.account));
+    core.peers.note_member(device, AccountId(who.account));
     core.peers.open().insert(device, connection.clone());
+    // Who was relayed until now goes on over this.
+    core.relays.look_again(Some(AccountId(who.account)));
     serve_streams(core, connection, device).await;
 }
 
@@ -290,7 +302,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
             }
         };
         let send = Outgoing::new(send);
-        let Ok(permit) = core.peers.serving.clone().try_acquire_owned() else {
+        let Some(permit) = core.peers.place_to_serve() else {
             send.reset(Code::RateLimited);
             continue;
         };
@@ -320,7 +332,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
                 }
                 // Grants cannot be checked while nobody is signed in.
                 (Ok(Open::Fetch | Open::Watch(_)), None) => send.reset(Code::Unavailable),
-                (Ok(Open::Hello(_)), _) => send.reset(Code::BadRequest),
+                (Ok(Open::Hello(_) | Open::Relayed { .. }), _) => send.reset(Code::BadRequest),
                 (Err(error), _) => {
                     tracing::debug!(%device, %error, "a stream without a meaning");
                     send.reset(Code::BadRequest);

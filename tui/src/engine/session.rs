@@ -37,6 +37,7 @@ use super::{
     core::{Core, now_ms},
     failure, holdings,
     link::TrackerLink,
+    relay,
 };
 
 /// Program and version, as told to others.
@@ -353,6 +354,8 @@ async fn hold(core: &Arc<Core>, account: SavedAccount, tries: &mut u32) -> Failu
     *core.session.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(online.clone());
     core.session.phase.send_replace(Phase::Online(online.clone()));
     core.hub.account(Some(core.account_row(&online.account)));
+    // Another network, perhaps: who was out of reach from the last one may be reachable from here.
+    core.relays.look_again(None);
     tracing::info!(rtt_ms = online.connection.rtt().as_millis(), "signed in at the tracker");
     let mut tasks: JoinSet<Failure> = JoinSet::new();
     tasks.spawn(follow(core.clone(), online.clone()));
@@ -425,7 +428,7 @@ async fn renew(core: Arc<Core>, online: Arc<Online>) -> Failure {
     }
 }
 
-/// Streams that the tracker opens: it takes copies of what this device shares.
+/// Streams that the tracker opens: it takes copies of what this device shares, or relays what another device takes.
 async fn serve_tracker(core: Arc<Core>, online: Arc<Online>) -> Failure {
     let mut serving = JoinSet::new();
     loop {
@@ -434,7 +437,7 @@ async fn serve_tracker(core: Arc<Core>, online: Arc<Online>) -> Failure {
             Err(error) => return closed(&error),
         };
         while serving.try_join_next().is_some() {}
-        let core = core.clone();
+        let (core, online) = (core.clone(), online.clone());
         serving.spawn(async move {
             let opened = frame::receive_within(&mut recv, REQUEST_BYTES_MAX, REQUEST_READ).await;
             match opened {
@@ -443,6 +446,7 @@ async fn serve_tracker(core: Arc<Core>, online: Arc<Online>) -> Failure {
                         tracing::debug!(%error, "the tracker's fetch ended early");
                     }
                 }
+                Ok(Open::Relayed { from }) => relay::serve_relayed(&core, &online, send, recv, from).await,
                 Ok(Open::Hello(_) | Open::Watch(_)) => Outgoing::new(send).reset(Code::BadRequest),
                 Err(error) => tracing::debug!(%error, "the tracker opened a stream without a meaning"),
             }

@@ -25,7 +25,10 @@ use crate::{
     content::{GroupSet, Layout, ParentNode, Step, tree_of},
     id::{BlobHash, DeviceId},
     limits::PEER_FRAME_BYTES_MAX,
-    net::{Outgoing, endpoint, frame},
+    net::{
+        Outgoing, Receiving, Sending, endpoint, frame,
+        sealed::{self, Carrier, SealError},
+    },
     transfer::{
         content::{Catalog, Content, FileContent, SmallContent},
         hash::hash_file,
@@ -67,13 +70,17 @@ pub(super) struct Meeting {
     pub(super) fetcher: Connection,
     /// The fetcher.
     pub(super) device: DeviceId,
+    /// The source.
+    pub(super) source_device: DeviceId,
+    /// What the source and the fetcher show.
+    credentials: [PeerCredentials; 2],
 }
 
 impl Meeting {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::open(folder.path(), now()).unwrap();
-        let (source_credentials, _) = device(&authority);
+        let (source_credentials, source_device) = device(&authority);
         let (fetcher_credentials, device) = device(&authority);
         let server = endpoint::peer_server(source_credentials.server_config(PEER_ALPN).unwrap()).unwrap();
         let client = endpoint::peer_client(fetcher_credentials.client_config(PEER_ALPN).unwrap()).unwrap();
@@ -85,7 +92,9 @@ impl Meeting {
         let accepting = async { source_endpoint.accept().await.unwrap().await.unwrap() };
         let (fetcher, source) = within(async { tokio::join!(dialling, accepting) }).await;
         let endpoints = [source_endpoint, fetcher_endpoint];
-        Self { _folder: folder, authority, endpoints, source, fetcher: fetcher.unwrap(), device }
+        let credentials = [source_credentials, fetcher_credentials];
+        let fetcher = fetcher.unwrap();
+        Self { _folder: folder, authority, endpoints, source, fetcher, device, source_device, credentials }
     }
 
     /// What the source asks the fetcher for.
@@ -110,6 +119,30 @@ impl Meeting {
         let (source_send, mut source_recv) = within(self.source.accept_bi()).await.unwrap();
         assert_eq!(within(frame::receive::<Open>(&mut source_recv, 1024)).await.unwrap(), Open::Fetch);
         ((send, recv), (Outgoing::new(source_send), source_recv))
+    }
+
+    /// Seals a stream of these two ends, if the fetcher finds `source` there and the source `fetcher`.
+    pub(super) async fn seal(
+        &self,
+        ends: (impl Carrier, impl Carrier),
+        (source, fetcher): (DeviceId, DeviceId),
+    ) -> (Result<Halves, SealError>, Result<Halves, SealError>) {
+        let server = self.credentials[0].server_config(PEER_ALPN).unwrap();
+        let client = self.credentials[1].client_config(PEER_ALPN).unwrap();
+        let accepting = async { sealed::accept(ends.1, server, fetcher).await.map(|(send, recv, _)| (send, recv)) };
+        within(async { tokio::join!(sealed::dial(ends.0, client, source), accepting) }).await
+    }
+
+    /// A lane to a source that serves this catalog, sealed over these two ends.
+    pub(super) async fn sealed_lane(
+        &self,
+        ends: (impl Carrier, impl Carrier),
+        catalog: &Arc<Shelf>,
+    ) -> (Lane, JoinHandle<Result<(), ServeError>>) {
+        let (near, far) = self.seal(ends, (self.source_device, self.device)).await;
+        let ((send, recv), (source_send, source_recv)) = (near.unwrap(), far.unwrap());
+        let serving = tokio::spawn(serve(source_send, source_recv, self.gate(), catalog.clone()));
+        (Lane::start(send, recv), serving)
     }
 
     /// A lane to a source that serves this catalog.
@@ -141,6 +174,9 @@ impl Meeting {
         }
     }
 }
+
+/// Both halves of a stream.
+pub(super) type Halves = (Sending, Receiving);
 
 fn device(authority: &Authority) -> (PeerCredentials, DeviceId) {
     let key = SigningKey::generate().unwrap();

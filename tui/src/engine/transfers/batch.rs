@@ -28,7 +28,7 @@ use super::{
     land::Landed,
     large::nobody,
     local,
-    source::{self, Ahead, Source, Sources},
+    source::{self, Ahead, Opened, Source, Sources},
     staging::{self, Staging},
     work::{disk, jail_failure, note, refused_file, replan},
 };
@@ -308,7 +308,10 @@ impl Batch<'_> {
     async fn fetch_from(&mut self, share: Share, grants: &[SignedGrant]) -> Result<Round, Halt> {
         let Share { source, others, files } = share;
         let source = &source;
-        let (mut lane, place) = match source::open(self.core, self.transfer, source).await {
+        let Some(first) = files.first().map(|file| file.file) else {
+            return Ok(Round { left: files, progress: false });
+        };
+        let Opened { mut lane, place, better } = match source::open(self.core, self.transfer, source, first).await {
             Ok(opened) => opened,
             Err(why) => {
                 self.note_trouble(source, &why);
@@ -327,7 +330,10 @@ impl Batch<'_> {
             open &= lane.order(Order::Grant(grant.clone())).await;
         }
         let trouble = loop {
+            // What is under way still comes as before; the rest is asked for on the better way.
+            let moves = better.is_open();
             while open
+                && !moves
                 && flying.len() < BATCH_WANTS_IN_FLIGHT_MAX / 2
                 && (flying_bytes < BATCH_BYTES_IN_FLIGHT_MAX || flying.is_empty())
                 && let Some(file) = queue.pop_front()
@@ -344,7 +350,7 @@ impl Batch<'_> {
                     }
                 }
             }
-            if flying.is_empty() && (queue.is_empty() || !open) {
+            if flying.is_empty() && (queue.is_empty() || moves || !open) {
                 lane.finish();
                 open = false;
             }

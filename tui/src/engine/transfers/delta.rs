@@ -21,7 +21,7 @@ use super::{
     Halt, Transfer,
     local::{self, StopOnDrop},
     part::disk_failure,
-    source,
+    source::{self, Opened},
     work::disk,
 };
 use crate::engine::{
@@ -98,7 +98,7 @@ async fn compare(
         return Ok(None);
     }
     for source in sources.of(core, found, transfer.plan.from) {
-        let Ok((mut lane, _)) = source::open(core, transfer, &source).await else { continue };
+        let Ok(Opened { mut lane, .. }) = source::open(core, transfer, &source, file.file).await else { continue };
         if !lane.order(Order::Grant(sources.grant.clone())).await {
             continue;
         }

@@ -444,6 +444,12 @@ impl Driver<'_> {
                 (error.to_string(), Leaving::Lost, Some(Duration::from_secs(1)))
             }
             Ending::Idle => ("done".to_owned(), Leaving::Lost, Some(Duration::from_secs(1))),
+            Ending::Moved => {
+                // Employed again at once, whether others work or not.
+                self.transfer.look_again.notify_one();
+                self.renew_at = Instant::now();
+                ("reached directly now".to_owned(), Leaving::Lost, Some(Duration::ZERO))
+            }
         };
         if let Some(place) = worker.place {
             self.transfer.source_does(place, &why);

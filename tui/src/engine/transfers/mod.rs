@@ -14,6 +14,7 @@ pub mod single;
 pub mod source;
 pub mod staging;
 pub mod stream;
+pub mod way;
 pub mod work;
 pub mod worker;
 

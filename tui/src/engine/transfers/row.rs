@@ -373,7 +373,11 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> T
     let member = core.peers.member_of(device).and_then(|account| core.member_name(account));
     let elapsed = upload.began.elapsed();
     let speed = (upload.bytes as f64 / elapsed.as_secs_f64().max(0.2)) as u64;
-    let path = core.peers.live_path(device).unwrap_or(PathKind::Direct);
+    let path = if core.relays.serves(device) {
+        PathKind::Relay
+    } else {
+        core.peers.live_path(device).unwrap_or(PathKind::Direct)
+    };
     TransferRow {
         id: id.to_owned(),
         direction: Direction::Up,
@@ -391,9 +395,9 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> T
         eta_s: None,
         path: PathBuf::from(upload.path.as_ref()),
         hash: None,
-        bytes_peer: upload.bytes,
+        bytes_peer: upload.bytes.saturating_sub(upload.relayed),
         bytes_copy: 0,
-        bytes_relay: 0,
+        bytes_relay: upload.relayed,
         bytes_local: 0,
         sources: vec![TransferSource {
             member,

@@ -14,12 +14,14 @@ use shared::{
 };
 use tokio::time::timeout;
 
-use super::{Halt, Transfer};
+use super::{
+    Halt, Transfer,
+    way::{self, Better, Way},
+};
 use crate::engine::{
     api::{From, PathKind, SourceKind, TransferSource},
     core::Core,
     failure,
-    peers::{self, path_kind},
     state::PlannedFile,
 };
 
@@ -92,7 +94,10 @@ pub async fn locate(core: &Core, files: Vec<FileId>) -> Result<Sources, Halt> {
     let asked = files.len();
     let answer = core.session.ask(&Request::Locate { files }).await?;
     match answer {
-        Answer::Located(Located { peers, files, grant }) if files.len() == asked => Ok(Sources { grant, peers, files }),
+        Answer::Located(Located { peers, files, grant }) if files.len() == asked => {
+            core.relays.located(&peers);
+            Ok(Sources { grant, peers, files })
+        }
         _ => Err(Halt::from(failure::bad_answer())),
     }
 }
@@ -192,28 +197,37 @@ impl Sources {
     }
 }
 
-/// A lane to a source with how it is reached, or why it is not, for people.
-pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source) -> Result<(Lane, usize), String> {
+/// A lane to a source.
+#[derive(Debug)]
+pub struct Opened {
+    pub lane: Lane,
+    /// Where its bytes are counted.
+    pub place: usize,
+    /// The way that it shall take instead.
+    pub better: Better,
+}
+
+/// A lane to a source with how it is reached, or why it is not, for people. `file`: one that it is asked for.
+pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source, file: FileId) -> Result<Opened, String> {
     let place = transfer.add_source(source.row(PathKind::Direct, None, "connecting"));
     let opened = async {
         match source {
-            Source::Peer(peer) | Source::Holder(peer) => {
-                let connection = core.peers.connect(core, peer).await.map_err(|error| error.to_string())?;
-                let lane = peers::lane(&connection).await.map_err(|error| error.to_string())?;
-                Ok((lane, path_kind(&connection), connection))
-            }
+            Source::Peer(peer) | Source::Holder(peer) => way::to(core, peer, file).await,
             Source::Copy => {
                 let online = core.session.online().await.map_err(|failure| failure.message)?;
                 let lane = copy_lane(&online.connection).await?;
-                Ok((lane, PathKind::Copy, online.connection.clone()))
+                let rtt_ms = u32::try_from(online.connection.rtt().as_millis()).ok();
+                Ok(Way { lane, path: PathKind::Copy, rtt_ms, better: Better::default(), why: String::new() })
             }
         }
     };
     match opened.await {
-        Ok((lane, path, connection)) => {
-            let rtt_ms = u32::try_from(connection.rtt().as_millis()).ok();
+        Ok(Way { lane, path, rtt_ms, better, why }) => {
+            if path == PathKind::Relay {
+                transfer.log(&format!("{}: relayed by the tracker, which cannot read it ({why})", source.name()));
+            }
             transfer.add_source(source.row(path, rtt_ms, "sending"));
-            Ok((lane, place))
+            Ok(Opened { lane, place, better })
         }
         Err::<_, String>(why) => {
             transfer.source_does(place, &why);

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Transfer,
-    source::{self, Source},
+    source::{self, Opened, Source},
 };
 use crate::engine::{core::Core, peers, state::PlannedFile};
 
@@ -40,6 +40,8 @@ pub enum Ending {
     Refused(Refusal),
     Lane(LaneError),
     Idle,
+    /// It was relayed, and is reached directly now.
+    Moved,
 }
 
 /// A source at work.
@@ -97,7 +99,8 @@ impl Work {
 
     /// `None`: nobody listens any more.
     async fn work(&self, mut orders: mpsc::Receiver<Order>) -> Option<Ending> {
-        let (mut lane, place) = match source::open(&self.core, &self.transfer, &self.source).await {
+        let opened = source::open(&self.core, &self.transfer, &self.source, self.file.file).await;
+        let Opened { mut lane, place, mut better } = match opened {
             Ok(opened) => opened,
             Err(why) => return Some(Ending::Unreachable(why)),
         };
@@ -116,8 +119,7 @@ impl Work {
                         }
                     }
                     None => {
-                        lane.stop();
-                        return self.drain(lane).await;
+                        return self.drain(lane, Ending::Idle).await;
                     }
                 },
                 event = lane.event() => match event {
@@ -128,6 +130,7 @@ impl Work {
                     }
                     None => return Some(ended(lane.outcome().await)),
                 },
+                () = better.opened() => return self.drain(lane, Ending::Moved).await,
                 watched = &mut watching, if watches => match watched {
                     Ok(()) => watches = false,
                     Err(why) => return Some(Ending::Unreachable(why)),
@@ -136,14 +139,15 @@ impl Work {
         }
     }
 
-    /// What was verified before a lane stopped still counts.
-    async fn drain(&self, mut lane: Lane) -> Option<Ending> {
+    /// Stops a lane. What was verified before still counts.
+    async fn drain(&self, mut lane: Lane, ending: Ending) -> Option<Ending> {
+        lane.stop();
         while let Some(event) = lane.event().await {
             if !self.tell(News::Event(event)).await {
                 return None;
             }
         }
-        Some(Ending::Idle)
+        Some(ending)
     }
 
     /// Hears what a source has that is still fetching the file itself, until it has all of it.
