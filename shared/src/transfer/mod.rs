@@ -6,6 +6,7 @@ pub mod hash;
 pub mod jail;
 pub mod lane;
 pub mod local;
+pub mod pace;
 pub mod partial;
 pub mod serve;
 
