@@ -8,8 +8,8 @@ use shared::{
 };
 
 use crate::engine::api::{
-    Account, Direction, FileRow, LogLine, MemberRow, MemberStatus, PathKind, ShareRow, ShareState, SourceKind,
-    TransferRow, TransferSource, TransferState,
+    Account, Direction, FileRow, LogLine, MemberRow, MemberStatus, PathKind, Priority, ShareRow, ShareState,
+    SourceKind, TransferRow, TransferSource, TransferState,
 };
 
 /// 3 October 2026, 14:07 UTC.
@@ -150,6 +150,8 @@ fn transfer(id: &str, name: &str, size: u64, done: u64, state: TransferState) ->
         finished_ms: None,
         elapsed_ms: 402_000,
         failure: None,
+        priority: Priority::Normal,
+        place: 0,
     }
 }
 
@@ -163,6 +165,7 @@ fn source(member: &str, path: PathKind, speed: u64, bytes: u64, doing: &str) -> 
         speed,
         rtt_ms: (speed > 0).then_some(21),
         doing: doing.to_owned(),
+        queue: None,
     }
 }
 

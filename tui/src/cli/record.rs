@@ -298,6 +298,7 @@ pub(super) struct TransferRecord {
     owner: String,
     created: Moment,
     finished: Option<Moment>,
+    priority: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -306,6 +307,11 @@ struct TransferSourceRecord {
     kind: &'static str,
     path: &'static str,
     bytes: u64,
+    /// What it does, or why it does nothing.
+    doing: String,
+    /// Where this device stands in line there, if it does; 1 is next.
+    queue_position: Option<u32>,
+    queue_wait_s: Option<u64>,
 }
 
 impl From<TransferRow> for TransferRecord {
@@ -342,6 +348,7 @@ impl From<TransferRow> for TransferRecord {
             owner: row.owner,
             created: Moment(row.created_ms),
             finished: row.finished_ms.map(Moment),
+            priority: row.priority.word(),
         }
     }
 }
@@ -353,6 +360,9 @@ impl From<TransferSource> for TransferSourceRecord {
             kind: source_word(source.kind),
             path: path_word(source.path),
             bytes: source.bytes,
+            doing: source.doing,
+            queue_position: source.queue.map(|queue| queue.position),
+            queue_wait_s: source.queue.and_then(|queue| queue.wait_s),
         }
     }
 }
@@ -595,7 +605,7 @@ mod tests {
     use shared::id::{BlobHash, DeviceId, FileId};
 
     use super::*;
-    use crate::cli::out::json_line;
+    use crate::{cli::out::json_line, engine::api::Priority};
 
     pub(super) fn file_row() -> FileRow {
         FileRow {
@@ -707,6 +717,7 @@ mod tests {
                 speed: 0,
                 rtt_ms: None,
                 doing: String::new(),
+                queue: None,
             }],
             map: Vec::new(),
             log: Vec::new(),
@@ -714,6 +725,8 @@ mod tests {
             finished_ms: None,
             elapsed_ms: 7,
             failure: None,
+            priority: Priority::Normal,
+            place: 0,
         };
         let record = TransferRecord::from(row);
         assert_eq!(
@@ -723,7 +736,10 @@ mod tests {
         let value: Value = from_str(&json_line("transfer", &record)).unwrap();
         assert_eq!(
             value["sources"][0],
-            from_str::<Value>(r#"{"member":"alice","kind":"peer","path":"direct","bytes":10}"#).unwrap()
+            from_str::<Value>(
+                r#"{"member":"alice","kind":"peer","path":"direct","bytes":10,"doing":"","queue_position":null,"queue_wait_s":null}"#
+            )
+            .unwrap()
         );
     }
 

@@ -31,6 +31,7 @@ use super::{
     failure,
     hub::Hub,
     library::Library,
+    limits::{self, Limits},
     link::TrackerLink,
     peers::{self, Peers},
     session::{self, SavedAccount, Session},
@@ -58,6 +59,7 @@ pub struct Core {
     pub catalog: Arc<Catalog>,
     pub peers: Peers,
     pub transfers: Transfers,
+    pub limits: Arc<Limits>,
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
     fetched: Mutex<HashSet<BlobHash>>,
@@ -90,6 +92,7 @@ impl Engine {
         let state = State::open(&profile.state.join("state.db")).await.map_err(failure::unexpected)?;
         let fetched = state.fetched_blobs().await.map_err(failure::unexpected)?.into_iter().collect();
         let exchanged = state.exchanged().await.map_err(failure::unexpected)?;
+        let limits = limits::load(&state).await?;
         let catalog = Arc::new(Catalog::new(profile));
         let core = Arc::new(Core {
             profile: profile.clone(),
@@ -99,6 +102,7 @@ impl Engine {
             library: Library::default(),
             peers: Peers::default(),
             transfers: Transfers::default(),
+            limits,
             stop: CancellationToken::new(),
             members: Mutex::default(),
             fetched: Mutex::new(fetched),
@@ -184,6 +188,9 @@ async fn tick(core: Arc<Core>) {
         }
         if core.hub.shares_changed.swap(false, Ordering::Relaxed) {
             core.hub.tell(Update::Shares(core.library.rows()));
+        }
+        if let Some(limits) = core.limits.take_change() {
+            core.hub.tell(Update::Limits(limits));
         }
         let traffic = core.hub.take_traffic(TICK.as_secs_f64());
         let silent = traffic.down == 0 && traffic.up == 0;

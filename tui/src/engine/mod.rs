@@ -11,6 +11,7 @@ pub mod face;
 pub mod failure;
 pub mod hub;
 pub mod library;
+pub mod limits;
 pub mod link;
 mod local;
 pub mod peers;

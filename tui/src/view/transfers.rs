@@ -16,7 +16,7 @@ use crate::{
         layout::{Areas, Shape},
         transfers::{Transfer, View},
     },
-    engine::api::{Direction, PathKind, TransferRow, TransferSource, TransferState},
+    engine::api::{Direction, PathKind, Priority, TransferRow, TransferSource, TransferState},
 };
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
@@ -316,6 +316,9 @@ fn place_lines(state: &State, transfer: &Transfer, width: usize) -> Vec<String> 
         ));
     } else {
         lines.push(format!("to        {}", show(&row.owner)));
+    }
+    if row.priority != Priority::Normal && row.state != TransferState::Done {
+        lines.push(format!("priority  {}", row.priority.word()));
     }
     if let Some(hash) = row.hash {
         lines.push(format!("hash      {}", format::cut_middle(&format!("b3:{hash}"), room, "…")));

@@ -427,6 +427,7 @@ fn is_brief(command: &Command) -> bool {
         | Command::Search { .. }
         | Command::Info { .. }
         | Command::Steer { .. }
+        | Command::Limit { .. }
         | Command::Members
         | Command::Reconnect
         | Command::Stop => true,

@@ -418,6 +418,10 @@ impl Driver<'_> {
                 self.transfer.set_state(TransferState::Running, "");
                 self.machine.handle(now, Input::Joined { source: id, kind, have: None });
             }
+            News::Event(LaneEvent::Queued { queued, .. }) => {
+                worker.place.inspect(|place| self.transfer.stands_in_line(*place, queued));
+                self.machine.handle(now, Input::Queued { source: id });
+            }
             News::Event(LaneEvent::Done { .. } | LaneEvent::Verified { .. }) => {}
             News::Event(LaneEvent::Refused { refusal, .. }) => self.left(id, Ending::Refused(refusal))?,
             News::Ended(ending) => self.left(id, ending)?,

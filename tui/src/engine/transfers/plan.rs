@@ -9,9 +9,9 @@ use shared::{
     wire::tracker::{Answer, FileEntry, FolderEntry, Item, Reference, Request},
 };
 
-use super::{Transfer, enqueue, fresh_id, now, source::Ahead};
+use super::{Transfer, enqueue, fresh_id, last_place, now, source::Ahead};
 use crate::engine::{
-    api::{Direction, Failure, FailureKind, Get, Target, TransferRow, TransferState},
+    api::{Direction, Failure, FailureKind, Get, Priority, Target, TransferRow, TransferState},
     core::Core,
     failure, link,
     rows::name_of,
@@ -128,7 +128,7 @@ async fn queue(core: &Arc<Core>, plan: Get, item: &Item, files: &[FileEntry]) ->
     let planned = place(&plan, item, files)?;
     let base = base_of(core, &plan);
     let id = fresh_id(core);
-    let row = row_of(id, &base, item, &planned);
+    let row = row_of(id, last_place(core) + 1, &base, item, &planned);
     let stored = StoredTransfer { id, active: true, plan: plan.clone(), row: row.clone() };
     // Whether it begins at once; a queue of many would hold the plans of them all.
     let begins = !core.transfers.all().values().any(|other| other.is_active());
@@ -184,7 +184,7 @@ fn bad_path(path: &str, why: &str) -> Failure {
     )
 }
 
-fn row_of(id: i64, base: &std::path::Path, item: &Item, files: &[PlannedFile]) -> TransferRow {
+fn row_of(id: i64, place: i64, base: &std::path::Path, item: &Item, files: &[PlannedFile]) -> TransferRow {
     let (name, owner, folder, hash) = match item {
         Item::File(FileEntry { path, owner_name, blob, .. }) => (name_of(path), owner_name, false, Some(*blob)),
         Item::Folder(FolderEntry { path, owner_name, .. }) => (name_of(path), owner_name, true, None),
@@ -218,5 +218,7 @@ fn row_of(id: i64, base: &std::path::Path, item: &Item, files: &[PlannedFile]) -
         finished_ms: None,
         elapsed_ms: 0,
         failure: None,
+        priority: Priority::Normal,
+        place,
     }
 }

@@ -6,7 +6,7 @@ use shared::{
     id::{AccountId, DeviceId, FileId},
     limits::{COPY_AFTER, GRANT_BLOBS_MAX, GRANT_RENEW, REQUEST_BYTES_MAX, SERVED_STREAMS_MAX, SMALL_FILE_BYTES_MAX},
     net::{Outgoing, frame},
-    transfer::lane::Lane,
+    transfer::{lane::Lane, pace::Pace},
     wire::{
         grant::SignedGrant,
         tracker::{Answer, FileDetail, Located, LocatedFile, PeerSource, Request},
@@ -14,11 +14,12 @@ use shared::{
 };
 use tokio::time::timeout;
 
-use super::{Halt, Transfer};
+use super::{Halt, Transfer, row::SENDING};
 use crate::engine::{
-    api::{From, PathKind, SourceKind, TransferSource},
+    api::{Direction, From, PathKind, SourceKind, TransferSource},
     core::Core,
     failure,
+    limits::Party,
     peers::{self, path_kind},
     state::PlannedFile,
 };
@@ -80,6 +81,7 @@ impl Source {
             speed: 0,
             rtt_ms,
             doing: doing.to_owned(),
+            queue: None,
         }
     }
 }
@@ -196,12 +198,17 @@ pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source) -> Res
         match source {
             Source::Peer(peer) => {
                 let connection = core.peers.connect(core, peer).await.map_err(|error| error.to_string())?;
-                let lane = peers::lane(&connection).await.map_err(|error| error.to_string())?;
-                Ok((lane, path_kind(&connection), connection))
+                let path = path_kind(&connection);
+                let party = Party::Member(peer.account);
+                let pace = core.limits.pace(Direction::Down, party, path == PathKind::Lan);
+                let lane = peers::lane(&connection, pace).await.map_err(|error| error.to_string())?;
+                Ok((lane, path, connection))
             }
             Source::Copy => {
                 let online = core.session.online().await.map_err(|failure| failure.message)?;
-                let lane = copy_lane(&online.connection).await?;
+                let lan = path_kind(&online.connection) == PathKind::Lan;
+                let pace = core.limits.pace(Direction::Down, Party::Tracker, lan);
+                let lane = copy_lane(&online.connection, pace).await?;
                 Ok((lane, PathKind::Copy, online.connection.clone()))
             }
         }
@@ -209,7 +216,7 @@ pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source) -> Res
     match opened.await {
         Ok((lane, path, connection)) => {
             let rtt_ms = u32::try_from(connection.rtt().as_millis()).ok();
-            transfer.add_source(source.row(path, rtt_ms, "sending"));
+            transfer.add_source(source.row(path, rtt_ms, SENDING));
             Ok((lane, place))
         }
         Err::<_, String>(why) => {
@@ -219,9 +226,9 @@ pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source) -> Res
     }
 }
 
-async fn copy_lane(connection: &quinn::Connection) -> Result<Lane, String> {
+async fn copy_lane(connection: &quinn::Connection, pace: Arc<dyn Pace>) -> Result<Lane, String> {
     let (send, recv) = connection.open_bi().await.map_err(|error| error.to_string())?;
     let mut send = Outgoing::new(send);
     frame::send(&mut send, &Request::Fetch, REQUEST_BYTES_MAX).await.map_err(|error| error.to_string())?;
-    Ok(Lane::start(send, recv))
+    Ok(Lane::start_paced(send, recv, pace))
 }
