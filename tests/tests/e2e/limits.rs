@@ -2,7 +2,7 @@
 //!
 //! Loopback counts as the same network, where limits hold only when that is asked for: hence `--lan` everywhere.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use serde_json::Value;
 use tests::{
@@ -31,7 +31,7 @@ fn transfer(member: &Member, name: &str) -> Value {
 }
 
 /// Waits until a watched transfer is as wanted.
-fn until(watch: &mut Running, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+fn until(watch: &mut Running, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
     let line =
         watch.line(what, |line| record(line).is_some_and(|record| record["type"] == "transfer" && wanted(&record)));
     record(&line).unwrap()
@@ -253,10 +253,13 @@ fn what_matters_more_begins_first_and_others_make_room_for_it() {
     until(&mut watch, "the one that was moved to run", |record| is(record, "d.bin", "running"));
     assert_eq!(state("c.bin"), "queued");
     pair.alice.run(&["limit", "up", "0"]).ok();
-    for name in ["a.bin", "b.bin", "c.bin", "d.bin"] {
-        until(&mut watch, "its end", |record| record["state"] == "done");
-        let _each = name;
-    }
+    let mut done = BTreeSet::new();
+    until(&mut watch, "the ends of all", |record| {
+        if record["state"] == "done" {
+            done.insert(text(record, "name"));
+        }
+        done.len() == 4
+    });
     for name in ["a.bin", "b.bin", "c.bin", "d.bin"] {
         tree::assert_same(&pair.alice.desk().join(name), &pair.bob.downloads().join(name));
     }

@@ -15,8 +15,8 @@ use crate::{
         sample, start, update,
     },
     engine::api::{
-        Command, Connection, Direction, Failure, FailureKind, FolderRow, IndexPage, LimitChange, Limits, Rank, RateRow,
-        RateWish, Status, Steer, TrackerInfo, Traffic, TransferPage, TransferState, Update,
+        Command, Connection, Direction, Failure, FailureKind, FolderRow, IndexPage, LimitChange, Limits, QueuePlace,
+        Rank, RateRow, RateWish, Status, Steer, TrackerInfo, Traffic, TransferPage, TransferState, Update,
     },
 };
 
@@ -376,6 +376,26 @@ fn plus_and_minus_change_how_much_a_transfer_matters_and_others_move_it_in_the_q
         play.keys(&format!("2{key}"));
         let Command::Steer { transfers, how } = play.last_call().1 else { panic!("{:?}", play.last_call()) };
         assert_eq!((transfers.len(), *how), (1, Steer::Rank(rank)));
+    }
+}
+
+#[test]
+fn whoever_stands_in_line_at_a_source_reads_where() {
+    for (width, height) in [(120, 36), (80, 24), (40, 12)] {
+        let mut play = Play::busy(width, height);
+        let mut row = sample::transfers().remove(0);
+        let queue = QueuePlace { position: 2, wait_s: Some(180) };
+        (row.speed, row.eta_s, row.reason) = (0, None, "queued: 2nd at bob".to_owned());
+        row.sources.truncate(1);
+        row.sources[0].speed = 0;
+        row.sources[0].doing = queue.sentence();
+        row.sources[0].queue = Some(queue);
+        play.tell(Update::Transfers(TransferPage { restart: true, changed: vec![row], removed: Vec::new() }));
+        play.keys("2");
+        let screen = play.screen();
+        let expected = if width == 120 { "queued: 2nd at bob" } else { "2nd in line" };
+        assert!(screen.contains(expected), "{screen}");
+        assert_eq!(screen.contains("waiting for an upload slot, 2nd in line, ~3 min"), width >= 80, "{screen}");
     }
 }
 

@@ -9,10 +9,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -51,8 +48,8 @@ pub struct Limits {
     slots: Mutex<Slots<Party>>,
     /// The line for slots has moved.
     line_moved: Notify,
-    /// Something that faces see has changed.
-    changed: AtomicBool,
+    /// What faces were told last.
+    told: Mutex<Option<api::Limits>>,
 }
 
 /// Where bytes of one direction wait.
@@ -79,7 +76,7 @@ impl Limits {
             up: Valve::default(),
             down: Valve::default(),
             line_moved: Notify::new(),
-            changed: AtomicBool::new(true),
+            told: Mutex::default(),
         }
     }
 
@@ -107,9 +104,11 @@ impl Limits {
         }
     }
 
-    /// The same, if anything changed since it was last taken.
+    /// The same, if it is not what was last taken: others may have come or gone, or another time of day begun.
     pub fn take_change(&self) -> Option<api::Limits> {
-        self.changed.swap(false, Ordering::Relaxed).then(|| self.view())
+        let view = self.view();
+        let mut told = locked(&self.told);
+        (told.as_ref() != Some(&view)).then(|| told.insert(view).clone())
     }
 
     fn rates(&self, direction: Direction, party: Party, lan: bool) -> Rates {
@@ -139,7 +138,6 @@ impl Limits {
     /// Changes the slots, and wakes those whose place may have changed.
     fn with_slots<T>(&self, change: impl FnOnce(&mut Slots<Party>, Instant) -> T) -> T {
         let result = change(&mut locked(&self.slots), Instant::now());
-        self.changed.store(true, Ordering::Relaxed);
         self.line_moved.notify_waiters();
         result
     }
@@ -148,7 +146,6 @@ impl Limits {
     fn put(&self, rules: Rules) {
         self.with_slots(|slots, now| slots.set_most(now, rules.slots));
         *locked(&self.rules) = rules;
-        self.changed.store(true, Ordering::Relaxed);
         for waiting in [&self.up.moved, &self.down.moved, &self.line_moved] {
             waiting.notify_waiters();
         }

@@ -181,7 +181,6 @@ impl SlotTurn {
         let stands = (slots.standing(now, self.claim), slots.next_deadline());
         drop(slots);
         if moved {
-            self.limits.changed.store(true, std::sync::atomic::Ordering::Relaxed);
             self.limits.line_moved.notify_waiters();
         }
         stands
