@@ -49,8 +49,9 @@ pub const PEER_FRAME_BYTES_MAX: usize = 64 * 1024;
 pub const REQUEST_READ: Duration = Duration::from_secs(20);
 /// Time for a dialer to be greeted by the application on the other side.
 pub const HELLO: Duration = Duration::from_secs(10);
-/// Time a served stream may stand still because its reader takes nothing.
-pub const SERVE_STALL: Duration = Duration::from_secs(60);
+/// Time a served stream may stand still because its reader takes nothing. A reader at [`RATE_BYTES_MIN`] tells that it
+/// took something each time that an eighth of its window is free again: after 96 s.
+pub const SERVE_STALL: Duration = Duration::from_secs(120);
 /// Blobs that one grant may name: 32 KiB of hashes.
 pub const GRANT_BLOBS_MAX: usize = 1000;
 /// Life of a grant. Long enough for a large batch to begin, short enough that a leak is worthless.
@@ -310,6 +311,8 @@ pub const GRANTS_HELD_MAX: usize = 16;
 pub const SERVE_LOOKAHEAD_MAX: usize = 8;
 /// Bytes of the small files that a source reads in one go. A single file may be larger.
 pub const SERVE_HELPING_BYTES_MAX: u64 = 512 * 1024;
+/// Bytes that a source sends before it looks whether its reader takes them: a slow reader is not a dead one.
+pub const SERVE_LUMP_BYTES_MAX: u64 = 256 * 1024;
 /// Small files that a source reads in one go: enough to spare most switches between threads.
 pub const SERVE_HELPING_FILES_MAX: usize = 64;
 /// Events of a lane that are told together, and such bundles that wait to be read.
@@ -390,6 +393,42 @@ pub const TRANSFERS_REMEMBERED_MAX: usize = 500;
 pub const SCAN_TROUBLES_MAX: usize = 20;
 /// Head start of each address of a device before the next one is tried too.
 pub const PEER_DIAL_STAGGER: Duration = Duration::from_millis(150);
+
+// Limits and order
+
+/// Bytes per second that a limit may not be below: with a few receivers each of them still gets a group within the time
+/// after which a source counts as silent.
+pub const RATE_BYTES_MIN: u64 = 8 * 1024;
+/// Time whose bytes pass together at a limited rate: short, so that a rate is smooth, and long against a timer.
+pub const LIMIT_LUMP: Duration = Duration::from_millis(50);
+/// Bytes that pass together at the lowest rates.
+pub const LIMIT_LUMP_BYTES_MIN: u64 = 4 * 1024;
+/// Bytes that pass together at the highest rates: a block that is read in one go.
+pub const LIMIT_LUMP_BYTES_MAX: u64 = READ_BLOCK_BYTES;
+/// Time of rest that may be caught up on at a limited rate.
+pub const LIMIT_BURST: Duration = Duration::from_millis(250);
+/// Longest time for which whoever waits at a limit does not look whether it still holds.
+pub const LIMIT_LOOK: Duration = Duration::from_secs(1);
+/// Members whose own rates are remembered while they rest.
+pub const FLOW_MEMBERS_KEPT_MAX: usize = 256;
+/// Rules about rates in one profile: by member and time of day, more than anybody keeps in mind.
+pub const LIMIT_RULES_MAX: usize = 256;
+/// Members served at a time unless another number is set: enough for every line, few enough that each gets along.
+pub const SLOTS_DEFAULT: usize = 8;
+/// Slots that can be set: each served stream needs a place among [`SERVED_STREAMS_MAX`].
+pub const SLOTS_MAX: usize = SERVED_STREAMS_MAX;
+/// Time that a member keeps a slot while others wait for one.
+pub const SLOT_TURN: Duration = Duration::from_secs(30);
+/// Bytes that a member is served in one turn while others wait.
+pub const SLOT_TURN_BYTES: u64 = 256 * 1024 * 1024;
+/// Time after which a want that outlasts its turn is cut off while others wait. What was sent of it is not lost.
+pub const SLOT_OVERSTAY: Duration = Duration::from_secs(90);
+/// Time that a slot is kept for the next want of a member: a round trip and the work of verifying.
+pub const SLOT_REST: Duration = Duration::from_secs(1);
+/// Shortest time between two words to whoever waits for a slot.
+pub const QUEUE_NEWS_MIN: Duration = Duration::from_secs(1);
+/// Longest time between them: half of what makes a source a silent one.
+pub const QUEUE_NEWS_MAX: Duration = Duration::from_secs(4);
 
 // Local socket
 

@@ -417,6 +417,7 @@ async fn fetch_copy(client: &Client, grant: SignedGrant, data: &[u8]) -> Result<
         match frame::receive::<FetchReply>(&mut recv, PEER_FRAME_BYTES_MAX).await.unwrap() {
             FetchReply::Serving => Ok(rest(&mut recv).await),
             FetchReply::Refused(refusal) => Err(refusal.code),
+            FetchReply::Queued(_) => panic!("the tracker keeps nobody in line"),
         }
     })
     .await

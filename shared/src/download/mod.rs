@@ -89,6 +89,12 @@ pub enum Input {
         /// Why.
         why: Leaving,
     },
+    /// A source that was asked serves others first, and says so again and again. It keeps its slices, is not given up as
+    /// silent while it does, and counts as one that delivers nothing: others and the copy help.
+    Queued {
+        /// Which.
+        source: SourceId,
+    },
     /// Groups are verified and on disk. They count, also when their slice was cancelled or their source has left.
     Verified {
         /// Who sent them.
@@ -193,6 +199,11 @@ impl Download {
             Input::Joined { source, kind, have } => self.join(source, kind, have),
             Input::Gained { source, have } => self.gain(source, &have),
             Input::Left { source, why } => self.leave(source, why),
+            Input::Queued { source } => {
+                if let Some(source) = self.sources.get_mut(&source) {
+                    source.wait_in_line(now);
+                }
+            }
             Input::Verified { source, slice, groups, bytes } => self.hold(now, source, slice, groups, bytes),
             Input::Tick => {}
         }

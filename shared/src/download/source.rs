@@ -40,6 +40,8 @@ pub(super) struct Source {
     awaits_first_bytes: bool,
     /// Present while it has work.
     silent_since: Option<Instant>,
+    /// When it last said that it serves others first. Gone with its next bytes.
+    queued_at: Option<Instant>,
     stalled_since: Option<Instant>,
 }
 
@@ -53,6 +55,7 @@ impl Source {
             response: None,
             awaits_first_bytes: false,
             silent_since: None,
+            queued_at: None,
             stalled_since: None,
         }
     }
@@ -96,13 +99,26 @@ impl Source {
 
     /// It has no work any more.
     pub(super) fn rest(&mut self, now: Instant) {
+        self.queued_at = None;
         if self.silent_since.take().is_some() {
             self.meter.end(now);
         }
     }
 
+    /// It serves others first: no reason to give it up, and none to wait for it.
+    pub(super) fn wait_in_line(&mut self, now: Instant) {
+        if self.silent_since.is_some() {
+            self.queued_at = Some(now);
+        }
+    }
+
     pub(super) fn brought(&mut self, now: Instant, bytes: u64) {
         self.bytes_verified += bytes;
+        if self.queued_at.take().is_some() {
+            // Standing in line says nothing about its speed.
+            self.awaits_first_bytes = false;
+            self.meter.begin(now);
+        }
         if let Some(since) = self.silent_since.replace(now) {
             if std::mem::take(&mut self.awaits_first_bytes) {
                 self.response = Some(now.saturating_duration_since(since));
@@ -120,7 +136,8 @@ impl Source {
 
     /// When it will have been silent for too long.
     pub(super) fn stalls_at(&self) -> Option<Instant> {
-        self.silent_since.filter(|_| self.is_usable()).map(|since| since + SOURCE_STALL)
+        let heard = self.queued_at.max(self.silent_since);
+        heard.filter(|_| self.is_usable()).map(|heard| heard + SOURCE_STALL)
     }
 
     /// When it will have been silent for so long that others help.
@@ -130,7 +147,7 @@ impl Source {
 
     /// Whether it delivers, or has not had the time to.
     pub(super) fn is_prompt(&self, now: Instant) -> bool {
-        self.is_usable() && self.quiet_at().is_none_or(|quiet| now < quiet)
+        self.is_usable() && self.queued_at.is_none() && self.quiet_at().is_none_or(|quiet| now < quiet)
     }
 
     pub(super) const fn silent_since(&self) -> Option<Instant> {

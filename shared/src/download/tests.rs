@@ -469,6 +469,45 @@ fn a_stalled_source_gets_no_work_until_it_joins_again() {
 }
 
 #[test]
+fn a_source_is_kept_while_it_says_that_it_serves_others_first() {
+    let mut play = Play::of_mib(8);
+    play.peer(A);
+    for _ in 0..20 {
+        play.wait(SOURCE_STALL / 2).tell(Input::Queued { source: A });
+    }
+    assert!(!play.actions.contains(&Action::Stalled { source: A }));
+    assert!(play.download.is_quiet(play.now), "others are looked for meanwhile");
+    play.works(A, 4 * MIB, seconds(4));
+    assert!(play.download.is_finished());
+}
+
+#[test]
+fn a_source_that_falls_silent_in_line_is_given_up_in_the_end() {
+    let mut play = Play::of_mib(8);
+    play.peer(A).wait(seconds(3)).tell(Input::Queued { source: A });
+    assert_eq!(play.download.next_deadline(), Some(play.now + SOURCE_STALL));
+    play.wait(SOURCE_STALL);
+    assert!(play.actions.contains(&Action::Stalled { source: A }));
+}
+
+#[test]
+fn others_and_the_copy_do_the_work_of_a_source_that_serves_others_first() {
+    for helper in [B, COPY] {
+        let mut play = Play::of_mib(8);
+        play.peer(A).tell(Input::Queued { source: A });
+        if helper == B {
+            play.peer(B)
+        } else {
+            play.copy()
+        };
+        while !play.download.is_finished() {
+            play.works(helper, 2 * MIB, seconds(2)).tell(Input::Queued { source: A });
+        }
+        assert!(is_cancelled(&play, A), "{:?}", play.actions);
+    }
+}
+
+#[test]
 fn a_source_without_work_never_stalls() {
     let mut play = Play::of_mib(1);
     play.partial_peer(A, 0..0).wait(seconds(100));

@@ -74,7 +74,8 @@ pub async fn fetch_blob(mut lane: Lane, partial: Arc<Partial>) -> Result<(), Fet
             lane.finish();
         }
         match timeout(SOURCE_STALL, lane.event()).await {
-            Ok(Some(LaneEvent::Verified { .. })) => {}
+            // Whoever stands in line hears so every few seconds.
+            Ok(Some(LaneEvent::Verified { .. } | LaneEvent::Queued { .. })) => {}
             Ok(Some(LaneEvent::Done { .. })) => in_flight -= 1,
             Ok(Some(LaneEvent::Refused { refusal, .. })) => return Err(FetchError::Refused(refusal)),
             Ok(None) => {

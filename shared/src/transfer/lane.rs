@@ -3,7 +3,9 @@
 //! Three parts share a lane: one sends wants, one takes packets off the stream, and a thread of its own verifies and
 //! writes, so that neither hashing nor the disk ever holds up the network. Everything between them is bounded.
 
-use std::{collections::VecDeque, io, ops::Range, time::Instant};
+mod events;
+
+use std::{collections::VecDeque, io, ops::Range, sync::Arc, time::Instant};
 
 use bytes::{Buf, Bytes};
 use tokio::{
@@ -12,6 +14,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::events::Events;
+use super::pace::{self, Pace, Unlimited};
 use crate::{
     content::{CheckError, Checker, GroupSet, Layout, ParentNode, Step, TreeStep},
     id::BlobHash,
@@ -27,7 +31,7 @@ use crate::{
         Code, Refusal,
         codec::{self, FrameError, LENGTH_BYTES},
         grant::SignedGrant,
-        peer::{FetchFrame, FetchReply, Want},
+        peer::{FetchFrame, FetchReply, Queued, Want},
     },
 };
 
@@ -112,6 +116,13 @@ pub enum LaneEvent {
         /// Why.
         refusal: Refusal,
     },
+    /// The source serves others first. Told again while that lasts.
+    Queued {
+        /// The job.
+        job: u64,
+        /// Where it stands in line.
+        queued: Queued,
+    },
 }
 
 /// Why a lane ended before its jobs.
@@ -160,13 +171,20 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Runs a lane on a stream whose opening frame has been sent.
+    /// Runs a lane on a stream whose opening frame has been sent, without limits.
     #[must_use]
     pub fn start(send: impl Into<Sending>, recv: impl Into<Receiving>) -> Self {
+        Self::start_paced(send, recv, Unlimited::pace())
+    }
+
+    /// The same within limits: what arrives is taken off the stream only as fast as it may, and the network holds the
+    /// source to that.
+    #[must_use]
+    pub fn start_paced(send: impl Into<Sending>, recv: impl Into<Receiving>, pace: Arc<dyn Pace>) -> Self {
         let (orders, orders_in) = mpsc::channel(BATCH_WANTS_IN_FLIGHT_MAX);
         let (events_out, events) = mpsc::channel(LANE_EVENTS_MAX);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(send.into(), recv.into(), orders_in, events_out, stop.clone()));
+        let task = tokio::spawn(run(send.into(), recv.into(), pace, orders_in, events_out, stop.clone()));
         Self { orders: Some(orders), events, arrived: VecDeque::new(), stop, task: Some(task) }
     }
 
@@ -232,6 +250,7 @@ impl Drop for Lane {
 async fn run(
     mut send: Sending,
     mut recv: Receiving,
+    pace: Arc<dyn Pace>,
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<Vec<LaneEvent>>,
     stop: CancellationToken,
@@ -244,7 +263,7 @@ async fn run(
     let mut all_asked = false;
     {
         let asking = send_orders(&mut send, orders, jobs_out, &stop, &mut all_asked);
-        let network = async { tokio::try_join!(asking, pump(&mut recv, pieces_out)).map(|_| ()) };
+        let network = async { tokio::try_join!(asking, pump(&mut recv, &*pace, pieces_out)).map(|_| ()) };
         tokio::pin!(network);
         // The verifier is through when all jobs are done; the network may then still wait for the source's goodbye.
         while verified.is_none() {
@@ -327,8 +346,8 @@ async fn send_orders(
     Ok(())
 }
 
-/// Takes packets off the stream as they come.
-async fn pump(recv: &mut Receiving, pieces: mpsc::Sender<Vec<Bytes>>) -> Result<(), LaneError> {
+/// Takes packets off the stream as they come, or as fast as they may.
+async fn pump(recv: &mut Receiving, pace: &dyn Pace, pieces: mpsc::Sender<Vec<Bytes>>) -> Result<(), LaneError> {
     loop {
         let mut batch = vec![Bytes::new(); FETCH_PIECES_MAX];
         match recv.read_chunks(&mut batch).await {
@@ -336,8 +355,11 @@ async fn pump(recv: &mut Receiving, pieces: mpsc::Sender<Vec<Bytes>>) -> Result<
             Ok(None) => return Ok(()),
             Err(error) => return Err(error.into()),
         }
-        if pieces.send(batch).await.is_err() {
-            return Ok(());
+        while !batch.is_empty() {
+            let passed = pace.pass(pace::length(&batch)).await;
+            if pieces.send(pace::take(&mut batch, passed)).await.is_err() {
+                return Ok(());
+            }
         }
     }
 }
@@ -442,32 +464,6 @@ impl From<Starved> for LaneError {
     }
 }
 
-/// Events on their way to the lane's reader, told together while the next bytes are there anyway.
-struct Events {
-    sender: mpsc::Sender<Vec<LaneEvent>>,
-    waiting: Vec<LaneEvent>,
-}
-
-impl Events {
-    const fn new(sender: mpsc::Sender<Vec<LaneEvent>>) -> Self {
-        Self { sender, waiting: Vec::new() }
-    }
-
-    fn tell(&mut self, event: LaneEvent) -> Result<(), LaneError> {
-        // Progress of a large file is told as it is made.
-        let at_once = matches!(event, LaneEvent::Verified { .. });
-        self.waiting.push(event);
-        if at_once || self.waiting.len() >= LANE_EVENTS_MAX { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), LaneError> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        self.sender.blocking_send(std::mem::take(&mut self.waiting)).map_err(|_| LaneError::Stopped)
-    }
-}
-
 /// The lane's thread: reads replies, verifies, writes.
 fn verify(mut jobs: mpsc::Receiver<Job>, mut pieces: Pieces, mut events: Events) -> Result<(), LaneError> {
     let verified = verify_jobs(&mut jobs, &mut pieces, &mut events);
@@ -490,21 +486,30 @@ fn verify_jobs(jobs: &mut mpsc::Receiver<Job>, pieces: &mut Pieces, events: &mut
         if pieces.would_wait() {
             events.flush()?;
         }
-        match pieces.reply()? {
-            FetchReply::Refused(refusal) => {
-                events.tell(LaneEvent::Refused { job: job.id, refusal })?;
-            }
-            FetchReply::Serving if job.tree.is_some() => {
+        match answer(&job, pieces, events)? {
+            Some(refusal) => events.tell(LaneEvent::Refused { job: job.id, refusal })?,
+            None if job.tree.is_some() => {
                 verify_tree(&mut job, pieces)?;
                 events.tell(LaneEvent::Done { job: job.id })?;
             }
-            FetchReply::Serving => {
+            None => {
                 let result = verify_job(&mut job, pieces, &mut block, events);
                 // What was right before the fault is kept.
                 let kept = block.write(&mut job, events);
                 result.and(kept)?;
                 events.tell(LaneEvent::Done { job: job.id })?;
             }
+        }
+    }
+}
+
+/// The source's last word on a want: why it refuses it, if it does.
+fn answer(job: &Job, pieces: &mut Pieces, events: &mut Events) -> Result<Option<Refusal>, LaneError> {
+    loop {
+        match pieces.reply()? {
+            FetchReply::Serving => return Ok(None),
+            FetchReply::Refused(refusal) => return Ok(Some(refusal)),
+            FetchReply::Queued(queued) => events.tell(LaneEvent::Queued { job: job.id, queued })?,
         }
     }
 }

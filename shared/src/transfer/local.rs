@@ -234,7 +234,7 @@ mod tests {
             fetched.extend(&asked);
             place.fetch(&partial, &asked);
         }
-        fill(&partial, &place.file("damaged"), partial.tree(), |_| true).unwrap();
+        fill(&partial, &partial.layout().all(), &place.file("damaged"), partial.tree(), |_| true).unwrap();
         let mut expected = fetched.clone();
         expected.extend(&partial.layout().all());
         for group in [3, 4, 100, partial.layout().groups() - 1] {

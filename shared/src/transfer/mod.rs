@@ -7,6 +7,7 @@ pub mod hash;
 pub mod jail;
 pub mod lane;
 pub mod local;
+pub mod pace;
 pub mod partial;
 pub mod serve;
 pub mod watch;

@@ -7,13 +7,16 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesOrdered};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::content::{Catalog, Content};
+use super::{
+    content::{Catalog, Content},
+    pace::{self, Pace, Turn, Unlimited},
+};
 use crate::{
     content::{GroupSet, Layout, Step, TreeStep},
     id::{BlobHash, DeviceId},
     limits::{
         GRANTS_HELD_MAX, PEER_FRAME_BYTES_MAX, READ_BLOCK_BYTES, SERVE_HELPING_BYTES_MAX, SERVE_HELPING_FILES_MAX,
-        SERVE_LOOKAHEAD_MAX, SERVE_STALL, SMALL_FILE_BYTES_MAX, WANT_RANGES_MAX,
+        SERVE_LOOKAHEAD_MAX, SERVE_LUMP_BYTES_MAX, SERVE_STALL, SMALL_FILE_BYTES_MAX, WANT_RANGES_MAX,
     },
     net::{
         Receiving, Sending,
@@ -59,9 +62,12 @@ pub enum ServeError {
     /// The fetcher took nothing for too long.
     #[error("the fetcher takes nothing")]
     Stalled,
+    /// One want took so long that whoever waits for a slot had to be protected from it.
+    #[error("one want outlasted its turn")]
+    Overstayed,
 }
 
-/// Serves one fetch stream to its end. Dropping the future resets the stream.
+/// Serves one fetch stream to its end, without limits. Dropping the future resets the stream.
 ///
 /// # Errors
 /// See [`ServeError`]; the stream is reset with a fitting code.
@@ -71,10 +77,26 @@ pub async fn serve(
     gate: Gate,
     catalog: Arc<dyn Catalog>,
 ) -> Result<(), ServeError> {
+    serve_paced(send, recv, gate, catalog, &Unlimited).await
+}
+
+/// The same within limits: every byte waits until it may pass, and every want of a large file for its turn.
+/// Small files pass by the line: each is over at once, and a line would cost more than it spares.
+///
+/// # Errors
+/// See [`ServeError`]; the stream is reset with a fitting code.
+pub async fn serve_paced(
+    send: impl Into<Sending>,
+    recv: impl Into<Receiving>,
+    gate: Gate,
+    catalog: Arc<dyn Catalog>,
+    pace: &dyn Pace,
+) -> Result<(), ServeError> {
     let (mut send, mut recv) = (send.into(), recv.into());
     let (wants, wanted) = mpsc::channel(SERVE_HELPING_FILES_MAX);
     let asker = gate.asker();
-    let result = tokio::try_join!(read_wants(&mut recv, gate, wants), answer(&mut send, catalog, asker, wanted));
+    let mut out = Out { send: &mut send, pace };
+    let result = tokio::try_join!(read_wants(&mut recv, gate, wants), answer(&mut out, catalog, asker, wanted));
     match result {
         Ok(_) => {
             send.finish().await;
@@ -103,6 +125,7 @@ impl ServeError {
         match self {
             Self::Receive(ReceiveError::Frame(_)) => Code::BadRequest,
             Self::Refused(refusal) => refusal.code,
+            Self::Overstayed => Code::RateLimited,
             Self::Receive(_) | Self::Send(_) | Self::Stalled => Code::Cancelled,
         }
     }
@@ -245,8 +268,51 @@ enum Prepared {
     Large { allowed: Allowed, content: Arc<dyn Content> },
 }
 
+/// The sending half of a stream with the limits that hold for it.
+struct Out<'a> {
+    send: &'a mut Sending,
+    pace: &'a dyn Pace,
+}
+
+impl Out<'_> {
+    /// Sends the first of some pieces as soon as they may go; returns their bytes, zero when there are none.
+    async fn first_of(&mut self, pieces: &mut Vec<Bytes>) -> Result<u64, ServeError> {
+        let bytes = pace::length(pieces).min(SERVE_LUMP_BYTES_MAX);
+        if bytes == 0 {
+            return Ok(0);
+        }
+        let passed = self.pace.pass(bytes).await;
+        self.at_once(&mut pace::take(pieces, passed)).await?;
+        Ok(passed)
+    }
+
+    /// Sends pieces as fast as they may go.
+    async fn all_of(&mut self, mut pieces: Vec<Bytes>) -> Result<(), ServeError> {
+        while self.first_of(&mut pieces).await? > 0 {}
+        Ok(())
+    }
+
+    /// Sends pieces that may go.
+    async fn at_once(&mut self, pieces: &mut [Bytes]) -> Result<(), ServeError> {
+        match timeout(SERVE_STALL, self.send.write_all_chunks(pieces)).await {
+            Ok(sent) => sent.map_err(|error| SendError::from(error).into()),
+            Err(_) => Err(ServeError::Stalled),
+        }
+    }
+
+    /// Waits for a turn, and tells the fetcher meanwhile where it stands.
+    async fn turn(&mut self) -> Result<Box<dyn Turn>, ServeError> {
+        let mut turn = self.pace.turn();
+        while let Some(queued) = turn.come().await {
+            let news = codec::encode(&FetchReply::Queued(queued), PEER_FRAME_BYTES_MAX).map_err(SendError::from)?;
+            self.at_once(&mut [news.into()]).await?;
+        }
+        Ok(turn)
+    }
+}
+
 async fn answer(
-    send: &mut Sending,
+    out: &mut Out<'_>,
     catalog: Arc<dyn Catalog>,
     asker: Option<DeviceId>,
     mut wanted: mpsc::Receiver<Wanted>,
@@ -276,7 +342,7 @@ async fn answer(
                 None => open = false,
             },
             Some(prepared) = preparing.next(), if !preparing.is_empty() => {
-                serve_helping(send, &catalog, asker, &serving, prepared).await?;
+                serve_helping(out, &catalog, asker, &serving, prepared).await?;
             }
             else => return Ok(()),
         }
@@ -292,7 +358,7 @@ async fn next_wanted(over: &mut Option<Wanted>, wanted: &mut mpsc::Receiver<Want
 }
 
 async fn serve_helping(
-    send: &mut Sending,
+    out: &mut Out<'_>,
     catalog: &Arc<dyn Catalog>,
     asker: Option<DeviceId>,
     serving: &Bytes,
@@ -312,24 +378,37 @@ async fn serve_helping(
                 sent.push((blob, bytes));
             }
             Prepared::Large { allowed: Allowed { want: Want { blob, .. }, layout, groups, tree }, content } => {
-                small.push(serving.clone());
-                send_pieces(send, &mut small).await?;
-                small.clear();
+                out.all_of(std::mem::take(&mut small)).await?;
+                // The top of a tree is over at once, as a small file is.
+                let mut turn = if tree.is_some() { Unlimited.turn() } else { out.turn().await? };
+                let mut pieces = vec![serving.clone()];
                 let chunks = layout.chunks(&groups);
                 let mut blocks = Blocks { steps: steps_of(layout, &groups, &chunks, tree).peekable() };
                 // The next block is read while this one is sent.
                 let mut next = blocks.next().map(|block| tokio::spawn(read_block(content.clone(), layout, block)));
                 while let Some(reading) = next.take() {
                     let read = reading.await.map_err(|_| internal())?;
-                    let (mut pieces, bytes) = read.map_err(ServeError::Refused)?;
+                    let (block, mut bytes) = read.map_err(ServeError::Refused)?;
                     next = blocks.next().map(|block| tokio::spawn(read_block(content.clone(), layout, block)));
-                    send_pieces(send, &mut pieces).await?;
-                    catalog.sent(blob, asker, bytes);
+                    pieces.extend(block);
+                    loop {
+                        let passed = out.first_of(&mut pieces).await?;
+                        if passed == 0 {
+                            break;
+                        }
+                        // The tree around the data is not counted.
+                        let data = passed.min(bytes);
+                        bytes -= data;
+                        catalog.sent(blob, asker, data);
+                        if !turn.sent(data) {
+                            return Err(ServeError::Overstayed);
+                        }
+                    }
                 }
             }
         }
     }
-    send_pieces(send, &mut small).await?;
+    out.all_of(small).await?;
     for (blob, bytes) in sent {
         catalog.sent(blob, asker, bytes);
     }
@@ -384,16 +463,6 @@ async fn prepare_one(allowed: Allowed, opened: Result<Arc<dyn Content>, Refusal>
         }
     }
     Prepared::Whole { blob: want.blob, pieces, bytes }
-}
-
-async fn send_pieces(send: &mut Sending, pieces: &mut [Bytes]) -> Result<(), ServeError> {
-    if pieces.is_empty() {
-        return Ok(());
-    }
-    match timeout(SERVE_STALL, send.write_all_chunks(pieces)).await {
-        Ok(sent) => sent.map_err(ServeError::from),
-        Err(_) => Err(ServeError::Stalled),
-    }
 }
 
 /// Steps of a block: those of a megabyte of groups with all their parents, and some.

@@ -16,7 +16,7 @@ use super::{
     Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME,
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
-    peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, RelayedAnswer, Want, Watch},
+    peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Queued, RelayedAnswer, Want, Watch},
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
         LocatedFile, MemberEntry, NewDevice, Password, PeerSource, Presence, PublishEntry, Reference, Register,
@@ -578,6 +578,10 @@ samples!(FetchFrame, PEER_FRAME_BYTES_MAX, {
 samples!(FetchReply, PEER_FRAME_BYTES_MAX, {
     Serving => [FetchReply::Serving],
     Refused => [FetchReply::Refused(refusal())],
+    Queued => [
+        FetchReply::Queued(Queued { position: 1, wait_ms: None }),
+        FetchReply::Queued(Queued { position: 300, wait_ms: Some(180_000) }),
+    ],
 });
 
 samples!(Code, PEER_FRAME_BYTES_MAX, {

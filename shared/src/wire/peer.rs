@@ -3,7 +3,9 @@
 //! # The fetch stream
 //! After the opening frame the fetcher sends [`FetchFrame`]s: grants first, then wants, as many as it likes; it
 //! finishes when it wants nothing more. The source answers **each want in order** with one [`FetchReply`] frame and,
-//! after [`FetchReply::Serving`], the wanted ranges in verified streaming form:
+//! after [`FetchReply::Serving`], the wanted ranges in verified streaming form. Before that it may send any number of
+//! [`FetchReply::Queued`] while the want stands in line for an upload slot: at most one a second, and one at least
+//! every few seconds, so that its fetcher knows it to be waiting and not silent. The form:
 //! the BLAKE3 tree over groups of 16 KiB, pre-order, only the nodes that overlap the ranges, without a length prefix
 //! (the encoding of the crate `bao-tree` with block size 4). Its length follows from size and ranges, so the next
 //! reply begins right behind it. The source finishes after the last want.
@@ -141,4 +143,15 @@ pub enum FetchReply {
     Serving,
     /// Nothing follows for this want; the stream goes on with the next one.
     Refused(Refusal),
+    /// The source serves others first; the answer to this want still comes.
+    Queued(Queued),
+}
+
+/// Where a want stands in line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// Its member's place: 1 is the next one to be served.
+    pub position: u32,
+    /// How long that will take, as far as the source can tell, milliseconds.
+    pub wait_ms: Option<u64>,
 }

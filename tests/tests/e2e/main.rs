@@ -11,6 +11,7 @@ mod hostile_peers;
 mod hostile_sources;
 mod identity;
 mod interrupted;
+mod limits;
 mod local;
 mod names;
 mod relayed;

@@ -47,6 +47,8 @@ pub enum Purpose {
     Uncopy,
     Rescan,
     Reconnect,
+    /// Changing a limit.
+    Limit,
 }
 
 /// How the screen ends.

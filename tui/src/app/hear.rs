@@ -44,6 +44,7 @@ impl State {
                     self.announce(&id);
                 }
             }
+            (_, Update::Limits(limits)) => self.limits = limits,
             (_, Update::Traffic(traffic)) => self.traffic = traffic,
             (_, Update::Notice(notice)) => self.messages.notice(now, notice),
             (Purpose::Status, Update::Status(status)) => self.downloads = Some(status.downloads),
@@ -240,6 +241,8 @@ impl State {
                 None => self.messages.success(now, says),
             },
             (Purpose::Steer { .. }, Err(failure)) => self.messages.fail(now, "do that", &failure),
+            (Purpose::Limit, Ok(())) => self.messages.success(now, super::act::limit_sentence(&self.limits)),
+            (Purpose::Limit, Err(failure)) => self.messages.fail(now, "set that limit", &failure),
             (Purpose::Count, result) => self.count_ended(call, result),
             (Purpose::Share { files }, Ok(())) => {
                 self.files.hashing = None;

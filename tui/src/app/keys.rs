@@ -195,6 +195,11 @@ actions! {
     PauseAll "pause-all" "Pause every transfer, or let all go on";
     Cancel "cancel" "Stop the transfer for good and remove its partial file";
     Retry "retry" "Try the transfer again";
+    Raise "raise" "Let the transfer matter more: it begins sooner, and others make room for it";
+    Lower "lower" "Let the transfer matter less";
+    MoveUp "move-up" "Move the transfer one place towards the front of the queue";
+    MoveDown "move-down" "Move the transfer one place towards the end of the queue";
+    Limit "limit" "Limits: limit up 2M, limit down 0, limit slots 4; --member bob, --at 08:00-18:00,mon-fri, --lan";
     Forget "forget" "Take the transfer off this list; the file stays";
     ForgetAll "forget-all" "Empty this list; the files stay";
     OpenFile "open-file" "Open the finished file with its usual program";
@@ -288,6 +293,10 @@ pub const TABLE: &[Binding] = &[
     shown(C::Active, &[Char('p')], A::Pause, "pause"),
     shown(C::Active, &[Char('x')], A::Cancel, "cancel"),
     shown(C::Active, &[Char('r')], A::Retry, "retry"),
+    shown(C::Active, &[Char('+')], A::Raise, "raise"),
+    shown(C::Active, &[Char('-')], A::Lower, "lower"),
+    quiet(C::Active, &[Char('K')], A::MoveUp),
+    quiet(C::Active, &[Char('J')], A::MoveDown),
     quiet(C::Active, &[Char('P')], A::PauseAll),
     shown(C::Done, &[Char('o')], A::OpenFile, "open file"),
     shown(C::Done, &[Char('O')], A::OpenFolder, "folder"),
@@ -389,7 +398,7 @@ pub const TABLE: &[Binding] = &[
 ];
 
 /// Actions without a key of their own, offered by `:` and `?` in every pane.
-pub const UNBOUND: &[Action] = &[A::SignIn, A::Register, A::SignOut];
+pub const UNBOUND: &[Action] = &[A::Limit, A::SignIn, A::Register, A::SignOut];
 
 /// What `key` does where these contexts are in force, nearest first.
 #[must_use]

@@ -140,6 +140,12 @@ impl Palette {
         Self { help, field: Field::new(QUERY_BYTES_MAX), list: List::default(), stack }
     }
 
+    /// What is typed behind the word `limit`, which is a command with words of its own.
+    #[must_use]
+    pub fn typed_limit(&self) -> Option<&str> {
+        self.field.text().strip_prefix("limit ").map(str::trim)
+    }
+
     /// The commands that match what is typed, best first. Without a word: those of this place, then all others.
     #[must_use]
     pub fn listed(&self) -> Vec<Listed> {
@@ -166,6 +172,10 @@ impl Palette {
             }
         }
         if self.field.is_empty() {
+            return all;
+        }
+        if self.typed_limit().is_some() {
+            all.retain(|row| row.action == Action::Limit);
             return all;
         }
         let text = self.field.text();

@@ -44,7 +44,7 @@ use crate::{
         pane::Finder,
         transfers::Transfers,
     },
-    engine::api::{Account, Command, Connection, NoticeLevel, Steer, Traffic, TransferState},
+    engine::api::{Account, Command, Connection, Limits, NoticeLevel, Steer, Traffic, TransferState},
 };
 
 pub use self::event::{Effect, Event, Leaving, Purpose, Target, Which};
@@ -128,6 +128,7 @@ pub struct State {
     pub files: Files,
     pub transfers: Transfers,
     pub members: Members,
+    pub limits: Limits,
     pub gate: Option<Gate>,
     /// What lies over the panes, the topmost last.
     pub layers: Vec<Layer>,
@@ -174,6 +175,7 @@ pub fn start(setup: Setup) -> (State, Vec<Effect>) {
         files: Files::default(),
         transfers: Transfers::default(),
         members: Members::default(),
+        limits: Limits::default(),
         gate: None,
         layers: Vec::new(),
         messages: Messages::default(),

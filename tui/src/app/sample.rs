@@ -8,8 +8,8 @@ use shared::{
 };
 
 use crate::engine::api::{
-    Account, Direction, FileRow, LogLine, MemberRow, MemberStatus, PathKind, ShareRow, ShareState, SourceKind,
-    TransferRow, TransferSource, TransferState,
+    Account, Direction, FileRow, LogLine, MemberRow, MemberStatus, PathKind, Priority, ShareRow, ShareState,
+    SourceKind, TransferRow, TransferSource, TransferState,
 };
 
 /// 3 October 2026, 14:07 UTC.
@@ -151,6 +151,8 @@ fn transfer(id: &str, name: &str, size: u64, done: u64, state: TransferState) ->
         elapsed_ms: 402_000,
         failure: None,
         damaged: None,
+        priority: Priority::Normal,
+        place: 0,
     }
 }
 
@@ -164,6 +166,7 @@ fn source(member: &str, path: PathKind, speed: u64, bytes: u64, doing: &str) -> 
         speed,
         rtt_ms: (speed > 0).then_some(21),
         doing: doing.to_owned(),
+        queue: None,
     }
 }
 

@@ -1,13 +1,16 @@
 //! The transfers as the screen keeps them: rows, their recent speeds, and the order of each view.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 
 use super::{
     filter::{FilterMatcher, Subject},
     index::SortBy,
     pane::Pane,
 };
-use crate::engine::api::{Direction, TransferPage, TransferRow, TransferState};
+use crate::engine::api::{Direction, Priority, TransferPage, TransferRow, TransferState};
 
 /// A transfer and what was seen of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +38,12 @@ impl Transfer {
         }
         let share = u128::from(self.row.done) * 100 / u128::from(self.row.size);
         u8::try_from(share.min(100)).unwrap_or(100)
+    }
+
+    /// Its place in the queue: those that matter more first, then those that came first.
+    #[must_use]
+    pub const fn queue_key(&self) -> (Reverse<Priority>, i64, i64) {
+        (Reverse(self.row.priority), self.row.place, self.row.created_ms)
     }
 
     /// Whether it needs the engine to go on.
@@ -236,7 +245,7 @@ impl Transfers {
 
     /// Makes the order again; the cursor follows its transfer.
     pub fn arrange_now(&mut self) {
-        use std::cmp::{Ordering, Reverse};
+        use std::cmp::Ordering;
         let selected = self.order.get(self.pane.list.cursor).cloned();
         let mut rows: Vec<(&Transfer, u32)> = self.wanted().collect();
         let (sort, reverse) = (self.pane.sort, self.pane.reverse);
@@ -250,7 +259,7 @@ impl Transfers {
                 SortBy::Speed => b.row.speed.cmp(&a.row.speed),
                 SortBy::Left => a.row.eta_s.unwrap_or(u64::MAX).cmp(&b.row.eta_s.unwrap_or(u64::MAX)),
                 SortBy::Owner => a.row.owner.to_lowercase().cmp(&b.row.owner.to_lowercase()),
-                SortBy::Added if self.view == View::Queued => newest_first().reverse(),
+                SortBy::Added if self.view == View::Queued => a.queue_key().cmp(&b.queue_key()),
                 SortBy::Added | SortBy::Sources | SortBy::Status | SortBy::Shares => newest_first(),
                 SortBy::FromThem | SortBy::ToThem => Ordering::Equal,
             };

@@ -17,6 +17,7 @@ mod host;
 mod info;
 mod interrupt;
 mod keys;
+mod limit;
 mod log;
 mod login;
 mod logout;
@@ -203,6 +204,8 @@ enum Verb {
     Verify(verify::Verify),
     /// The queue of transfers
     Transfers(transfers::Transfers),
+    /// How fast bytes may go, and how many members are served at a time
+    Limit(limit::Limit),
     /// Who is there
     Members(members::Members),
     /// Everything that happens, until interrupted
@@ -261,6 +264,7 @@ impl Verb {
             Self::Get(get) => get.run(context).await,
             Self::Verify(verify) => verify.run(context).await,
             Self::Transfers(transfers) => transfers.run(context).await,
+            Self::Limit(limit) => limit.run(context).await,
             Self::Members(members) => members.run(context).await,
             Self::Events(events) => events.run(context).await,
             Self::Engine(engine) => engine.run(context).await,
@@ -354,6 +358,12 @@ mod tests {
             "transfers resume abcd",
             "transfers cancel abcd",
             "transfers retry abcd",
+            "transfers prio abcd high",
+            "transfers prio abcd -2",
+            "limit",
+            "limit up 2M",
+            "limit down 0 --member bob --at 08:00-18:00,mon-fri --lan",
+            "limit slots 4",
             "members --online --since 1h",
             "events --type file_shared",
             "engine",

@@ -300,6 +300,7 @@ pub(super) struct TransferRecord {
     finished: Option<Moment>,
     /// Where a repaired file's damaged form lies now.
     damaged: Option<String>,
+    priority: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -314,6 +315,9 @@ struct TransferSourceRecord {
     rtt_ms: Option<u32>,
     /// What it does, or in a sentence why it does nothing.
     doing: String,
+    /// Where this device stands in line there, if it does; 1 is next.
+    queue_position: Option<u32>,
+    queue_wait_s: Option<u64>,
 }
 
 impl From<TransferRow> for TransferRecord {
@@ -351,6 +355,7 @@ impl From<TransferRow> for TransferRecord {
             created: Moment(row.created_ms),
             finished: row.finished_ms.map(Moment),
             damaged: row.damaged.map(|path| path.to_string_lossy().into_owned()),
+            priority: row.priority.word(),
         }
     }
 }
@@ -366,6 +371,8 @@ impl From<TransferSource> for TransferSourceRecord {
             speed: source.speed,
             rtt_ms: source.rtt_ms,
             doing: source.doing,
+            queue_position: source.queue.map(|queue| queue.position),
+            queue_wait_s: source.queue.and_then(|queue| queue.wait_s),
         }
     }
 }
@@ -608,7 +615,7 @@ mod tests {
     use shared::id::{BlobHash, DeviceId, FileId};
 
     use super::*;
-    use crate::cli::out::json_line;
+    use crate::{cli::out::json_line, engine::api::Priority};
 
     pub(super) fn file_row() -> FileRow {
         FileRow {
@@ -720,6 +727,7 @@ mod tests {
                 speed: 0,
                 rtt_ms: Some(3),
                 doing: "sending".to_owned(),
+                queue: None,
             }],
             map: Vec::new(),
             log: Vec::new(),
@@ -728,6 +736,8 @@ mod tests {
             elapsed_ms: 7,
             failure: None,
             damaged: None,
+            priority: Priority::Normal,
+            place: 0,
         };
         let record = TransferRecord::from(row);
         assert_eq!(
@@ -738,7 +748,8 @@ mod tests {
         assert_eq!(
             value["sources"][0],
             from_str::<Value>(
-                r#"{"member":"alice","kind":"peer","path":"direct","bytes":10,"device":null,"speed":0,"rtt_ms":3,"doing":"sending"}"#
+                r#"{"member":"alice","kind":"peer","path":"direct","bytes":10,"device":null,"speed":0,"rtt_ms":3,"doing":"sending",
+                    "queue_position":null,"queue_wait_s":null}"#
             )
             .unwrap()
         );

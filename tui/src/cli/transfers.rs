@@ -7,7 +7,7 @@ use super::{
     record::TransferRecord,
     talk::{Ended, Outcome},
 };
-use crate::engine::api::{Command, Steer, Update};
+use crate::engine::api::{Command, Rank, Steer, Update};
 
 #[derive(Debug, Args)]
 pub(super) struct Transfers {
@@ -29,6 +29,18 @@ enum Verb {
     Cancel(Which),
     /// Try failed ones again
     Retry(Which),
+    /// Give it another place in the queue
+    Prio(Prio),
+}
+
+#[derive(Debug, Args)]
+struct Prio {
+    /// Id of a transfer, or a unique prefix
+    #[arg(value_name = "TRANSFER")]
+    transfer: String,
+    /// high, normal, low; first, last; +N or -N: so many places sooner or later
+    #[arg(value_name = "PRIORITY", value_parser = Rank::parse, allow_hyphen_values = true)]
+    rank: Rank,
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +62,10 @@ impl Transfers {
             Some(Verb::Resume(which)) => steer(context, which, Steer::Resume).await,
             Some(Verb::Cancel(which)) => steer(context, which, Steer::Cancel).await,
             Some(Verb::Retry(which)) => steer(context, which, Steer::Retry).await,
+            Some(Verb::Prio(Prio { transfer, rank })) => {
+                let which = Which { transfers: vec![transfer], all: false };
+                steer(context, which, Steer::Rank(rank)).await
+            }
         }
     }
 }

@@ -4,6 +4,9 @@
 //! a [`Failure`]. The same types travel inside one process and, as JSON lines, over the local socket; fields are only
 //! ever added, each with a default.
 
+mod limits;
+pub mod words;
+
 use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +14,8 @@ use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId},
     wire::tracker::{Audience, CopyState, Registration},
 };
+
+pub use limits::{LimitChange, Limits, Priority, QueuePlace, Rank, RateChange, RateRow, RateWish, ordinal};
 
 /// A secret on its way to the engine: never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,11 +72,13 @@ pub enum Command {
     Transfers { watch: bool },
     /// Acts on transfers (ids or unique prefixes; empty: all it applies to): one [`Update::Transfer`] each.
     Steer { transfers: Vec<String>, how: Steer },
+    /// Shows the limits, after this change: one [`Update::Limits`].
+    Limit { change: Option<LimitChange> },
     /// The members as [`Update::Member`].
     Members,
     /// Everything a screen needs, now and whenever it changes: [`Update::Connection`], [`Update::Account`],
-    /// [`Update::Index`], [`Update::Shares`], [`Update::Members`], [`Update::Transfers`], [`Update::Traffic`],
-    /// [`Update::Notice`]. Ends when the face leaves.
+    /// [`Update::Index`], [`Update::Shares`], [`Update::Members`], [`Update::Transfers`], [`Update::Limits`],
+    /// [`Update::Traffic`], [`Update::Notice`]. Ends when the face leaves.
     Watch,
     /// What happens, as [`Update::Event`], until the face leaves.
     Events,
@@ -168,6 +175,8 @@ pub enum Steer {
     Retry,
     /// Forget finished, failed and cancelled ones.
     Clear,
+    /// Give it another place in the queue.
+    Rank(Rank),
 }
 
 /// What the engine tells.
@@ -193,6 +202,7 @@ pub enum Update {
     Shares(Vec<ShareRow>),
     Members(Vec<MemberRow>),
     Transfers(TransferPage),
+    Limits(Limits),
     Traffic(Traffic),
     Notice(Notice),
     Event(Event),
@@ -502,6 +512,11 @@ pub struct TransferRow {
     pub finished_ms: Option<i64>,
     pub elapsed_ms: u64,
     pub failure: Option<Failure>,
+    #[serde(default)]
+    pub priority: Priority,
+    /// Among those of its priority in the queue: the lower, the sooner.
+    #[serde(default)]
+    pub place: i64,
     /// After a repair: where the damaged file lies now.
     #[serde(default)]
     pub damaged: Option<PathBuf>,
@@ -569,6 +584,9 @@ pub struct TransferSource {
     pub rtt_ms: Option<u32>,
     /// What it is doing, or in a sentence why it is idle.
     pub doing: String,
+    /// Where this device stands in line there, if it does.
+    #[serde(default)]
+    pub queue: Option<QueuePlace>,
 }
 
 /// How a source is reached.

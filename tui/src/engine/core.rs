@@ -31,6 +31,7 @@ use super::{
     failure,
     hub::Hub,
     library::Library,
+    limits::{self, Limits},
     link::TrackerLink,
     peers::{self, Peers},
     relay::Relays,
@@ -60,6 +61,7 @@ pub struct Core {
     pub peers: Peers,
     pub relays: Relays,
     pub transfers: Transfers,
+    pub limits: Arc<Limits>,
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
     fetched: Mutex<HashSet<BlobHash>>,
@@ -92,6 +94,7 @@ impl Engine {
         let state = State::open(&profile.state.join("state.db")).await.map_err(failure::unexpected)?;
         let fetched = state.fetched_blobs().await.map_err(failure::unexpected)?.into_iter().collect();
         let exchanged = state.exchanged().await.map_err(failure::unexpected)?;
+        let limits = limits::load(&state).await?;
         let catalog = Arc::new(Catalog::new(profile));
         let core = Arc::new(Core {
             profile: profile.clone(),
@@ -102,6 +105,7 @@ impl Engine {
             peers: Peers::default(),
             relays: Relays::default(),
             transfers: Transfers::default(),
+            limits,
             stop: CancellationToken::new(),
             members: Mutex::default(),
             fetched: Mutex::new(fetched),
@@ -187,6 +191,9 @@ async fn tick(core: Arc<Core>) {
         }
         if core.hub.shares_changed.swap(false, Ordering::Relaxed) {
             core.hub.tell(Update::Shares(core.library.rows()));
+        }
+        if let Some(limits) = core.limits.take_change() {
+            core.hub.tell(Update::Limits(limits));
         }
         let traffic = core.hub.take_traffic(TICK.as_secs_f64());
         let silent = traffic.down == 0 && traffic.up == 0;

@@ -19,7 +19,7 @@ use super::{
     },
     client::{Answer as Reply, Call},
     core::{Core, or_stop},
-    failure, link,
+    failure, limits, link,
     link::TrackerLink,
     session::{self, SavedAccount},
     transfers,
@@ -121,6 +121,12 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
                 out.send(Update::Transfer(Box::new(row))).await?;
             }
             Ok(())
+        }
+        Command::Limit { change } => {
+            if let Some(change) = change {
+                limits::change(core, &change).await?;
+            }
+            out.send(Update::Limits(core.limits.view())).await
         }
         Command::Members => {
             let online = core.session.online().await?;
@@ -560,6 +566,7 @@ async fn tell_everything(core: &Arc<Core>, out: &Out) -> Result<(), Failure> {
     out.send(Update::Connection(connection)).await?;
     out.send(Update::Shares(core.library.rows())).await?;
     out.send(Update::Members(core.member_rows())).await?;
+    out.send(Update::Limits(core.limits.view())).await?;
     let changed = core.transfers.rows();
     out.send(Update::Transfers(TransferPage { restart: true, changed, removed: Vec::new() })).await?;
     let mut after = None;

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod holdings;
 pub mod hub;
 pub mod library;
+pub mod limits;
 pub mod link;
 mod local;
 pub mod peers;

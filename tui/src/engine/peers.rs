@@ -17,7 +17,8 @@ use shared::{
     net::{self, Outgoing, endpoint, frame},
     transfer::{
         lane::Lane,
-        serve::{Gate, serve},
+        pace::Pace,
+        serve::{Gate, serve_paced},
         watch,
     },
     wire::{
@@ -33,8 +34,9 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    api::PathKind,
+    api::{Direction, PathKind},
     core::{Core, now_ms},
+    limits::Party,
     session::{Online, PROGRAM},
 };
 
@@ -207,13 +209,13 @@ async fn dial(core: &Core, online: &Online, address: SocketAddr, device: DeviceI
     }
 }
 
-/// Opens a fetch stream on a connection to a device.
-pub async fn lane(connection: &Connection) -> Result<Lane, PeerError> {
+/// Opens a fetch stream on a connection to a device, within these limits.
+pub async fn lane(connection: &Connection, pace: Arc<dyn Pace>) -> Result<Lane, PeerError> {
     let lost = |error: &dyn std::fmt::Display| PeerError::Unreachable(error.to_string());
     let (send, recv) = connection.open_bi().await.map_err(|error| lost(&error))?;
     let mut send = Outgoing::new(send);
     frame::send(&mut send, &Open::Fetch, PEER_FRAME_BYTES_MAX).await.map_err(|error| lost(&error))?;
-    Ok(Lane::start(send, recv))
+    Ok(Lane::start_paced(send, recv, pace))
 }
 
 /// Asks on a connection to a device what it has of a blob.
@@ -289,6 +291,10 @@ async fn converse(core: Arc<Core>, incoming: Incoming) {
 /// Serves the streams that a member opens, until its connection or the engine ends.
 async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId) {
     let serving = TaskTracker::new();
+    // Who the other end is was checked when the connection was made.
+    let Some((who, _)) = net::peer_of(&connection) else { return };
+    let party = Party::Member(AccountId(who.account));
+    let pace = core.limits.pace(Direction::Up, party, path_kind(&connection) == PathKind::Lan);
     loop {
         let accepted = tokio::select! {
             accepted = connection.accept_bi() => accepted,
@@ -306,7 +312,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
             send.reset(Code::RateLimited);
             continue;
         };
-        let core = core.clone();
+        let (core, pace) = (core.clone(), pace.clone());
         serving.spawn(async move {
             let opened = frame::receive_within(&mut recv, PEER_FRAME_BYTES_MAX, REQUEST_READ).await;
             match (opened, core.session.newest()) {
@@ -314,7 +320,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
                     let _permit = permit;
                     let gate = Gate::Grants { device, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
                     let served = tokio::select! {
-                        served = serve(send, recv, gate, core.catalog.clone()) => served,
+                        served = serve_paced(send, recv, gate, core.catalog.clone(), &*pace) => served,
                         () = core.stop.cancelled() => return,
                     };
                     if let Err(error) = served {

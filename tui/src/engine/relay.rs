@@ -26,7 +26,7 @@ use shared::{
     transfer::{
         content::{self, Content, Held},
         lane::Lane,
-        serve::{Gate, serve},
+        serve::{Gate, serve_paced},
     },
     wire::{
         Code, PEER_ALPN, Refusal,
@@ -37,8 +37,10 @@ use shared::{
 use tokio::{sync::Notify, time::timeout};
 
 use super::{
+    api::Direction,
     catalog::Catalog,
     core::{Core, now_ms},
+    limits::Party,
     session::Online,
 };
 
@@ -218,7 +220,8 @@ impl Relays {
 }
 
 /// A fetch stream to a device, through the tracker.
-pub async fn lane(core: &Core, device: DeviceId) -> Result<Lane, RelayError> {
+pub async fn lane(core: &Core, peer: &PeerSource) -> Result<Lane, RelayError> {
+    let device = peer.device;
     let online = core.session.current().ok_or(RelayError::Offline)?;
     core.relays.known_to_decline(&online)?;
     let lost = |error: &dyn std::fmt::Display| RelayError::Lost(error.to_string());
@@ -233,7 +236,8 @@ pub async fn lane(core: &Core, device: DeviceId) -> Result<Lane, RelayError> {
     let tls = online.credentials.client_config(PEER_ALPN).map_err(|error| lost(&error))?;
     let (mut send, recv) = sealed::dial(Duplex::new(send, recv), tls, device).await?;
     send.send(&Open::Fetch, PEER_FRAME_BYTES_MAX).await.map_err(|error| lost(&error))?;
-    Ok(Lane::start(send, recv))
+    let pace = core.limits.pace(Direction::Down, Party::Member(peer.account), false);
+    Ok(Lane::start_paced(send, recv, pace))
 }
 
 async fn ask(connection: &Connection, device: DeviceId) -> Result<(Answer, Outgoing, RecvStream), String> {
@@ -275,7 +279,8 @@ async fn serve_sealed(core: &Arc<Core>, online: &Online, carrier: Duplex, from: 
     let _counted = Serving::of(core, from);
     let gate = Gate::Grants { device: from, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
     let catalog = Arc::new(Relayed(core.catalog.clone()));
-    serve(send, recv, gate, catalog).await.map_err(|error| text(&error))
+    let pace = core.limits.pace(Direction::Up, Party::Member(AccountId(who.account)), false);
+    serve_paced(send, recv, gate, catalog, &*pace).await.map_err(|error| text(&error))
 }
 
 /// Only files are relayed.

@@ -19,7 +19,7 @@ use shared::{
     },
     net::{self, Outgoing, endpoint, frame},
     show::show_line,
-    transfer::serve::{Gate, serve},
+    transfer::serve::{Gate, serve_paced},
     wire::{
         Code, PEER_ALPN, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME,
         peer::Open,
@@ -33,10 +33,12 @@ use tokio::{
 };
 
 use super::{
-    api::{self, Failure, FailureKind},
+    api::{self, Direction, Failure, FailureKind, PathKind},
     core::{Core, now_ms},
     failure, holdings,
+    limits::Party,
     link::TrackerLink,
+    peers::path_kind,
     relay,
 };
 
@@ -431,18 +433,21 @@ async fn renew(core: Arc<Core>, online: Arc<Online>) -> Failure {
 /// Streams that the tracker opens: it takes copies of what this device shares, or relays what another device takes.
 async fn serve_tracker(core: Arc<Core>, online: Arc<Online>) -> Failure {
     let mut serving = JoinSet::new();
+    let lan = path_kind(&online.connection) == PathKind::Lan;
+    let pace = core.limits.pace(Direction::Up, Party::Tracker, lan);
     loop {
         let (send, mut recv) = match online.connection.accept_bi().await {
             Ok(streams) => streams,
             Err(error) => return closed(&error),
         };
         while serving.try_join_next().is_some() {}
-        let (core, online) = (core.clone(), online.clone());
+        let (core, online, pace) = (core.clone(), online.clone(), pace.clone());
         serving.spawn(async move {
             let opened = frame::receive_within(&mut recv, REQUEST_BYTES_MAX, REQUEST_READ).await;
             match opened {
                 Ok(Open::Fetch) => {
-                    if let Err(error) = serve(Outgoing::new(send), recv, Gate::Tracker, core.catalog.clone()).await {
+                    let catalog = core.catalog.clone();
+                    if let Err(error) = serve_paced(Outgoing::new(send), recv, Gate::Tracker, catalog, &*pace).await {
                         tracing::debug!(%error, "the tracker's fetch ended early");
                     }
                 }

@@ -14,7 +14,7 @@ use crate::{
         layout::{Areas, Shape},
         members, transfers,
     },
-    engine::api::{Connection, NoticeLevel},
+    engine::api::{Connection, Direction, NoticeLevel, ordinal},
 };
 
 /// Draws all of them.
@@ -168,6 +168,11 @@ fn views(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
     if marked > 0 {
         right = format!("{right}   {} marked", format::count(marked as u64));
     }
+    if state.tab == Tab::Transfers && state.transfers.view == transfers::View::Uploads {
+        let of_uploads = uploads(state);
+        let all = format!("{of_uploads}   {right}");
+        right = if columns(&all) + x + 2 <= area.right() { all } else { of_uploads };
+    }
     let offline = !matches!(state.connection, Connection::Online { .. });
     if let (Tab::Files, true, Some(as_of)) = (state.tab, offline, state.files.as_of_ms) {
         right = format!("as of {}   {right}", format::moment(as_of, state.now, &state.setup.zone));
@@ -180,6 +185,15 @@ fn views(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
     if columns(&right) + x + 2 <= area.right() {
         canvas.text_right(x + 2, area.right() - 1, area.y, &right, Style::new());
     }
+}
+
+/// Slots and limit of the uploads.
+fn uploads(state: &State) -> String {
+    let limits = &state.limits;
+    let rate = limits.now(Direction::Up).map_or_else(|| "none".to_owned(), format::speed);
+    let slots = limits.slots.map(|slots| format!("   slots: {} of {slots}", limits.served)).unwrap_or_default();
+    let line = if limits.waiting > 0 { format!(", {} in line", limits.waiting) } else { String::new() };
+    format!("limit: {rate}{slots}{line}")
 }
 
 fn place(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
@@ -343,6 +357,9 @@ fn hints(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
     let mut seen = Vec::new();
     for row in keys::in_force(&stack) {
         let (Some(word), Some(key)) = (row.hint, row.keys.first()) else { continue };
+        if panes && lacks_item(state, row.action) {
+            continue;
+        }
         // Not what is said already, nor a key that means something else here.
         if seen.contains(&row.action) || keys::lookup(&stack, *key) != Some(row.action) {
             continue;
@@ -361,6 +378,25 @@ fn hints(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
     }
 }
 
+/// Whether an action needs a transfer under the cursor, and there is none.
+fn lacks_item(state: &State, action: Action) -> bool {
+    let needs_one = matches!(
+        action,
+        Action::Pause
+            | Action::Cancel
+            | Action::Retry
+            | Action::Raise
+            | Action::Lower
+            | Action::OpenFile
+            | Action::OpenFolder
+            | Action::Forget
+            | Action::ForgetAll
+            | Action::Open
+            | Action::CopyMenu
+    );
+    needs_one && state.tab == Tab::Transfers && state.list_len() == 0
+}
+
 /// A hint that says more where the state makes it clearer.
 fn hint_word(state: &State, action: Action, word: &'static str) -> &'static str {
     match (action, &state.gate, state.layers.last()) {
@@ -376,16 +412,4 @@ fn hint_word(state: &State, action: Action, word: &'static str) -> &'static str 
 
 fn label(stack: &[Context], action: Action) -> String {
     keys::key_of(stack, action).map(keys::Key::label).unwrap_or_default()
-}
-
-/// `1st`, `2nd`, `3rd`, `4th`.
-fn ordinal(number: u32) -> String {
-    let suffix = match (number % 100, number % 10) {
-        (11..=13, _) => "th",
-        (_, 1) => "st",
-        (_, 2) => "nd",
-        (_, 3) => "rd",
-        _ => "th",
-    };
-    format!("{number}{suffix}")
 }

@@ -15,8 +15,8 @@ use crate::{
         sample, start, update,
     },
     engine::api::{
-        Command, Connection, Failure, FailureKind, FolderRow, IndexPage, Status, TrackerInfo, Traffic, TransferPage,
-        TransferState, Update,
+        Command, Connection, Direction, Failure, FailureKind, FolderRow, IndexPage, LimitChange, Limits, QueuePlace,
+        Rank, RateRow, RateWish, Status, Steer, TrackerInfo, Traffic, TransferPage, TransferState, Update,
     },
 };
 
@@ -311,7 +311,7 @@ fn a_download_names_the_file_by_its_id_and_can_be_taken_back() {
     assert!(play.screen().contains("u undo"));
     play.keys("u");
     let (_, command) = play.last_call();
-    assert!(matches!(command, Command::Steer { how: crate::engine::api::Steer::Cancel, .. }));
+    assert!(matches!(command, Command::Steer { how: Steer::Cancel, .. }));
 }
 
 #[test]
@@ -366,7 +366,83 @@ fn enter_in_a_dialog_is_safe_and_the_named_key_acts() {
     play.keys("<enter>");
     assert_eq!((play.calls.len(), play.state.layers.len()), (before, 0));
     play.keys("xy");
-    assert!(matches!(play.last_call().1, Command::Steer { how: crate::engine::api::Steer::Cancel, .. }));
+    assert!(matches!(play.last_call().1, Command::Steer { how: Steer::Cancel, .. }));
+}
+
+#[test]
+fn plus_and_minus_change_how_much_a_transfer_matters_and_others_move_it_in_the_queue() {
+    for (key, rank) in [("+", Rank::Raise), ("-", Rank::Lower), ("K", Rank::Forward(1)), ("J", Rank::Forward(-1))] {
+        let mut play = Play::busy(120, 36);
+        play.keys(&format!("2{key}"));
+        let Command::Steer { transfers, how } = play.last_call().1 else { panic!("{:?}", play.last_call()) };
+        assert_eq!((transfers.len(), *how), (1, Steer::Rank(rank)));
+    }
+}
+
+#[test]
+fn whoever_stands_in_line_at_a_source_reads_where() {
+    for (width, height) in [(120, 36), (80, 24), (40, 12)] {
+        let mut play = Play::busy(width, height);
+        let mut row = sample::transfers().remove(0);
+        let queue = QueuePlace { position: 2, wait_s: Some(180) };
+        (row.speed, row.eta_s, row.reason) = (0, None, "queued: 2nd at bob".to_owned());
+        row.sources.truncate(1);
+        row.sources[0].speed = 0;
+        row.sources[0].doing = queue.sentence();
+        row.sources[0].queue = Some(queue);
+        play.tell(Update::Transfers(TransferPage { restart: true, changed: vec![row], removed: Vec::new() }));
+        play.keys("2");
+        let screen = play.screen();
+        let expected = if width == 120 { "queued: 2nd at bob" } else { "2nd in line" };
+        assert!(screen.contains(expected), "{screen}");
+        assert_eq!(screen.contains("waiting for an upload slot, 2nd in line, ~3 min"), width >= 80, "{screen}");
+    }
+}
+
+#[test]
+fn a_limit_is_typed_like_on_the_command_line() {
+    let mut play = Play::busy(120, 36);
+    play.keys(":limit up 2M --at 08:00-18:00<enter>");
+    let Command::Limit { change: Some(LimitChange::Rate(change)) } = play.last_call().1 else {
+        panic!("{:?}", play.last_call())
+    };
+    assert_eq!((change.direction, change.rate), (Direction::Up, RateWish::Bytes(2_000_000)));
+    let row =
+        RateRow { direction: Direction::Up, member: None, at: None, rate: Some(2_000_000), lan: false, in_force: true };
+    play.tell(Update::Limits(Limits { rates: vec![row], slots: Some(4), served: 1, waiting: 2, slots_lan: false }));
+    play.end(Ok(()));
+    assert!(
+        play.screen().contains("up 2.0 MB/s, down no limit, 1 of 4 upload slots in use, 2 in line"),
+        "{}",
+        play.screen()
+    );
+    play.keys("2]]");
+    assert!(play.screen().contains("limit: 2.0 MB/s   slots: 1 of 4, 2 in line"), "{}", play.screen());
+}
+
+#[test]
+fn a_limit_that_makes_no_sense_stays_to_be_mended() {
+    let mut play = Play::busy(80, 24);
+    let before = play.calls.len();
+    play.keys(":limit up fast<enter>");
+    assert_eq!(play.calls.len(), before);
+    play.keys("<backspace><backspace><backspace><backspace>0<enter>");
+    assert!(matches!(play.last_call().1, Command::Limit { change: Some(_) }));
+}
+
+#[test]
+fn an_empty_list_of_transfers_hints_at_nothing_that_needs_one() {
+    let mut play = Play::busy(120, 36);
+    play.tell(Update::Transfers(TransferPage { restart: true, changed: Vec::new(), removed: Vec::new() }));
+    for views in ["2", "]", "]", "]", "]"] {
+        play.keys(views);
+        let screen = play.screen();
+        let hints = screen.lines().last().unwrap();
+        for word in ["pause", "cancel", "raise", "retry", "forget", "open", "details", "copy"] {
+            assert!(!hints.contains(word), "{hints}");
+        }
+        assert!(hints.contains("filter") && hints.contains("keys"), "{hints}");
+    }
 }
 
 #[test]

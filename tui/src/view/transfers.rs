@@ -16,7 +16,7 @@ use crate::{
         layout::{Areas, Shape},
         transfers::{Transfer, View},
     },
-    engine::api::{Direction, PathKind, TransferRow, TransferSource, TransferState},
+    engine::api::{Direction, PathKind, Priority, TransferRow, TransferSource, TransferState, ordinal},
 };
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
@@ -147,10 +147,19 @@ const fn word(row: &TransferRow) -> &'static str {
 
 /// The time left, or its state in a word.
 fn brief(transfer: &Transfer) -> String {
+    if let Some(place) = in_line(&transfer.row) {
+        return format!("{} in line", ordinal(place));
+    }
     match (transfer.row.state, transfer.row.eta_s) {
         (TransferState::Running, Some(left)) if transfer.row.speed > 0 => format::seconds(left),
         _ => word(&transfer.row).to_owned(),
     }
+}
+
+/// The best place in line at a source, when nothing comes meanwhile.
+fn in_line(row: &TransferRow) -> Option<u32> {
+    let places = row.sources.iter().filter_map(|source| source.queue).map(|queue| queue.position);
+    places.min().filter(|_| row.speed == 0)
 }
 
 const fn state_style(look: Look, row: &TransferRow) -> Style {
@@ -316,6 +325,9 @@ fn place_lines(state: &State, transfer: &Transfer, width: usize) -> Vec<String> 
         ));
     } else {
         lines.push(format!("to        {}", show(&row.owner)));
+    }
+    if row.priority != Priority::Normal && row.state != TransferState::Done {
+        lines.push(format!("priority  {}", row.priority.word()));
     }
     if let Some(hash) = row.hash {
         lines.push(format!("hash      {}", format::cut_middle(&format!("b3:{hash}"), room, "…")));

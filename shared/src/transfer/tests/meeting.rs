@@ -432,7 +432,7 @@ pub(super) fn verified_of(events: &[LaneEvent], id: u64) -> (GroupSet, u64) {
 /// The kinds of what happened, without progress.
 pub(super) fn ends(events: &[LaneEvent]) -> Vec<(u64, Option<Code>)> {
     let end = |event: &LaneEvent| match event {
-        LaneEvent::Verified { .. } => None,
+        LaneEvent::Verified { .. } | LaneEvent::Queued { .. } => None,
         LaneEvent::Done { job } => Some((*job, None)),
         LaneEvent::Refused { job, refusal } => Some((*job, Some(refusal.code))),
     };

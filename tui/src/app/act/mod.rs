@@ -1,19 +1,23 @@
 //! What keys, clicks and commands do.
 
 mod files;
+mod limits;
 mod moving;
 mod popups;
 mod transfers;
 
-use crate::app::{
-    Effect, Purpose, State, Tab, Target,
-    gate::{Kind, Part},
-    keys::{self, Action, Key},
-    layer::{Act, Layer},
-    list::Step,
+use crate::{
+    app::{
+        Effect, Purpose, State, Tab, Target,
+        gate::{Kind, Part},
+        keys::{self, Action, Key},
+        layer::{Act, Layer},
+        list::Step,
+    },
+    engine::api::Rank,
 };
 
-pub use self::files::expand_home;
+pub use self::{files::expand_home, limits::sentence as limit_sentence};
 
 impl State {
     pub(in crate::app) fn on_key(&mut self, key: Key, effects: &mut Vec<Effect>) {
@@ -119,6 +123,11 @@ impl State {
             Action::PauseAll => self.pause_all(effects),
             Action::Cancel => self.ask_cancel(),
             Action::Retry => self.retry(effects),
+            Action::Raise => self.rank(Rank::Raise, effects),
+            Action::Lower => self.rank(Rank::Lower, effects),
+            Action::MoveUp => self.rank(Rank::Forward(1), effects),
+            Action::MoveDown => self.rank(Rank::Forward(-1), effects),
+            Action::Limit => self.type_limit(),
             Action::Forget => self.forget(effects),
             Action::ForgetAll => self.forget_all(effects),
             Action::OpenFile => self.open_file(effects),

@@ -204,6 +204,10 @@ impl State {
                     self.messages.warn(self.now, "no command is called so");
                     return;
                 };
+                if let Some(typed) = palette.typed_limit() {
+                    let typed = typed.to_owned();
+                    return self.set_limit(&typed, effects);
+                }
                 self.layers.pop();
                 if chosen.here {
                     self.perform(chosen.action, effects);

@@ -99,6 +99,8 @@ pub(super) fn outcome(transfer: &Transfer, row: &TransferRow, waits: bool, moved
             }
             Outcome::Going
         }
+        // Whoever stands in line is being waited for.
+        TransferState::Running if row.sources.iter().any(|source| source.queue.is_some()) => Outcome::Going,
         TransferState::Running if !waits && moved.elapsed() > GET_PATIENCE => Outcome::Failed(Failure::new(
             FailureKind::NotFound,
             "no_source",

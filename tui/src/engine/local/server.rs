@@ -429,6 +429,7 @@ fn is_brief(command: &Command) -> bool {
         | Command::Known { .. }
         | Command::Steer { .. }
         | Command::Reading { .. }
+        | Command::Limit { .. }
         | Command::Members
         | Command::Reconnect
         | Command::Stop => true,

@@ -108,13 +108,15 @@ impl State {
         Ok(())
     }
 
-    /// Forgets everything that belongs to an account; fetched files stay known.
+    /// Forgets everything that belongs to an account; fetched files and limits stay known.
     ///
     /// # Errors
     /// See [`StateError`].
     pub async fn forget_account(&self) -> Result<(), StateError> {
         let mut tx = self.pool.begin().await?;
-        for statement in ["DELETE FROM setting", "DELETE FROM replica", "UPDATE shared_file SET file = NULL"] {
+        // How much of the line may be used does not depend on who is signed in.
+        let settings = "DELETE FROM setting WHERE key <> 'limits'";
+        for statement in [settings, "DELETE FROM replica", "UPDATE shared_file SET file = NULL"] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
@@ -214,6 +216,8 @@ impl State {
     }
 }
 
+/// The setting that holds the limits.
+pub const LIMITS: &str = "limits";
 /// Rows of one statement: SQLite binds at most 32,766 values.
 const ROWS_AT_ONCE: usize = 500;
 

@@ -215,7 +215,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::engine::api::{Direction, From, Target, TransferState};
+    use crate::engine::api::{Direction, From, Priority, Target, TransferState};
 
     fn file(position: u64) -> PlannedFile {
         PlannedFile {
@@ -268,6 +268,8 @@ mod tests {
             elapsed_ms: 0,
             failure: None,
             damaged: None,
+            priority: Priority::Normal,
+            place: 0,
         };
         StoredTransfer { id, active: true, plan, row }
     }

@@ -356,6 +356,7 @@ impl Batch<'_> {
             }
             match timeout(COPY_AFTER, lane.event()).await {
                 Ok(Some(LaneEvent::Verified { .. })) => {}
+                Ok(Some(LaneEvent::Queued { queued, .. })) => self.transfer.stands_in_line(place, queued),
                 Ok(Some(LaneEvent::Done { job })) => {
                     if let Some(file) = flying.remove(&job) {
                         flying_bytes -= file.size;

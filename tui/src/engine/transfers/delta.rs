@@ -129,7 +129,13 @@ async fn compare(
 }
 
 async fn is_answered(lane: &mut Lane) -> bool {
-    matches!(timeout(SOURCE_STALL, lane.event()).await, Ok(Some(LaneEvent::Done { .. })))
+    loop {
+        match timeout(SOURCE_STALL, lane.event()).await {
+            Ok(Some(LaneEvent::Done { .. })) => return true,
+            Ok(Some(LaneEvent::Queued { .. } | LaneEvent::Verified { .. })) => {}
+            Ok(Some(LaneEvent::Refused { .. }) | None) | Err(_) => return false,
+        }
+    }
 }
 
 async fn take(transfer: &Arc<Transfer>, partial: &Arc<Partial>, delta: Delta) -> Result<u64, Halt> {

@@ -32,6 +32,7 @@ use tokio::{
 use super::{
     Halt, Transfer,
     part::disk_failure,
+    row::SENDING,
     source::{self, Source},
     stream,
     work::refused_file,
@@ -386,6 +387,10 @@ impl Driver<'_> {
                 let (kind, _) = worker.source.at_joining();
                 self.machine.handle(now, Input::Joined { source: id, kind, have: None });
             }
+            News::Event(LaneEvent::Queued { queued, .. }) => {
+                worker.place.inspect(|place| self.transfer.stands_in_line(*place, queued));
+                self.machine.handle(now, Input::Queued { source: id });
+            }
             News::Event(LaneEvent::Done { .. } | LaneEvent::Verified { .. }) => {}
             News::Event(LaneEvent::Refused { refusal, .. }) => self.left(id, Ending::Refused(refusal))?,
             News::Ended(ending) => self.left(id, ending)?,
@@ -484,15 +489,14 @@ impl Driver<'_> {
         for (id, worker) in &self.workers {
             let Some((place, view)) = worker.place.zip(self.machine.source(*id)) else { continue };
             let doing = match (&worker.source, view.slices) {
-                (_, 1) => "sending a slice".to_owned(),
-                (_, slices) if slices > 1 => format!("sending {slices} slices"),
-                (Source::Copy, _) => "spared while members deliver".to_owned(),
-                (Source::Holder(_), _) => "has nothing yet that is missing here".to_owned(),
-                (Source::Peer(_), _) => "nothing is left to ask it for".to_owned(),
+                (_, slices) if slices > 0 => SENDING,
+                (Source::Copy, _) => "spared while members deliver",
+                (Source::Holder(_), _) => "has nothing yet that is missing here",
+                (Source::Peer(_), _) => "nothing is left to ask it for",
             };
             let connection = worker.source.device().and_then(|device| self.core.peers.live(device));
             let rtt_ms = connection.and_then(|connection| u32::try_from(connection.rtt().as_millis()).ok());
-            self.transfer.describe_source(place, rtt_ms, &doing);
+            self.transfer.describe_source(place, rtt_ms, doing);
         }
     }
 

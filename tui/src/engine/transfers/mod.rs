@@ -6,6 +6,7 @@ pub mod known;
 pub mod land;
 pub mod large;
 pub mod local;
+pub mod order;
 pub mod part;
 pub mod plan;
 pub mod repair;
@@ -34,13 +35,15 @@ use tokio::{
     task::JoinSet,
 };
 
+use order::Entry;
 pub use plan::{folder_files, resolve, start};
 pub use row::Transfer;
 
 use super::{
-    api::{Direction, Failure, FailureKind, Steer, Target, TransferPage, TransferRow, TransferState},
+    api::{Direction, Failure, FailureKind, QueuePlace, Rank, Steer, Target, TransferPage, TransferRow, TransferState},
     core::{Core, now_ms, pause},
     failure,
+    limits::Party,
 };
 
 /// Ends the names of files and folders that are still arriving.
@@ -54,7 +57,7 @@ pub struct Transfers {
     all: Mutex<BTreeMap<i64, Arc<Transfer>>>,
     removed: Mutex<BTreeSet<String>>,
     /// What was told about uploads, so that their ends are told too.
-    uploads: Mutex<HashMap<DeviceId, (String, u64)>>,
+    uploads: Mutex<HashMap<DeviceId, (String, u64, Option<QueuePlace>)>>,
     /// Something may be startable.
     wake: Notify,
     /// Held while a reader of a stream comes or goes.
@@ -67,6 +70,8 @@ pub enum Wish {
     Run,
     Pause,
     Cancel,
+    /// Back to the queue: others matter more.
+    GiveWay,
 }
 
 /// How one attempt at a transfer ended before it was done.
@@ -107,6 +112,10 @@ impl Transfers {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn get(&self, id: i64) -> Option<Arc<Transfer>> {
+        self.all().get(&id).cloned()
+    }
+
     /// Sources may have come: what waits tries again.
     pub fn poke(&self) {
         for transfer in self.all().values() {
@@ -121,7 +130,7 @@ impl Transfers {
     /// Every transfer as faces see it, oldest first.
     pub fn rows(&self) -> Vec<TransferRow> {
         let mut rows: Vec<_> = self.all().values().map(|transfer| transfer.row()).collect();
-        rows.sort_by_key(|row| row.created_ms);
+        rows.sort_by_key(|row| (row.created_ms, row.place));
         rows
     }
 
@@ -143,16 +152,17 @@ impl Transfers {
         let mut told = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         for (device, upload) in core.catalog.uploads() {
             let id = format!("up{:.14}", device.to_string());
-            let idle = upload.last.elapsed() > UPLOAD_IDLE;
-            let before = told.get(&device).map(|(_, bytes)| *bytes);
+            let line = place_in_line(core, device);
+            let idle = upload.last.elapsed() > UPLOAD_IDLE && line.is_none();
+            let before = told.get(&device).map(|(_, bytes, line)| (*bytes, *line));
             if idle {
                 page.removed.push(id);
                 told.remove(&device);
                 core.catalog.forget_upload(device);
                 over.push((device, upload.bytes));
-            } else if before != Some(upload.bytes) || before.is_none() {
-                page.changed.push(row::upload_row(core, device, &id, &upload));
-                told.insert(device, (id, upload.bytes));
+            } else if before != Some((upload.bytes, line)) {
+                page.changed.push(row::upload_row(core, device, &id, &upload, line));
+                told.insert(device, (id, upload.bytes, line));
             }
         }
         over
@@ -186,6 +196,12 @@ impl Transfers {
             })
             .collect()
     }
+}
+
+/// Where the member of a device stands in line for an upload slot here.
+fn place_in_line(core: &Core, device: DeviceId) -> Option<QueuePlace> {
+    let place = core.limits.place_of(Party::Member(core.peers.member_of(device)?))?;
+    Some(QueuePlace { position: place.position, wait_s: Some(place.wait.as_secs()) })
 }
 
 /// An upload counts as over when nothing was taken for this long.
@@ -249,16 +265,34 @@ pub async fn run(core: Arc<Core>) {
 }
 
 fn start_queued(core: &Arc<Core>, running: &mut JoinSet<()>) {
-    let mut queued: Vec<Arc<Transfer>> = core.transfers.all().values().filter(|t| t.is_startable()).cloned().collect();
-    queued.sort_by_key(|transfer| transfer.row().created_ms);
-    for transfer in queued {
-        // Whoever reads a stream waits for it: faces and their calls are bounded.
-        if running.len() >= TRANSFERS_AT_ONCE_MAX && transfer.plan.target != Target::Stream {
-            continue;
-        }
+    let all: Vec<Arc<Transfer>> = core.transfers.all().values().cloned().collect();
+    let startable = all.iter().filter(|transfer| transfer.is_startable());
+    // Whoever reads a stream waits for it: faces and their calls are bounded.
+    let (streams, others): (Vec<_>, Vec<_>) = startable.partition(|transfer| transfer.plan.target == Target::Stream);
+    let mut queued: Vec<Entry> = others.into_iter().map(|transfer| transfer.entry()).collect();
+    order::sort(&mut queued);
+    let free = TRANSFERS_AT_ONCE_MAX.saturating_sub(running.len());
+    let waiting = queued.split_off(free.min(queued.len()));
+    if !waiting.is_empty() {
+        make_room(&all, &waiting);
+    }
+    let queued = queued.into_iter().filter_map(|entry| core.transfers.get(entry.id));
+    for transfer in streams.into_iter().cloned().chain(queued) {
         transfer.set_state(TransferState::Running, "looking for sources");
         transfer.attempting.store(true, Ordering::Relaxed);
         running.spawn(attempt(core.clone(), transfer));
+    }
+}
+
+/// Sends transfers back to the queue for which others that matter more have to wait.
+fn make_room(all: &[Arc<Transfer>], waiting: &[Entry]) {
+    let attempting = || all.iter().filter(|transfer| transfer.attempting.load(Ordering::Relaxed));
+    let running: Vec<Entry> = attempting().filter(|t| t.wish() == Wish::Run).map(|t| t.entry()).collect();
+    let leaving = attempting().filter(|transfer| transfer.wish() != Wish::Run).count();
+    for id in order::to_give_way(&running, leaving, waiting) {
+        if let Some(transfer) = attempting().find(|transfer| transfer.id == id) {
+            transfer.give_way();
+        }
     }
 }
 
@@ -290,8 +324,10 @@ async fn attempt(core: Arc<Core>, transfer: Arc<Transfer>) {
                 work::discard(&core, &transfer).await;
                 transfer.finish(TransferState::Cancelled, "cancelled by you", None);
             }
+            Wish::GiveWay => transfer.set_state(TransferState::Queued, "made room for what matters more"),
         },
     }
+    transfer.takes_turn_again();
     transfer.attempting.store(false, Ordering::Relaxed);
     store(&core, &transfer).await;
     transfer.note_attempt();
@@ -331,6 +367,7 @@ pub async fn steer(core: &Arc<Core>, ids: &[String], how: Steer) -> Result<Vec<T
                     && !transfer.is_unread()
             }
             Steer::Clear => !active && (transfer.plan.target != Target::Stream || transfer.is_unread()),
+            Steer::Rank(_) => active && !ids.is_empty(),
         };
         if !applies {
             if !ids.is_empty() {
@@ -341,6 +378,7 @@ pub async fn steer(core: &Arc<Core>, ids: &[String], how: Steer) -> Result<Vec<T
         match how {
             Steer::Pause => quit(core, &transfer, Wish::Pause).await,
             Steer::Cancel => quit(core, &transfer, Wish::Cancel).await,
+            Steer::Rank(rank) => move_to(core, transfer.id, rank).await,
             Steer::Resume | Steer::Retry => {
                 transfer.again();
                 store(core, &transfer).await;
@@ -361,6 +399,17 @@ pub async fn steer(core: &Arc<Core>, ids: &[String], how: Steer) -> Result<Vec<T
     Ok(rows)
 }
 
+/// Gives a transfer another place in the queue, which may move others too.
+async fn move_to(core: &Arc<Core>, id: i64, rank: Rank) {
+    let all: Vec<Arc<Transfer>> = core.transfers.all().values().filter(|other| other.is_active()).cloned().collect();
+    for entry in order::moved(all.iter().map(|transfer| transfer.entry()).collect(), id, rank) {
+        let Some(transfer) = all.iter().find(|transfer| transfer.id == entry.id) else { continue };
+        transfer.change(|row| (row.priority, row.place) = (entry.priority, entry.place));
+        store(core, transfer).await;
+    }
+    core.transfers.wake.notify_one();
+}
+
 /// Makes a transfer stop and waits until it has.
 async fn quit(core: &Arc<Core>, transfer: &Arc<Transfer>, wish: Wish) {
     let mut attempts = transfer.attempts();
@@ -377,7 +426,7 @@ async fn quit(core: &Arc<Core>, transfer: &Arc<Transfer>, wish: Wish) {
             transfer.finish(TransferState::Cancelled, "cancelled by you", None);
         }
         Wish::Pause => transfer.set_state(TransferState::Paused, "paused by you"),
-        Wish::Run => {}
+        Wish::Run | Wish::GiveWay => {}
     }
     store(core, transfer).await;
 }
@@ -391,6 +440,11 @@ fn fresh_id(core: &Core) -> i64 {
             return id;
         }
     }
+}
+
+/// The last place in the queue that is taken.
+fn last_place(core: &Core) -> i64 {
+    core.transfers.all().values().map(|transfer| transfer.entry().place).max().unwrap_or(0)
 }
 
 /// Puts a transfer into the queue.

@@ -9,9 +9,9 @@ use shared::{
     wire::tracker::{Answer, FileEntry, FolderEntry, Item, Reference, Request},
 };
 
-use super::{PART_SUFFIX, Transfer, enqueue, fresh_id, known, now, repair, source::Ahead};
+use super::{PART_SUFFIX, Transfer, enqueue, fresh_id, known, last_place, now, repair, source::Ahead};
 use crate::engine::{
-    api::{Direction, Failure, FailureKind, From, Get, Target, TransferRow, TransferState},
+    api::{Direction, Failure, FailureKind, From, Get, Priority, Target, TransferRow, TransferState},
     core::Core,
     failure, link,
     rows::name_of,
@@ -154,7 +154,7 @@ pub(super) async fn queue(
     let planned = place(&plan, item, files)?;
     let base = base_of(core, &plan);
     let id = fresh_id(core);
-    let mut row = row_of(id, &base, item, &planned);
+    let mut row = row_of(id, last_place(core) + 1, &base, item, &planned);
     if plan.target == Target::Stream {
         row.path = PathBuf::from(STDOUT);
     }
@@ -218,7 +218,7 @@ fn bad_path(path: &str, why: &str) -> Failure {
     )
 }
 
-fn row_of(id: i64, base: &std::path::Path, item: &Item, files: &[PlannedFile]) -> TransferRow {
+fn row_of(id: i64, place: i64, base: &std::path::Path, item: &Item, files: &[PlannedFile]) -> TransferRow {
     let (name, owner, folder, hash) = match item {
         Item::File(FileEntry { path, owner_name, blob, .. }) => (name_of(path), owner_name, false, Some(*blob)),
         Item::Folder(FolderEntry { path, owner_name, .. }) => (name_of(path), owner_name, true, None),
@@ -253,5 +253,7 @@ fn row_of(id: i64, base: &std::path::Path, item: &Item, files: &[PlannedFile]) -
         elapsed_ms: 0,
         failure: None,
         damaged: None,
+        priority: Priority::Normal,
+        place,
     }
 }

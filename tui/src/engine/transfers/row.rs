@@ -13,12 +13,16 @@ use shared::{
     id::DeviceId,
     limits::{PLAN_KEPT_MAX, TRANSFER_LOG_LINES_MAX},
     show::show_line,
+    wire::peer::Queued,
 };
 use tokio::sync::{Notify, watch};
 
-use super::{Attempts, Wish, now, source::Ahead, stream::Stream};
+use super::{Attempts, Wish, now, order::Entry, source::Ahead, stream::Stream};
 use crate::engine::{
-    api::{Direction, Failure, Get, LogLine, PathKind, SourceKind, Target, TransferRow, TransferSource, TransferState},
+    api::{
+        Direction, Failure, Get, LogLine, PathKind, Priority, QueuePlace, SourceKind, Target, TransferRow,
+        TransferSource, TransferState, ordinal,
+    },
     catalog::Upload,
     core::Core,
     peers::path_kind,
@@ -155,6 +159,12 @@ impl Transfer {
         self.inner().row.state
     }
 
+    /// Its place in the queue.
+    pub fn entry(&self) -> Entry {
+        let row = &self.inner().row;
+        Entry { id: self.id, priority: row.priority, place: row.place, created_ms: row.created_ms }
+    }
+
     /// Not yet done, failed or cancelled.
     pub fn is_active(&self) -> bool {
         !matches!(self.state(), TransferState::Done | TransferState::Failed | TransferState::Cancelled)
@@ -223,11 +233,33 @@ impl Transfer {
         self.wish.send_replace(wish);
     }
 
-    /// Resolves when a person wants it to stop.
+    /// Others matter more: it is to go back to the queue, unless a person wants something else of it.
+    pub fn give_way(&self) {
+        self.wish.send_if_modified(|wish| {
+            let runs = *wish == Wish::Run;
+            if runs {
+                *wish = Wish::GiveWay;
+            }
+            runs
+        });
+    }
+
+    /// Resolves when a person wants it to stop, or others matter more.
     pub async fn wished_away(&self) {
         let mut wish = self.wish.subscribe();
         // The sender lives as long as this transfer.
         let _closed = wish.wait_for(|wish| *wish != Wish::Run).await;
+    }
+
+    /// It made room, and may run again when its turn comes.
+    pub fn takes_turn_again(&self) {
+        self.wish.send_if_modified(|wish| {
+            let gave_way = *wish == Wish::GiveWay;
+            if gave_way {
+                *wish = Wish::Run;
+            }
+            gave_way
+        });
     }
 
     /// From the beginning of the queue again.
@@ -299,6 +331,7 @@ impl Transfer {
     pub fn source_does(&self, place: usize, doing: &str) {
         self.change(|row| {
             if let Some(source) = row.sources.get_mut(place) {
+                leaves_line(source, &mut row.reason);
                 doing.clone_into(&mut source.doing);
             }
         });
@@ -308,8 +341,25 @@ impl Transfer {
     pub fn describe_source(&self, place: usize, rtt_ms: Option<u32>, doing: &str) {
         self.change(|row| {
             if let Some(source) = row.sources.get_mut(place) {
-                doing.clone_into(&mut source.doing);
                 source.rtt_ms = rtt_ms.or(source.rtt_ms);
+                if source.queue.is_none() {
+                    doing.clone_into(&mut source.doing);
+                }
+            }
+        });
+    }
+
+    /// A source serves others first.
+    pub fn stands_in_line(&self, place: usize, queued: Queued) {
+        let queue = QueuePlace { position: queued.position, wait_s: queued.wait_ms.map(|wait| wait.div_ceil(1000)) };
+        self.change(|row| {
+            let others_serve =
+                row.sources.iter().enumerate().any(|(other, source)| other != place && source.doing == SENDING);
+            let Some(source) = row.sources.get_mut(place) else { return };
+            source.queue = Some(queue);
+            source.doing = queue.sentence();
+            if !others_serve {
+                row.reason = in_line(source, queue);
             }
         });
     }
@@ -319,6 +369,10 @@ impl Transfer {
         self.change(|row| {
             row.done += bytes;
             if let Some(source) = row.sources.get_mut(place) {
+                if source.queue.is_some() {
+                    leaves_line(source, &mut row.reason);
+                    SENDING.clone_into(&mut source.doing);
+                }
                 source.bytes += bytes;
                 match source.kind {
                     SourceKind::Copy => row.bytes_copy += bytes,
@@ -336,7 +390,8 @@ impl Transfer {
             row.eta_s = None;
             for source in &mut row.sources {
                 source.speed = 0;
-                if source.doing == "sending" {
+                leaves_line(source, &mut row.reason);
+                if source.doing == SENDING {
                     source.doing.clear();
                 }
             }
@@ -368,11 +423,32 @@ impl Transfer {
     }
 }
 
+/// What a source does while bytes come from it.
+pub const SENDING: &str = "sending";
+
+fn in_line(source: &TransferSource, queue: QueuePlace) -> String {
+    let who = source.member.as_ref().map_or_else(|| "the tracker".to_owned(), |member| show_line(member, 40));
+    format!("queued: {} at {who}", ordinal(queue.position))
+}
+
+/// A source has something else to say than where this device stands in line.
+fn leaves_line(source: &mut TransferSource, reason: &mut String) {
+    if let Some(queue) = source.queue.take() {
+        source.doing.clear();
+        if *reason == in_line(source, queue) {
+            reason.clear();
+        }
+    }
+}
+
 /// Someone takes files from here, as a row beside the downloads.
-pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> TransferRow {
+pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload, line: Option<QueuePlace>) -> TransferRow {
     let member = core.peers.member_of(device).and_then(|account| core.member_name(account));
     let elapsed = upload.began.elapsed();
-    let speed = (upload.bytes as f64 / elapsed.as_secs_f64().max(0.2)) as u64;
+    let speed = match line {
+        Some(_) => 0,
+        None => (upload.bytes as f64 / elapsed.as_secs_f64().max(0.2)) as u64,
+    };
     let path = if core.relays.serves(device) {
         PathKind::Relay
     } else {
@@ -387,8 +463,8 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> T
         folder: false,
         files: 1,
         files_done: 0,
-        state: TransferState::Running,
-        reason: String::new(),
+        state: if line.is_some() { TransferState::Queued } else { TransferState::Running },
+        reason: line.map(|line| line.sentence()).unwrap_or_default(),
         size: 0,
         done: upload.bytes,
         speed,
@@ -407,7 +483,8 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> T
             bytes: upload.bytes,
             speed,
             rtt_ms: None,
-            doing: "taking".to_owned(),
+            doing: line.map_or_else(|| "taking".to_owned(), |line| line.sentence()),
+            queue: line,
         }],
         map: Vec::new(),
         log: Vec::new(),
@@ -416,6 +493,8 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> T
         elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(0),
         failure: None,
         damaged: None,
+        priority: Priority::Normal,
+        place: 0,
     }
 }
 

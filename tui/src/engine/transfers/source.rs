@@ -6,7 +6,7 @@ use shared::{
     id::{AccountId, DeviceId, FileId},
     limits::{COPY_AFTER, GRANT_BLOBS_MAX, GRANT_RENEW, REQUEST_BYTES_MAX, SERVED_STREAMS_MAX, SMALL_FILE_BYTES_MAX},
     net::{Outgoing, frame},
-    transfer::lane::Lane,
+    transfer::{lane::Lane, pace::Pace},
     wire::{
         grant::SignedGrant,
         tracker::{Answer, FileDetail, FoundFile, Located, LocatedFile, PeerSource, Request},
@@ -16,12 +16,15 @@ use tokio::time::timeout;
 
 use super::{
     Halt, Transfer,
+    row::SENDING,
     way::{self, Better, Way},
 };
 use crate::engine::{
-    api::{From, PathKind, SourceKind, TransferSource},
+    api::{Direction, From, PathKind, SourceKind, TransferSource},
     core::Core,
     failure,
+    limits::Party,
+    peers::path_kind,
     state::PlannedFile,
 };
 
@@ -85,6 +88,7 @@ impl Source {
             speed: 0,
             rtt_ms,
             doing: doing.to_owned(),
+            queue: None,
         }
     }
 }
@@ -215,7 +219,9 @@ pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source, file: 
             Source::Peer(peer) | Source::Holder(peer) => way::to(core, peer, file).await,
             Source::Copy => {
                 let online = core.session.online().await.map_err(|failure| failure.message)?;
-                let lane = copy_lane(&online.connection).await?;
+                let lan = path_kind(&online.connection) == PathKind::Lan;
+                let pace = core.limits.pace(Direction::Down, Party::Tracker, lan);
+                let lane = copy_lane(&online.connection, pace).await?;
                 let rtt_ms = u32::try_from(online.connection.rtt().as_millis()).ok();
                 Ok(Way { lane, path: PathKind::Copy, rtt_ms, better: Better::default(), why: String::new() })
             }
@@ -226,7 +232,7 @@ pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source, file: 
             if path == PathKind::Relay {
                 transfer.log(&format!("{}: relayed by the tracker, which cannot read it ({why})", source.name()));
             }
-            transfer.add_source(source.row(path, rtt_ms, "sending"));
+            transfer.add_source(source.row(path, rtt_ms, SENDING));
             Ok(Opened { lane, place, better })
         }
         Err::<_, String>(why) => {
@@ -236,9 +242,9 @@ pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source, file: 
     }
 }
 
-async fn copy_lane(connection: &quinn::Connection) -> Result<Lane, String> {
+async fn copy_lane(connection: &quinn::Connection, pace: Arc<dyn Pace>) -> Result<Lane, String> {
     let (send, recv) = connection.open_bi().await.map_err(|error| error.to_string())?;
     let mut send = Outgoing::new(send);
     frame::send(&mut send, &Request::Fetch, REQUEST_BYTES_MAX).await.map_err(|error| error.to_string())?;
-    Ok(Lane::start(send, recv))
+    Ok(Lane::start_paced(send, recv, pace))
 }

@@ -18,8 +18,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::source;
 use crate::engine::{
-    api::PathKind,
+    api::{Direction, PathKind},
     core::Core,
+    limits::Party,
     peers::{self, PeerError, path_kind},
     relay,
 };
@@ -63,24 +64,24 @@ type Dial = AbortOnDropHandle<Result<Connection, PeerError>>;
 pub async fn to(core: &Arc<Core>, peer: &PeerSource, file: FileId) -> Result<Way, String> {
     let device = peer.device;
     if core.peers.live(device).is_none() && core.relays.is_relayed(device, Instant::now()) {
-        match relay::lane(core, device).await {
+        match relay::lane(core, peer).await {
             Ok(lane) => return Ok(relayed(core, peer, file, lane, None, "no direct way was found lately")),
             Err(error) => tracing::debug!(%device, %error, "no relay either"),
         }
     }
     let mut dial = dial(core, peer);
     let mut why = match timeout(RELAY_AFTER, &mut dial).await {
-        Ok(dialled) => match direct(core, dialled).await {
+        Ok(dialled) => match direct(core, peer, dialled).await {
             Ok(way) => return Ok(way),
             Err(why) => Some(why),
         },
         Err(_) => None,
     };
-    let mut lane = std::pin::pin!(relay::lane(core, device));
+    let mut lane = std::pin::pin!(relay::lane(core, peer));
     let mut unrelayed = None;
     loop {
         tokio::select! {
-            dialled = &mut dial, if why.is_none() => match direct(core, dialled).await {
+            dialled = &mut dial, if why.is_none() => match direct(core, peer, dialled).await {
                 Ok(way) => return Ok(way),
                 Err(error) => why = Some(error),
             },
@@ -106,9 +107,15 @@ fn dial(core: &Arc<Core>, peer: &PeerSource) -> Dial {
     AbortOnDropHandle::new(tokio::spawn(async move { core.peers.connect(&core, &peer).await }))
 }
 
-async fn direct(core: &Core, dialled: Result<Result<Connection, PeerError>, JoinError>) -> Result<Way, String> {
+async fn direct(
+    core: &Core,
+    peer: &PeerSource,
+    dialled: Result<Result<Connection, PeerError>, JoinError>,
+) -> Result<Way, String> {
     let connection = dialled.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    let lane = peers::lane(&connection).await.map_err(|error| error.to_string())?;
+    let lan = path_kind(&connection) == PathKind::Lan;
+    let pace = core.limits.pace(Direction::Down, Party::Member(peer.account), lan);
+    let lane = peers::lane(&connection, pace).await.map_err(|error| error.to_string())?;
     if let Some((_, device)) = peer_of(&connection) {
         core.relays.note_direct(device);
     }
