@@ -3,13 +3,14 @@
 //! Three parts share a lane: one sends wants, one takes packets off the stream, and a thread of its own verifies and
 //! writes, so that neither hashing nor the disk ever holds up the network. Everything between them is bounded.
 
-use std::{collections::VecDeque, io, ops::Range, time::Instant};
+use std::{collections::VecDeque, io, ops::Range};
 
 use bytes::{Buf, Bytes};
 use quinn::RecvStream;
 use tokio::{
     sync::mpsc::{self, error::TryRecvError},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -507,7 +508,7 @@ fn verify_job(job: &mut Job, pieces: &mut Pieces, block: &mut Block, events: &mu
                 if !follows || (waits && block.is_worth_writing()) {
                     block.write(job, events)?;
                     block.groups = group..group;
-                    block.begun = now();
+                    block.begun = Instant::now();
                 }
                 if waits {
                     events.flush()?;
@@ -538,7 +539,7 @@ struct Block {
 
 impl Block {
     fn new() -> Self {
-        Self { groups: 0..0, begun: now(), data: Vec::new(), parents: Vec::new() }
+        Self { groups: 0..0, begun: Instant::now(), data: Vec::new(), parents: Vec::new() }
     }
 
     /// Large enough, or old enough: a slow source must not look like a silent one.
@@ -564,9 +565,4 @@ impl Block {
         }
         events.tell(LaneEvent::Verified { job: job.id, groups, bytes })
     }
-}
-
-fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "the lane is a shell, and only delays its own writes by this")]
-    Instant::now()
 }
