@@ -38,19 +38,27 @@ pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 
 /// An endpoint on this socket, with or without a server side.
 ///
+/// # Errors
+/// When the runtime refuses the socket.
+pub fn endpoint(socket: UdpSocket, server: Option<ServerConfig>, key: &SigningKey) -> io::Result<Endpoint> {
+    Endpoint::new(endpoint_config(key)?, server, socket, Arc::new(TokioRuntime))
+}
+
+/// Settings of an endpoint, whatever its socket is.
+///
 /// The key is the device's or tracker's own, the same in every run. Connection ids and stateless resets (RFC 9000,
 /// section 10.3) come from it, so that who still talks to an earlier run learns at once that it is over.
 ///
 /// # Errors
-/// When the runtime refuses the socket.
-pub fn endpoint(socket: UdpSocket, server: Option<ServerConfig>, key: &SigningKey) -> io::Result<Endpoint> {
+/// When quinn takes no datagrams of [`DATAGRAM_BYTES_MAX`].
+pub fn endpoint_config(key: &SigningKey) -> io::Result<EndpointConfig> {
     let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key.derive("quic stateless resets"));
     let ids = key.derive("quic connection ids");
     let ids = u64::from_le_bytes([ids[0], ids[1], ids[2], ids[3], ids[4], ids[5], ids[6], ids[7]]);
     let mut config = EndpointConfig::new(Arc::new(reset));
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
     config.max_udp_payload_size(DATAGRAM_BYTES_MAX).map_err(io::Error::other)?;
-    Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
+    Ok(config)
 }
 
 /// Settings of the tracker's side: small windows and few streams, because the limit is the memory of an idle member.

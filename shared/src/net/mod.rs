@@ -5,6 +5,8 @@ pub mod endpoint;
 pub mod frame;
 pub mod sealed;
 mod stream;
+#[cfg(any(test, feature = "virtual-net"))]
+pub mod virtual_net;
 
 pub use stream::{Outgoing, Receiving, Sending};
 

@@ -5,12 +5,13 @@
 
 mod events;
 
-use std::{collections::VecDeque, io, ops::Range, sync::Arc, time::Instant};
+use std::{collections::VecDeque, io, ops::Range, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use tokio::{
     sync::mpsc::{self, error::TryRecvError},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -532,7 +533,7 @@ fn verify_job(job: &mut Job, pieces: &mut Pieces, block: &mut Block, events: &mu
                 if !follows || (waits && block.is_worth_writing()) {
                     block.write(job, events)?;
                     block.groups = group..group;
-                    block.begun = now();
+                    block.begun = Instant::now();
                 }
                 if waits {
                     events.flush()?;
@@ -583,7 +584,7 @@ struct Block {
 
 impl Block {
     fn new() -> Self {
-        Self { groups: 0..0, begun: now(), data: Vec::new(), parents: Vec::new() }
+        Self { groups: 0..0, begun: Instant::now(), data: Vec::new(), parents: Vec::new() }
     }
 
     /// Large enough, or old enough: a slow source must not look like a silent one.
@@ -609,9 +610,4 @@ impl Block {
         }
         events.tell(LaneEvent::Verified { job: job.id, groups, bytes })
     }
-}
-
-fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "the lane is a shell, and only delays its own writes by this")]
-    Instant::now()
 }

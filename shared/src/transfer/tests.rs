@@ -2,6 +2,7 @@
 
 mod meeting;
 mod paced;
+mod paths;
 mod sealed;
 
 use quinn::{ReadExactError, ReadToEndError, RecvStream};
