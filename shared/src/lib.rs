@@ -10,6 +10,7 @@ pub mod download;
 pub mod id;
 pub mod limits;
 pub mod name;
+pub mod reach;
 pub mod show;
 pub mod wire;
 

@@ -19,7 +19,8 @@ pub fn refuse(error: &Error, request: u64) -> Refusal {
         Error::NotSignedIn | Error::WrongSignIn(_) => Code::Unauthenticated,
         Error::SignedInAlready => Code::Conflict,
         Error::Locked | Error::RegistrationClosed | Error::InviteNeeded => Code::Forbidden,
-        Error::Wait { .. } => Code::RateLimited,
+        Error::Wait { .. } | Error::IntroducedTooOften { .. } => Code::RateLimited,
+        Error::Hopeless(_) => Code::Unavailable,
         Error::NotFound(_) => Code::NotFound,
         Error::Unsupported(_) => Code::Unsupported,
     };

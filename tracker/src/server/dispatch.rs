@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 use super::connection::{Session, panic_text};
 use crate::{
     events::Subscription,
-    handler::{Ctx, Error, Moment, Peer, account, browse, copy, locate, members, publish},
+    handler::{Ctx, Error, Moment, Peer, account, browse, copy, introduce, locate, members, publish},
     refuse,
     store::Caller,
 };
@@ -150,6 +150,8 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
             caller()?;
             Answer::Status(members::status(ctx).await?)
         }
+        Request::Ticket => introduce::ticket(ctx, &caller()?, session.number),
+        Request::Introduce { device, attempt } => introduce::introduce(ctx, &caller()?, device, attempt, now)?,
         Request::Subscribe | Request::Fetch => {
             return Err(Error::Unsupported("this request takes the whole stream"));
         }
@@ -242,5 +244,7 @@ const fn kind(request: &Request) -> &'static str {
         Request::Status => "status",
         Request::Fetch => "fetch",
         Request::Vanish { .. } => "vanish",
+        Request::Ticket => "ticket",
+        Request::Introduce { .. } => "introduce",
     }
 }
