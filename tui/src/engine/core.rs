@@ -32,7 +32,9 @@ use super::{
     hub::Hub,
     library::Library,
     link::TrackerLink,
+    network,
     peers::{self, Peers},
+    reach::Reach,
     session::{self, SavedAccount, Session},
     state::State,
     transfers::{self, Transfers},
@@ -57,6 +59,7 @@ pub struct Core {
     pub library: Library,
     pub catalog: Arc<Catalog>,
     pub peers: Peers,
+    pub reach: Reach,
     pub transfers: Transfers,
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
@@ -98,6 +101,7 @@ impl Engine {
             hub: Hub::default(),
             library: Library::default(),
             peers: Peers::default(),
+            reach: Reach::default(),
             transfers: Transfers::default(),
             stop: CancellationToken::new(),
             members: Mutex::default(),
@@ -114,6 +118,7 @@ impl Engine {
         let tasks = TaskTracker::new();
         tasks.spawn(session::run(core.clone()));
         tasks.spawn(peers::accept(core.clone()));
+        tasks.spawn(network::run(core.clone()));
         tasks.spawn(transfers::run(core.clone()));
         tasks.spawn(super::library::watch(core.clone()));
         tasks.spawn(tick(core.clone()));

@@ -21,7 +21,6 @@ use crate::engine::{
     api::{Direction, Failure, Get, LogLine, PathKind, SourceKind, TransferRow, TransferSource, TransferState},
     catalog::Upload,
     core::Core,
-    peers::path_kind,
     rows::name_of,
     state::{PlannedFile, StoredTransfer},
 };
@@ -336,7 +335,7 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> T
     let member = core.peers.member_of(device).and_then(|account| core.member_name(account));
     let elapsed = upload.began.elapsed();
     let speed = (upload.bytes as f64 / elapsed.as_secs_f64().max(0.2)) as u64;
-    let path = core.peers.live_path(device).unwrap_or(PathKind::Direct);
+    let path = core.peers.live_path(core, device).unwrap_or(PathKind::Direct);
     TransferRow {
         id: id.to_owned(),
         direction: Direction::Up,
@@ -374,12 +373,5 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> T
         finished_ms: None,
         elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(0),
         failure: None,
-    }
-}
-
-impl crate::engine::peers::Peers {
-    /// How the open connection to a device runs.
-    pub fn live_path(&self, device: DeviceId) -> Option<PathKind> {
-        self.live(device).map(|connection| path_kind(&connection))
     }
 }

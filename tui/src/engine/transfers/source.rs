@@ -1,6 +1,6 @@
 //! Sources of files: found through the tracker, reached, and spoken to over lanes.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use shared::{
     id::{AccountId, DeviceId, FileId},
@@ -18,8 +18,7 @@ use super::{Halt, Transfer};
 use crate::engine::{
     api::{From, PathKind, SourceKind, TransferSource},
     core::Core,
-    failure,
-    peers::{self, path_kind},
+    failure, peers,
     state::PlannedFile,
 };
 
@@ -96,12 +95,7 @@ pub async fn locate(core: &Core, files: Vec<FileId>) -> Result<Sources, Halt> {
 
 /// Whether a device is by now somewhere else than where the open connection to it leads, as after a restart.
 pub fn has_moved(core: &Core, peer: &PeerSource) -> bool {
-    let open = core.peers.live(peer.device);
-    open.is_some_and(|connection| {
-        let remote = connection.remote_address();
-        let there = |address: &SocketAddr| address.ip().to_canonical() == remote.ip().to_canonical();
-        !peer.addresses.iter().any(|address| there(address) && address.port() == remote.port())
-    })
+    core.peers.has_moved(core, peer)
 }
 
 /// Asks about any number of files; the answers in their order.
@@ -197,7 +191,7 @@ pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source) -> Res
             Source::Peer(peer) => {
                 let connection = core.peers.connect(core, peer).await.map_err(|error| error.to_string())?;
                 let lane = peers::lane(&connection).await.map_err(|error| error.to_string())?;
-                Ok((lane, path_kind(&connection), connection))
+                Ok((lane, core.peers.path_kind(peer.device, &connection), connection))
             }
             Source::Copy => {
                 let online = core.session.online().await.map_err(|failure| failure.message)?;
