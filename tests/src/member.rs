@@ -26,6 +26,8 @@ pub struct Member {
     pub name: String,
     /// The join link of the tracker.
     pub link: String,
+    /// The network namespace that its programs run in, if not this one.
+    room: Option<String>,
     folder: TempDir,
 }
 
@@ -65,8 +67,17 @@ impl Member {
     /// When no folder can be made.
     #[must_use]
     pub fn stranger(tracker: &Tracker, name: &str) -> Self {
+        Self::stranger_within(None, tracker, name)
+    }
+
+    /// The same, with programs that run in a network namespace.
+    ///
+    /// # Panics
+    /// When no folder can be made.
+    #[must_use]
+    pub fn stranger_within(room: Option<String>, tracker: &Tracker, name: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("swapmeet-").tempdir().expect("a temporary folder can be made");
-        Self { name: name.to_owned(), link: tracker.link.clone(), folder }
+        Self { name: name.to_owned(), link: tracker.link.clone(), room, folder }
     }
 
     /// Another device of the same account.
@@ -92,6 +103,12 @@ impl Member {
     #[must_use]
     pub fn home(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where its programs note what they do.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.home().join("state/swapmeet.log")
     }
 
     /// Where its downloads go.
@@ -125,7 +142,7 @@ impl Member {
     /// `swapmeet` with these arguments, on this device, not started.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = program::command("swapmeet", self.home());
+        let mut command = program::command_within(self.room.as_deref(), "swapmeet", self.home());
         command.env("SWAPMEET_HOME", self.home()).args(arguments);
         command
     }

@@ -245,7 +245,16 @@ pub fn program(name: &str) -> PathBuf {
 /// A command for one of this workspace's programs, in an environment of its own below `home`.
 #[must_use]
 pub fn command(name: &str, home: &Path) -> Command {
-    let mut command = Command::new(program(name));
+    command_within(None, name, home)
+}
+
+/// The same, in a network namespace of this name.
+#[must_use]
+pub fn command_within(room: Option<&str>, name: &str, home: &Path) -> Command {
+    let mut command = match room {
+        Some(room) => crate::lab::within(room, program(name), &[]),
+        None => Command::new(program(name)),
+    };
     command.env_clear().envs(environment(home)).current_dir(home);
     command
 }

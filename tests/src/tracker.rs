@@ -19,6 +19,7 @@ pub struct Tracker {
     /// Where it listens.
     pub address: SocketAddr,
     arguments: Vec<String>,
+    room: Option<String>,
     folder: TempDir,
 }
 
@@ -35,10 +36,23 @@ impl Tracker {
     /// When it does not become ready.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_at(None, "127.0.0.1:0", arguments)
+    }
+
+    /// Starts one in a network namespace.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    #[must_use]
+    pub fn start_within(room: &str, listen: &str, arguments: &[&str]) -> Self {
+        Self::start_at(Some(room.to_owned()), listen, arguments)
+    }
+
+    fn start_at(room: Option<String>, listen: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (running, ready) = serve(folder.path(), "127.0.0.1:0", &arguments);
-        Self { running: Some(running), link: ready.link, address: ready.address, arguments, folder }
+        let (running, ready) = serve(room.as_deref(), folder.path(), listen, &arguments);
+        Self { running: Some(running), link: ready.link, address: ready.address, arguments, room, folder }
     }
 
     /// Its data folder.
@@ -75,7 +89,8 @@ impl Tracker {
     /// When it does not become ready, or has another identity than before.
     pub fn restart(&mut self) {
         self.kill();
-        let (running, ready) = serve(self.folder.path(), &self.address.to_string(), &self.arguments);
+        let (running, ready) =
+            serve(self.room.as_deref(), self.folder.path(), &self.address.to_string(), &self.arguments);
         assert_eq!(ready.link, self.link, "a restarted tracker is the same tracker");
         self.running = Some(running);
     }
@@ -95,8 +110,8 @@ struct Ready {
     address: SocketAddr,
 }
 
-fn serve(folder: &Path, listen: &str, arguments: &[String]) -> (Running, Ready) {
-    let mut command = program::command("swapmeet-tracker", folder);
+fn serve(room: Option<&str>, folder: &Path, listen: &str, arguments: &[String]) -> (Running, Ready) {
+    let mut command = program::command_within(room, "swapmeet-tracker", folder);
     command.args(["serve", "--data"]).arg(folder.join("data")).args(["--listen", listen, "--web", "off"]);
     command.args(arguments);
     let mut running = Running::start(&mut command, b"");
