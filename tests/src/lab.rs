@@ -259,7 +259,9 @@ impl Lab {
               chain forward {{ type filter hook forward priority filter; {forward}; }}
               chain input {{ type filter hook input priority filter; {input}; }}
             }}
-            table ip6 lab {{ chain forward {{ type filter hook forward priority filter; {six}; }} }}"
+            table ip6 lab {{
+              chain forward {{ type filter hook forward priority filter; {six}; }}
+            }}\n"
         )
         .expect("writing to memory works");
         let mut nft = within(&self.room(router), "nft", &["-f", "-"]).stdin(Stdio::piped()).spawn().expect("nft runs");

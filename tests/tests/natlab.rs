@@ -181,7 +181,7 @@ fn a_running_download_survives_that_either_side_gets_another_address() {
 }
 
 /// Bytes of a file that takes a while.
-const FILM: u64 = 256 * 1024 * 1024;
+const FILM: u64 = 48 * 1024 * 1024;
 
 /// Waits until the transfer has this many bytes, and returns how many it has.
 fn progress(watch: &mut tests::Running, bytes: u64) -> u64 {
