@@ -11,6 +11,7 @@ pub mod id;
 pub mod limit;
 pub mod limits;
 pub mod name;
+pub mod reach;
 pub mod show;
 pub mod wire;
 

@@ -45,6 +45,8 @@ pub const REQUEST_BYTES_MAX: usize = 512 * 1024;
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one frame between members before it is decoded. The largest is a grant for a whole batch.
 pub const PEER_FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one frame at the tracker's second port before it is decoded: eight addresses, or a refusal.
+pub const PROBE_FRAME_BYTES_MAX: usize = 4 * 1024;
 /// Time for one request to arrive whole.
 pub const REQUEST_READ: Duration = Duration::from_secs(20);
 /// Time for a dialer to be greeted by the application on the other side.
@@ -488,3 +490,69 @@ pub const RELAY_BYTES_PER_DAY: u64 = 20 << 30;
 pub const RELAY_RATE: u64 = 25 << 20;
 /// Time whose share of the rate may go at once after a pause: short, so that replies of the tracker do not wait.
 pub const RELAY_BURST: Duration = Duration::from_millis(100);
+// Reaching a member
+
+/// Connections to the tracker's second port at a time: each lasts a moment.
+pub const PROBES_AT_ONCE_MAX: usize = 512;
+/// Time that a connection to the tracker's second port may last: a handshake, a question, and the wait for a meeting.
+pub const PROBE_LIFE: Duration = Duration::from_secs(8);
+/// Time for a device to learn something at the tracker's second port; without an answer it goes on unknowing.
+pub const PROBE_WAIT: Duration = Duration::from_secs(3);
+/// Time that one side of a meeting from fresh sockets waits for the other: a round trip and a handshake.
+pub const MEETING_WAIT: Duration = Duration::from_millis(1500);
+/// Meetings under way at a tracker: with their two tokens some 200 bytes each.
+pub const MEETINGS_MAX: usize = 4096;
+/// Introductions that one device may ask for in a minute: a download from every source there can be, twice over.
+pub const INTRODUCTIONS_ASKED_MAX: u32 = 60;
+/// Introductions that a device is asked to take part in each minute: it sends two dozen packets for each.
+pub const INTRODUCTIONS_TAKEN_MAX: u32 = 120;
+/// Introductions of one pair in a minute: three times both attempts.
+pub const INTRODUCTIONS_OF_PAIR_MAX: u32 = 6;
+/// Time over which introductions are counted.
+pub const INTRODUCTIONS_WINDOW: Duration = Duration::from_secs(60);
+/// Added to the farther side's distance from the tracker: what a busy machine takes to act on a message.
+pub const INTRODUCTION_MARGIN: Duration = Duration::from_millis(20);
+/// Longest wait for a common start that is obeyed: the distance of a satellite, and more.
+pub const INTRODUCTION_START_MAX: Duration = Duration::from_secs(2);
+/// Introductions that a device acts on at a time.
+pub const INTRODUCTIONS_AT_ONCE_MAX: usize = 32;
+/// Head start of a plain dial before an introduction is asked for: what a round trip on most paths takes, twice.
+pub const INTRODUCE_AFTER_MIN: Duration = Duration::from_millis(250);
+/// The same where the tracker is far, and so the member may be.
+pub const INTRODUCE_AFTER_MAX: Duration = Duration::from_secs(1);
+/// Packets that open a NAT: this far apart at first, when the moment counts.
+pub const PUNCH_STEP_FIRST: Duration = Duration::from_millis(25);
+/// How many of them.
+pub const PUNCHES_FIRST: u32 = 10;
+/// After these, this far apart.
+pub const PUNCH_STEP: Duration = Duration::from_millis(150);
+/// Time that an attempt lasts from the common start. A hole opens within two round trips or not at all; going on for
+/// longer would keep the wrong entries of a confused NAT alive.
+pub const PUNCH_LIFE: Duration = Duration::from_secs(3);
+/// Bytes of such a packet: QUIC answers packets of up to 21 bytes with nothing (RFC 9000, section 10.3).
+pub const PUNCH_BYTES: usize = 16;
+/// Time for which a pair that could not meet is not tried again: longer than a transfer waits, short enough that a
+/// changed network is noticed.
+pub const VERDICT_LIFE: Duration = Duration::from_secs(10 * 60);
+/// Pairs whose failure to meet is remembered.
+pub const VERDICTS_MAX: usize = 1024;
+/// Fresh sockets that connections of second attempts live on.
+pub const FRESH_SOCKETS_MAX: usize = 16;
+/// First wait for a handshake's answer before it is sent again, between members: a punched hole opens a moment later.
+pub const PEER_INITIAL_RTT: Duration = Duration::from_millis(100);
+/// Age up to which two connections of one pair count as made at the same time: the life of an attempt and its dial.
+pub const SIMULTANEOUS: Duration = Duration::from_secs(8);
+/// Silence after which a connection is given up whose other end has made a new one: it would not have without need.
+pub const OLDER_SILENCE: Duration = Duration::from_secs(1);
+/// Time without stream data after which the spare one of two connections of a pair is closed.
+pub const SPARE_IDLE: Duration = Duration::from_secs(15);
+/// Time in which changes of this machine's addresses gather: a network comes up in several steps.
+pub const NETWORK_GATHER: Duration = Duration::from_millis(200);
+/// Interval at which the clock is compared with the time that has passed, to notice that the machine has slept.
+pub const SLEEP_CHECK: Duration = Duration::from_secs(2);
+/// Difference by which it has.
+pub const SLEEP_MIN: Duration = Duration::from_secs(10);
+/// Time in which the tracker answers after a change of the network before the connection to it is given up.
+pub const NETWORK_ANSWER: Duration = Duration::from_millis(2500);
+/// Bytes of one message of the kernel about addresses.
+pub const NETLINK_BYTES_MAX: usize = 32 * 1024;

@@ -5,6 +5,7 @@
 //! Nothing leaves this machine: everything listens on 127.0.0.1 and a free port, and lives in a temporary folder.
 
 pub mod corpus;
+pub mod lab;
 pub mod member;
 pub mod net;
 pub mod program;

@@ -26,9 +26,9 @@ pub struct Member {
     pub name: String,
     /// The join link of the tracker.
     pub link: String,
+    /// The network namespace that its programs run in, if not this one.
+    room: Option<String>,
     folder: TempDir,
-    /// The network namespace that its programs run in; `None`: this machine's own.
-    namespace: Option<String>,
 }
 
 /// What a command answered.
@@ -67,8 +67,17 @@ impl Member {
     /// When no folder can be made.
     #[must_use]
     pub fn stranger(tracker: &Tracker, name: &str) -> Self {
+        Self::stranger_within(None, tracker, name)
+    }
+
+    /// The same, with programs that run in a network namespace.
+    ///
+    /// # Panics
+    /// When no folder can be made.
+    #[must_use]
+    pub fn stranger_within(room: Option<String>, tracker: &Tracker, name: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("swapmeet-").tempdir().expect("a temporary folder can be made");
-        Self { name: name.to_owned(), link: tracker.link.clone(), folder, namespace: None }
+        Self { name: name.to_owned(), link: tracker.link.clone(), room, folder }
     }
 
     /// Registers an account of this name from within a network namespace.
@@ -77,7 +86,7 @@ impl Member {
     /// When that fails.
     #[must_use]
     pub fn new_in(tracker: &Tracker, name: &str, namespace: &str) -> Self {
-        let member = Self { namespace: Some(namespace.to_owned()), ..Self::stranger(tracker, name) };
+        let member = Self { room: Some(namespace.to_owned()), ..Self::stranger(tracker, name) };
         member.register(name, PASSWORD).ok();
         member
     }
@@ -88,7 +97,7 @@ impl Member {
     /// When the sign-in fails.
     #[must_use]
     pub fn second_device(&self, tracker: &Tracker) -> Self {
-        let device = Self { namespace: self.namespace.clone(), ..Self::stranger(tracker, &self.name) };
+        let device = Self { room: self.room.clone(), ..Self::stranger(tracker, &self.name) };
         device
             .run_with_input(&["login", &self.name, "--tracker", &tracker.link, "--password-stdin"], PASSWORD.as_bytes())
             .ok();
@@ -105,6 +114,12 @@ impl Member {
     #[must_use]
     pub fn home(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where its programs note what they do.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.home().join("state/swapmeet.log")
     }
 
     /// Where its downloads go.
@@ -138,12 +153,8 @@ impl Member {
     /// `swapmeet` with these arguments, on this device, not started.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = program::command("swapmeet", self.home());
-        command.env("SWAPMEET_HOME", self.home());
-        if let Some(namespace) = &self.namespace {
-            command = program::within(&command, namespace, self.home());
-        }
-        command.args(arguments);
+        let mut command = program::command_within(self.room.as_deref(), "swapmeet", self.home());
+        command.env("SWAPMEET_HOME", self.home()).args(arguments);
         command
     }
 

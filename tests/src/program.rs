@@ -245,23 +245,18 @@ pub fn program(name: &str) -> PathBuf {
 /// A command for one of this workspace's programs, in an environment of its own below `home`.
 #[must_use]
 pub fn command(name: &str, home: &Path) -> Command {
-    let mut command = Command::new(program(name));
-    command.env_clear().envs(environment(home)).current_dir(home);
-    command
+    command_within(None, name, home)
 }
 
-/// The same command, run in a network namespace of this machine (see [`crate::net`]).
+/// The same, in a network namespace of this name.
 #[must_use]
-pub fn within(command: &Command, namespace: &str, home: &Path) -> Command {
-    let mut inside = Command::new("ip");
-    inside.args(["netns", "exec", namespace]).arg(command.get_program()).args(command.get_args());
-    inside.env_clear().current_dir(home);
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            inside.env(name, value);
-        }
-    }
-    inside
+pub fn command_within(room: Option<&str>, name: &str, home: &Path) -> Command {
+    let mut command = match room {
+        Some(room) => crate::lab::within(room, program(name), &[]),
+        None => Command::new(program(name)),
+    };
+    command.env_clear().envs(environment(home)).current_dir(home);
+    command
 }
 
 /// The environment of a program whose home is `home`: the same on every machine.

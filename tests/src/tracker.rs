@@ -19,7 +19,7 @@ pub struct Tracker {
     /// Where it listens.
     pub address: SocketAddr,
     arguments: Vec<String>,
-    namespace: Option<String>,
+    room: Option<String>,
     folder: TempDir,
 }
 
@@ -36,23 +36,23 @@ impl Tracker {
     /// When it does not become ready.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
-        Self::start_at("127.0.0.1:0", None, arguments)
+        Self::start_at(None, "127.0.0.1:0", arguments)
     }
 
-    /// Starts one in a network namespace, listening there.
+    /// Starts one in a network namespace.
     ///
     /// # Panics
     /// When it does not become ready.
     #[must_use]
-    pub fn start_in(namespace: &str, listen: &str, arguments: &[&str]) -> Self {
-        Self::start_at(listen, Some(namespace.to_owned()), arguments)
+    pub fn start_within(room: &str, listen: &str, arguments: &[&str]) -> Self {
+        Self::start_at(Some(room.to_owned()), listen, arguments)
     }
 
-    fn start_at(listen: &str, namespace: Option<String>, arguments: &[&str]) -> Self {
+    fn start_at(room: Option<String>, listen: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (running, ready) = serve(folder.path(), listen, namespace.as_deref(), &arguments);
-        Self { running: Some(running), link: ready.link, address: ready.address, arguments, namespace, folder }
+        let (running, ready) = serve(room.as_deref(), folder.path(), listen, &arguments);
+        Self { running: Some(running), link: ready.link, address: ready.address, arguments, room, folder }
     }
 
     /// Its data folder.
@@ -90,7 +90,7 @@ impl Tracker {
     pub fn restart(&mut self) {
         self.kill();
         let (running, ready) =
-            serve(self.folder.path(), &self.address.to_string(), self.namespace.as_deref(), &self.arguments);
+            serve(self.room.as_deref(), self.folder.path(), &self.address.to_string(), &self.arguments);
         assert_eq!(ready.link, self.link, "a restarted tracker is the same tracker");
         self.running = Some(running);
     }
@@ -110,11 +110,8 @@ struct Ready {
     address: SocketAddr,
 }
 
-fn serve(folder: &Path, listen: &str, namespace: Option<&str>, arguments: &[String]) -> (Running, Ready) {
-    let mut command = program::command("swapmeet-tracker", folder);
-    if let Some(namespace) = namespace {
-        command = program::within(&command, namespace, folder);
-    }
+fn serve(room: Option<&str>, folder: &Path, listen: &str, arguments: &[String]) -> (Running, Ready) {
+    let mut command = program::command_within(room, "swapmeet-tracker", folder);
     command.args(["serve", "--data"]).arg(folder.join("data")).args(["--listen", listen, "--web", "off"]);
     command.args(arguments);
     let mut running = Running::start(&mut command, b"");

@@ -27,6 +27,9 @@ pub struct ServeArgs {
     /// UDP address to listen on; port 0 picks a free one [default: port 7443 of every address]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
+    /// Second UDP port, by which members learn how their NATs work, or `off` [default: the next port, or any]
+    #[arg(long, value_name = "PORT|off")]
+    pub probe: Option<String>,
     /// Address of the web page, or `off` [default: off]
     #[arg(long, value_name = "ADDR:PORT|off")]
     pub web: Option<String>,
@@ -62,6 +65,7 @@ pub struct ServeArgs {
 struct RawConfig {
     data: Option<PathBuf>,
     listen: Option<String>,
+    probe: Option<Port>,
     web: Option<String>,
     public: Option<String>,
     registration: Option<String>,
@@ -79,6 +83,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where to listen.
     pub listen: Listen,
+    /// The second port.
+    pub probe: Probe,
     /// What the join link names; `None`: found out when listening.
     pub public: Option<String>,
     /// Who may make an account.
@@ -98,6 +104,34 @@ pub enum Listen {
     Everywhere(u16),
     /// On this address alone.
     At(SocketAddr),
+}
+
+/// The second port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// The next port after the first, or any if that is taken.
+    Next,
+    /// This one.
+    At(u16),
+    /// None: nobody learns how their NAT works, and there are no meetings from fresh sockets.
+    Off,
+}
+
+/// A port in a settings file: a number, or a word.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum Port {
+    Number(u16),
+    Word(String),
+}
+
+impl Port {
+    fn text(self) -> String {
+        match self {
+            Self::Number(port) => port.to_string(),
+            Self::Word(word) => word,
+        }
+    }
 }
 
 /// Why the settings make no sense.
@@ -160,6 +194,7 @@ impl Config {
         let raw = RawConfig {
             data: flags.data.clone().or_else(|| set("DATA").map(PathBuf::from)).or(file.data),
             listen: flags.listen.clone().or_else(|| set("LISTEN")).or(file.listen),
+            probe: flags.probe.clone().or_else(|| set("PROBE")).map(Port::Word).or(file.probe),
             web: flags.web.clone().or_else(|| set("WEB")).or(file.web),
             public: flags.public.clone().or_else(|| set("PUBLIC")).or(file.public),
             registration: flags.registration.clone().or_else(|| set("REGISTRATION")).or(file.registration),
@@ -186,6 +221,7 @@ impl RawConfig {
         })?;
         Ok(Config {
             listen: self.listen.as_deref().map(parse_listen).transpose()?.unwrap_or(Listen::Everywhere(DEFAULT_PORT)),
+            probe: self.probe.map(Port::text).map_or(Ok(Probe::Next), |text| parse_probe(&text))?,
             public: self.public.map(parse_public).transpose()?,
             registration: self.registration.as_deref().map_or(Ok(Registration::Open), parse_registration)?,
             database: local("database", "sqlite:", self.database, data.join("tracker.db"))?,
@@ -239,6 +275,13 @@ fn parse_listen(text: &str) -> Result<Listen, ConfigError> {
     let address =
         text.parse().map_err(|_| bad("listen", text, "an address and a port, like 0.0.0.0:7443 or [::]:7443"))?;
     Ok(Listen::At(address))
+}
+
+fn parse_probe(text: &str) -> Result<Probe, ConfigError> {
+    if text == "off" {
+        return Ok(Probe::Off);
+    }
+    text.parse().map(Probe::At).map_err(|_| bad("probe", text, "a port, like 7444, or `off`"))
 }
 
 /// `HOST:PORT`, or `HOST` for the port that is listened on; an IPv6 address stands in brackets.
@@ -341,6 +384,10 @@ pub const COMMENTED_DEFAULTS: &str = r#"# Settings of swapmeet-tracker. Give thi
 # UDP address to listen on; port 0 picks a free one. Default: port 7443 of every address.
 # listen = "0.0.0.0:7443"
 
+# Second UDP port, by which members learn how their NATs work, or "off". Open it in the firewall as the first one.
+# Default: the next port after the first, or any if that is taken.
+# probe = 7444
+
 # Address that the join link names, as members reach it. Default: an address of this machine.
 # public = "tracker.example.org:7443"
 
@@ -439,6 +486,7 @@ mod tests {
         assert!(toml::from_str::<RawConfig>("listten = \"x\"").is_err());
         assert!(refused(|flags| flags.web = Some("0.0.0.0:80".into())).contains("no web page"));
         assert!(refused(|flags| flags.listen = Some("7443".into())).contains("an address and a port"));
+        assert!(refused(|flags| flags.probe = Some("no".into())).contains("a port, like 7444"));
         assert!(refused(|flags| flags.registration = Some("maybe".into())).contains("open, invite or closed"));
         assert!(refused(|flags| flags.database = Some("postgres://x".into())).contains("sqlite:PATH"));
         assert!(refused(|flags| flags.blobs = Some("s3://x".into())).contains("file:DIR"));

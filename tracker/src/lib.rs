@@ -18,7 +18,11 @@ use std::{
 
 use certs::{Authority, CertsError};
 use quinn::Endpoint;
-use shared::{limits::TRACKER_CERTIFICATE_RENEW, net, wire::TRACKER_ALPN};
+use shared::{
+    limits::TRACKER_CERTIFICATE_RENEW,
+    net,
+    wire::{PROBE_ALPN, TRACKER_ALPN},
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +34,7 @@ pub mod copies;
 pub mod events;
 pub mod handler;
 pub mod holdings;
+pub mod introduce;
 pub mod invite;
 pub mod passwords;
 pub mod presence;
@@ -42,7 +47,7 @@ pub mod store;
 pub use config::{Config, ConfigError, ServeArgs};
 
 use blobs::{BlobError, BlobStore};
-use config::Listen;
+use config::{Listen, Probe};
 use copies::Copies;
 use handler::Ctx;
 use relay::Relays;
@@ -121,6 +126,8 @@ pub async fn run(
     let _lock = lock(&config.data)?;
     let authority = Authority::open(&config.data.join(AUTHORITY), SystemTime::now())?;
     let endpoints = listen(&config, &authority)?;
+    let probes = listen_for_probes(&config, &authority, &endpoints)?;
+    let probe_port = probes.first().and_then(|endpoint| endpoint.local_addr().ok()).map(|address| address.port());
     let store = Arc::new(SqliteStore::open(&config.database).await?);
     let blobs = BlobStore::in_folder(&config.blobs)?;
     let copies = Copies::new(store.clone(), blobs, config.data.join("incoming"))
@@ -140,6 +147,9 @@ pub async fn run(
         attempts: Mutex::default(),
         registration: config.registration,
         started: Instant::now(),
+        probe_port,
+        pace: Mutex::default(),
+        meetings: Mutex::default(),
     });
     // The order of stopping: connections first, then what they work with, then the database.
     let (stop_serving, stop_working) = (CancellationToken::new(), CancellationToken::new());
@@ -152,7 +162,9 @@ pub async fn run(
         let (ctx, stop) = (ctx.clone(), stop_working.clone());
         ctx.copies.clone().run(ctx.roster.clone(), ctx.events.clone(), sessions.clone(), stop)
     });
-    workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), stop_working.clone()));
+    workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), TRACKER_ALPN, stop_working.clone()));
+    workers.spawn(renew_certificate(ctx.clone(), probes.clone(), PROBE_ALPN, stop_working.clone()));
+    workers.spawn(server::probe::run(ctx.clone(), probes, stop_working.clone()));
 
     let serving = Server::new(ctx, sessions, stop_serving.clone()).run(endpoints.clone());
     let mut serving = std::pin::pin!(serving);
@@ -209,10 +221,7 @@ fn lock(data: &Path) -> Result<File, StartError> {
 }
 
 fn listen(config: &Config, authority: &Authority) -> Result<Vec<Endpoint>, StartError> {
-    let open = |address: SocketAddr| {
-        let tls = authority.tracker_server_config(&[TRACKER_ALPN], SystemTime::now())?;
-        server::endpoint(address, tls, authority.grant_key()).map_err(|source| StartError::Listen { address, source })
-    };
+    let open = |address: SocketAddr| open(authority, address, TRACKER_ALPN);
     match config.listen {
         Listen::At(address) => Ok(vec![open(address)?]),
         Listen::Everywhere(port) => {
@@ -224,6 +233,43 @@ fn listen(config: &Config, authority: &Authority) -> Result<Vec<Endpoint>, Start
             Ok(endpoints)
         }
     }
+}
+
+fn open(authority: &Authority, address: SocketAddr, alpn: &[u8]) -> Result<Endpoint, StartError> {
+    let tls = authority.tracker_server_config(&[alpn], SystemTime::now())?;
+    server::endpoint(address, tls, authority.grant_key()).map_err(|source| StartError::Listen { address, source })
+}
+
+/// The second port, the same at every address that is listened on.
+fn listen_for_probes(
+    config: &Config,
+    authority: &Authority,
+    endpoints: &[Endpoint],
+) -> Result<Vec<Endpoint>, StartError> {
+    let mut addresses = endpoints.iter().filter_map(|endpoint| endpoint.local_addr().ok());
+    let (Some(first), false) = (addresses.next(), config.probe == Probe::Off) else { return Ok(Vec::new()) };
+    let at = |address: SocketAddr, port| open(authority, SocketAddr::new(address.ip(), port), PROBE_ALPN);
+    let opened = match config.probe {
+        Probe::At(port) => at(first, port)?,
+        Probe::Next | Probe::Off => {
+            // Behind a port that the system picked, the next one may be about to be picked for somebody else.
+            let is_picked = matches!(config.listen, Listen::At(address) if address.port() == 0);
+            let next = first.port().checked_add(1).filter(|_| !is_picked).map(|port| at(first, port));
+            match next {
+                Some(Ok(endpoint)) => endpoint,
+                Some(Err(_)) | None => at(first, 0)?,
+            }
+        }
+    };
+    let port = opened.local_addr().map_or(0, |address| address.port());
+    let mut probes = vec![opened];
+    for address in addresses {
+        match at(address, port) {
+            Ok(endpoint) => probes.push(endpoint),
+            Err(error) => tracing::info!(%error, "the second port is not there for every address"),
+        }
+    }
+    Ok(probes)
 }
 
 /// Finds out what to tell, and leaves the link where `link` and `status` find it.
@@ -244,12 +290,12 @@ fn link(config: &Config, listen: SocketAddr, fingerprint: &str) -> String {
 }
 
 /// Puts a fresh server certificate in place long before the old one ends.
-async fn renew_certificate(ctx: Arc<Ctx>, endpoints: Vec<Endpoint>, stop: CancellationToken) {
+async fn renew_certificate(ctx: Arc<Ctx>, endpoints: Vec<Endpoint>, alpn: &[u8], stop: CancellationToken) {
     let mut every = tokio::time::interval(TRACKER_CERTIFICATE_RENEW);
     every.tick().await;
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         for endpoint in &endpoints {
-            match ctx.authority.tracker_server_config(&[TRACKER_ALPN], SystemTime::now()) {
+            match ctx.authority.tracker_server_config(&[alpn], SystemTime::now()) {
                 Ok(tls) => match net::endpoint::tracker_server(tls) {
                     Ok(server) => endpoint.set_server_config(Some(server)),
                     Err(error) => tracing::error!(%error, "the server's certificate could not be renewed"),

@@ -7,7 +7,10 @@ use std::{
     net::SocketAddr,
 };
 
-use shared::id::{AccountId, DeviceId};
+use shared::{
+    id::{AccountId, DeviceId},
+    wire::reach::{Mapping, Token},
+};
 
 /// Number of a connection since the tracker started. Never reused.
 pub type ConnectionNo = u64;
@@ -28,13 +31,26 @@ pub struct Session {
     pub connection: ConnectionNo,
     /// Addresses that it says it can be reached at.
     pub announced: Vec<SocketAddr>,
+    /// What it shows at the second port.
+    pub ticket: Option<Token>,
+    /// What was seen of it there.
+    pub seen: Seen,
+}
+
+/// What the second port saw of a device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Its address of the family that its connection is not of.
+    pub other: Option<SocketAddr>,
+    /// How its NAT maps, and the address of its connection when that was found out.
+    pub mapping: Option<(SocketAddr, Mapping)>,
 }
 
 impl Presence {
     /// A device signed in. Returns the older connection that it takes the place of: the device is never refused as
     /// "already there" by a connection that died without a word.
     pub fn arrive(&mut self, device: DeviceId, account: AccountId, connection: ConnectionNo) -> Option<ConnectionNo> {
-        let session = Session { account, connection, announced: Vec::new() };
+        let session = Session { account, connection, announced: Vec::new(), ticket: None, seen: Seen::default() };
         let replaced = self.sessions.insert(device, session);
         if let Some(before) = &replaced {
             self.forget_member(before.account, device);
@@ -57,9 +73,29 @@ impl Presence {
 
     /// A device says where it can be reached.
     pub fn announce(&mut self, device: DeviceId, connection: ConnectionNo, addresses: Vec<SocketAddr>) {
-        if let Some(session) = self.sessions.get_mut(&device).filter(|session| session.connection == connection) {
+        if let Some(session) = self.session_on(device, connection) {
             session.announced = addresses;
         }
+    }
+
+    /// A device got a ticket for the second port. Older ones are worth nothing any more, and what was seen before may
+    /// have been on another network.
+    pub fn expect_probe(&mut self, device: DeviceId, connection: ConnectionNo, ticket: Token) {
+        if let Some(session) = self.session_on(device, connection) {
+            session.ticket = Some(ticket);
+            session.seen = Seen::default();
+        }
+    }
+
+    /// The second port saw a device.
+    pub fn seen(&mut self, device: DeviceId, connection: ConnectionNo, seen: Seen) {
+        if let Some(session) = self.session_on(device, connection) {
+            session.seen = seen;
+        }
+    }
+
+    fn session_on(&mut self, device: DeviceId, connection: ConnectionNo) -> Option<&mut Session> {
+        self.sessions.get_mut(&device).filter(|session| session.connection == connection)
     }
 
     /// The session of a device.

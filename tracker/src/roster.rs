@@ -12,7 +12,10 @@ use std::{
 use shared::{
     id::{AccountId, BlobHash, DeviceId},
     limits::{EVENTS_GATHER, PAGE_ENTRIES_MAX},
-    wire::tracker::{Event, MemberEntry, Presence as Shown},
+    wire::{
+        reach::Token,
+        tracker::{Event, MemberEntry, Presence as Shown},
+    },
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +24,7 @@ use crate::{
     events::{Events, Target},
     handler::now_ms,
     holdings::{Content, Holdings},
-    presence::{ConnectionNo, Presence},
+    presence::{ConnectionNo, Presence, Seen, Session},
     store::{Store, StoreError},
 };
 
@@ -112,10 +115,20 @@ impl Roster {
         self.presence().session(device).is_some()
     }
 
-    /// Addresses that a connected device announced.
+    /// A device got a ticket for the second port.
+    pub fn expect_probe(&self, device: DeviceId, connection: ConnectionNo, ticket: Token) {
+        self.presence().expect_probe(device, connection, ticket);
+    }
+
+    /// The second port saw a device.
+    pub fn seen(&self, device: DeviceId, connection: ConnectionNo, seen: Seen) {
+        self.presence().seen(device, connection, seen);
+    }
+
+    /// The session of a connected device.
     #[must_use]
-    pub fn announced(&self, device: DeviceId) -> Option<Vec<SocketAddr>> {
-        self.presence().session(device).map(|session| session.announced.clone())
+    pub fn session(&self, device: DeviceId) -> Option<Session> {
+        self.presence().session(device).cloned()
     }
 
     /// Members with a device connected.

@@ -11,9 +11,9 @@ use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::limits::{
-    CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS_MAX, SEND_WINDOW_BYTES,
-    SOCKET_BUFFER_BYTES, STREAM_WINDOW_BYTES, TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX, TRACKER_IDLE,
-    TRACKER_KEEP_ALIVE, TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX,
+    CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_INITIAL_RTT, PEER_KEEP_ALIVE, PEER_STREAMS_MAX,
+    SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES, STREAM_WINDOW_BYTES, TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX,
+    TRACKER_IDLE, TRACKER_KEEP_ALIVE, TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX,
 };
 
 /// A UDP socket for an endpoint: large buffers, IPv6 sockets for IPv6 alone.
@@ -87,7 +87,10 @@ pub fn device_transport() -> Arc<TransportConfig> {
 #[must_use]
 pub fn peer_transport() -> Arc<TransportConfig> {
     let mut transport = bulk_transport();
-    transport.max_idle_timeout(PEER_IDLE.try_into().ok()).keep_alive_interval(Some(PEER_KEEP_ALIVE));
+    transport
+        .max_idle_timeout(PEER_IDLE.try_into().ok())
+        .keep_alive_interval(Some(PEER_KEEP_ALIVE))
+        .initial_rtt(PEER_INITIAL_RTT);
     Arc::new(transport)
 }
 

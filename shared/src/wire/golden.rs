@@ -13,10 +13,12 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME,
+    Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, PROBE_ALPN, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN,
+    TRACKER_NAME,
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
     peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Queued, RelayedAnswer, Want, Watch},
+    reach::{Attempt, Introduction, Mapping, ProbeAnswer, ProbeRequest, Rendezvous, Role, Way},
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
         LocatedFile, MemberEntry, NewDevice, Password, PeerSource, Presence, PublishEntry, Reference, Register,
@@ -26,8 +28,8 @@ use super::{
 use crate::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
     limits::{
-        ADDRESSES_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, PEER_FRAME_BYTES_MAX, REPLY_BYTES_MAX,
-        REQUEST_BYTES_MAX, SOURCES_MAX, WANT_RANGES_MAX,
+        ADDRESSES_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX,
+        REPLY_BYTES_MAX, REQUEST_BYTES_MAX, SOURCES_MAX, WANT_RANGES_MAX,
     },
 };
 
@@ -90,6 +92,12 @@ macro_rules! for_every_message {
         $check::<FetchFrame>("fetch_frame");
         $check::<FetchReply>("fetch_reply");
         $check::<Code>("code");
+        $check::<Mapping>("mapping");
+        $check::<Role>("role");
+        $check::<Attempt>("attempt");
+        $check::<Way>("way");
+        $check::<ProbeRequest>("probe_request");
+        $check::<ProbeAnswer>("probe_answer");
     };
 }
 
@@ -233,7 +241,7 @@ fn the_numbers_and_names_of_codes_stay() {
 #[test]
 fn the_constants_of_the_protocol_stay() {
     let mut table = String::new();
-    for bytes in [TRACKER_ALPN, PEER_ALPN, EXPORTER_LABEL, ENROL_CONTEXT, SIGN_IN_CONTEXT] {
+    for bytes in [TRACKER_ALPN, PEER_ALPN, EXPORTER_LABEL, ENROL_CONTEXT, SIGN_IN_CONTEXT, PROBE_ALPN] {
         writeln!(table, "{}", bytes.escape_ascii()).unwrap();
     }
     for name in [TRACKER_NAME, PEER_NAME] {
@@ -270,6 +278,8 @@ fn the_largest_messages_that_limits_allow_fit_their_frames() {
     };
     let located = Located { peers: vec![peer; GRANT_BLOBS_MAX], files: vec![found; GRANT_BLOBS_MAX], grant: signed };
     frame(&Answer::Located(located));
+    let candidates = vec![v6(); ADDRESSES_MAX];
+    frame(&ProbeAnswer::Met(Rendezvous { role: Role::Await, candidates, start_in_ms: u32::MAX }));
 }
 
 /// Why a stream gave no message.
@@ -379,6 +389,8 @@ samples!(Request, REQUEST_BYTES_MAX, {
     Vanish => [Request::Vanish { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
     Hold => [Request::Hold { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
     Relay => [Request::Relay { device: DeviceId([0xd1; 16]) }],
+    Ticket => [Request::Ticket],
+    Introduce => [Request::Introduce { device: DeviceId([0xd1; 16]), attempt: Attempt::FreshSockets }],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -455,6 +467,11 @@ samples!(Answer, REPLY_BYTES_MAX, {
         copy_bytes: 7,
     })],
     Kept => [Answer::Kept { files: vec![FileId([0xf1; 16])] }],
+    Ticket => [
+        Answer::Ticket { port: Some(7444), ticket: [0x7c; 16] },
+        Answer::Ticket { port: None, ticket: [0x7c; 16] },
+    ],
+    Introduced => [Answer::Introduced(introduction())],
 });
 
 samples!(Event, REPLY_BYTES_MAX, {
@@ -466,6 +483,7 @@ samples!(Event, REPLY_BYTES_MAX, {
     Resync => [Event::Resync],
     SignedOut => [Event::SignedOut { refusal: refusal() }],
     SourcesMoved => [Event::SourcesMoved { blobs: vec![BlobHash([0xb1; 32])] }],
+    Introduced => [Event::Introduced(introduction())],
 });
 
 samples!(Registration, REPLY_BYTES_MAX, {
@@ -598,6 +616,47 @@ samples!(Code, PEER_FRAME_BYTES_MAX, {
     Changed => [Code::Changed],
     Cancelled => [Code::Cancelled],
 });
+
+samples!(Mapping, PROBE_FRAME_BYTES_MAX, {
+    Unknown => [Mapping::Unknown],
+    Open => [Mapping::Open],
+    Independent => [Mapping::Independent],
+    Symmetric => [Mapping::Symmetric],
+});
+
+samples!(Role, PROBE_FRAME_BYTES_MAX, {
+    Dial => [Role::Dial],
+    Await => [Role::Await],
+});
+
+samples!(Attempt, REQUEST_BYTES_MAX, {
+    First => [Attempt::First],
+    FreshSockets => [Attempt::FreshSockets],
+});
+
+samples!(Way, REPLY_BYTES_MAX, {
+    Here => [Way::Here(rendezvous())],
+    FreshSockets => [Way::FreshSockets { token: [0x70; 16] }],
+});
+
+samples!(ProbeRequest, PROBE_FRAME_BYTES_MAX, {
+    Observe => [ProbeRequest::Observe { device: DeviceId([0xd1; 16]), ticket: [0x7c; 16] }],
+    Meet => [ProbeRequest::Meet { token: [0x70; 16] }],
+});
+
+samples!(ProbeAnswer, PROBE_FRAME_BYTES_MAX, {
+    Refused => [ProbeAnswer::Refused(refusal())],
+    Observed => [ProbeAnswer::Observed { address: v4(), mapping: Mapping::Symmetric }],
+    Met => [ProbeAnswer::Met(rendezvous())],
+});
+
+fn rendezvous() -> Rendezvous {
+    Rendezvous { role: Role::Await, candidates: vec![v6(), v4()], start_in_ms: 300 }
+}
+
+fn introduction() -> Introduction {
+    Introduction { device: DeviceId([0xd1; 16]), way: Way::Here(rendezvous()) }
+}
 
 fn v4() -> SocketAddr {
     (Ipv4Addr::new(192, 0, 2, 7), 7000).into()

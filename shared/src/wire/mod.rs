@@ -1,7 +1,7 @@
 //! The wire protocol: this page is its specification, the types below are its letter.
 //!
 //! # Participants
-//! A **tracker** listens on one UDP port. A **device** (an installation of the client, belonging to a member) holds
+//! A **tracker** listens on one UDP port, and on a second one for [probes](reach). A **device** (an installation of the client, belonging to a member) holds
 //! one connection to the tracker and any number to other devices, all from one UDP socket per address family.
 //!
 //! # Goals and non-goals
@@ -14,6 +14,7 @@
 //! |---|---|---|
 //! | [`TRACKER_ALPN`] | device → tracker | the tracker's, below the authority pinned by the join link; the device shows none |
 //! | [`PEER_ALPN`] | device → device | both show their device certificates from the tracker's authority (mutual TLS) |
+//! | [`PROBE_ALPN`] | device → tracker's second port | as for the tracker |
 //!
 //! TLS 1.3 only; no resumption, no 0-RTT. The server name is a constant ([`TRACKER_NAME`], [`PEER_NAME`]), because a
 //! name in the first packet is readable by anyone; a device certificate carries `swapmeet:device:ID` and
@@ -54,6 +55,7 @@
 pub mod codec;
 pub mod grant;
 pub mod peer;
+pub mod reach;
 mod refusal;
 pub mod tracker;
 
@@ -63,6 +65,8 @@ pub use refusal::{Code, Refusal};
 pub const TRACKER_ALPN: &[u8] = b"swapmeet-tracker/1";
 /// Protocol between two devices.
 pub const PEER_ALPN: &[u8] = b"swapmeet-peer/1";
+/// Protocol between a device and the tracker's second port.
+pub const PROBE_ALPN: &[u8] = b"swapmeet-probe/1";
 /// Server name of every tracker; never resolved.
 pub const TRACKER_NAME: &str = "tracker.swapmeet.invalid";
 /// Server name of every device; never resolved.

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Refusal, grant::SignedGrant};
+use super::{
+    Refusal,
+    grant::SignedGrant,
+    reach::{Attempt, Introduction, Token},
+};
 use crate::id::{AccountId, BlobHash, DeviceId, FileId, FolderId};
 
 /// What a device asks. One per stream.
@@ -117,6 +121,16 @@ pub enum Request {
         /// The device to reach.
         device: DeviceId,
     },
+    /// What this device needs at the tracker's second port. Answered with [`Answer::Ticket`].
+    Ticket,
+    /// Another device cannot be dialled: both shall be told when and how to meet. Answered with
+    /// [`Answer::Introduced`]; the other device hears [`Event::Introduced`].
+    Introduce {
+        /// The other device.
+        device: DeviceId,
+        /// Which try it is.
+        attempt: Attempt,
+    },
 }
 
 /// What the tracker answers.
@@ -171,6 +185,15 @@ pub enum Answer {
         /// Those that stay in the index.
         files: Vec<FileId>,
     },
+    /// To `Ticket`.
+    Ticket {
+        /// The second port, at the addresses of the first; `None`: there is none.
+        port: Option<u16>,
+        /// For [`super::reach::ProbeRequest::Observe`], until the connection ends.
+        ticket: Token,
+    },
+    /// To `Introduce`.
+    Introduced(Introduction),
 }
 
 /// What the tracker tells by itself.
@@ -212,6 +235,8 @@ pub enum Event {
         /// The blobs.
         blobs: Vec<BlobHash>,
     },
+    /// Another device wants to meet this one.
+    Introduced(Introduction),
 }
 
 /// To [`Request::Hello`].
@@ -543,7 +568,8 @@ pub struct PeerSource {
     pub account: AccountId,
     /// Its member's name.
     pub member: String,
-    /// Where to dial: the address that the tracker sees first, then those it announced.
+    /// Where to dial: the addresses that the tracker sees, the one of its connection first; then, if asker and device
+    /// are on one network, the local ones that the device announced.
     pub addresses: Vec<SocketAddr>,
 }
 

@@ -21,7 +21,7 @@ impl Apart {
     /// `None`: such a network cannot be made here.
     fn start(arguments: &[&str]) -> Option<Self> {
         let islands = Islands::new()?;
-        let tracker = Tracker::start_in(&islands.tracker(), Islands::LISTEN, arguments);
+        let tracker = Tracker::start_within(&islands.tracker(), Islands::LISTEN, arguments);
         let alice = Member::new_in(&tracker, "alice", &islands.member(0));
         let bob = Member::new_in(&tracker, "bob", &islands.member(1));
         let engine = alice.engine();

@@ -28,7 +28,7 @@ pub fn hello(ctx: &Ctx, peer: &Peer, now: Moment) -> Welcome {
         program: PROGRAM.to_owned(),
         registration: ctx.registration,
         time_ms: now.ms(),
-        observed: super::locate::canonical(peer.address),
+        observed: shared::reach::canonical(peer.address),
     }
 }
 
@@ -77,7 +77,7 @@ pub async fn sign_in_password(
     // A name that cannot exist is looked for like any other, so that it costs and says the same.
     let name_key =
         MemberName::parse(&request.name).map_or_else(|_| String::new(), |name| name.key().as_str().to_owned());
-    let address = super::locate::canonical(peer.address).ip();
+    let address = shared::reach::canonical(peer.address).ip();
     {
         let mut attempts = attempts(ctx);
         if let Some(wait) = attempts.wait(&name_key, address, now.instant) {

@@ -8,14 +8,16 @@ use std::{
 use shared::{
     id::{AccountId, DeviceId, FileId},
     limits::{ADDRESSES_MAX, GRANT_BLOBS_MAX, GRANT_LIFE, LOCATED_PEERS_MAX, SOURCES_MAX},
+    reach::canonical,
     wire::{
         grant::Grant,
         tracker::{Located, LocatedFile, PeerSource},
     },
 };
 
-use super::{Ctx, Error, Moment, at_most};
+use super::{Ctx, Error, Moment, at_most, introduce};
 use crate::{
+    introduce::candidates,
     refuse,
     store::{Caller, Whereabouts},
 };
@@ -77,13 +79,14 @@ impl<'a> Peers<'a> {
         if let Some(place) = self.places.get(&device) {
             return *place;
         }
-        let place = (self.found.len() < LOCATED_PEERS_MAX).then(|| addresses(self.ctx, device)).flatten().and_then(
-            |addresses| {
+        let place = (self.found.len() < LOCATED_PEERS_MAX)
+            .then(|| addresses(self.ctx, self.asker, device))
+            .flatten()
+            .and_then(|addresses| {
                 let place = u16::try_from(self.found.len()).ok()?;
                 self.found.push((device, account, addresses));
                 Some(place)
-            },
-        );
+            });
         self.places.insert(device, place);
         place
     }
@@ -106,12 +109,12 @@ impl<'a> Peers<'a> {
     }
 }
 
-/// Where a connected device can be dialled: where it is seen, then where it says it is.
-fn addresses(ctx: &Ctx, device: DeviceId) -> Option<Vec<SocketAddr>> {
-    let announced = ctx.roster.announced(device)?;
-    let observed = canonical(ctx.live.observed(device)?);
-    let mut addresses = vec![observed];
-    for address in announced {
+/// Where the asker can dial a connected device: where it is seen, then, on one network, where it says it is.
+fn addresses(ctx: &Ctx, asker: DeviceId, device: DeviceId) -> Option<Vec<SocketAddr>> {
+    let (asker, side) = (introduce::side(ctx, asker)?, introduce::side(ctx, device)?);
+    let candidates = candidates(&side, &asker);
+    let mut addresses = side.seen;
+    for address in candidates {
         if addresses.len() < ADDRESSES_MAX && !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -133,12 +136,6 @@ pub fn sensible(addresses: Vec<SocketAddr>, observed: SocketAddr) -> Result<Vec<
         address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && (local || !ip.is_loopback())
     });
     Ok(sensible)
-}
-
-/// `::ffff:192.0.2.1` is the IPv4 address that it means.
-#[must_use]
-pub fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

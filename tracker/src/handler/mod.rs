@@ -4,7 +4,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use certs::Authority;
@@ -19,6 +19,7 @@ use crate::{
     attempts::Attempts,
     copies::Copies,
     events::{Events, Target},
+    introduce::{Hopeless, Meetings, Pace},
     passwords::{PasswordError, Passwords},
     relay::{Declined, Relays},
     roster::Roster,
@@ -29,6 +30,7 @@ pub mod account;
 pub mod browse;
 pub mod copy;
 pub mod hold;
+pub mod introduce;
 pub mod locate;
 pub mod members;
 pub mod publish;
@@ -58,12 +60,21 @@ pub struct Ctx {
     pub registration: Registration,
     /// When the tracker started.
     pub started: Instant,
+    /// The second port, if there is one.
+    pub probe_port: Option<u16>,
+    /// How often devices were introduced.
+    pub pace: Mutex<Pace>,
+    /// Meetings from fresh sockets.
+    pub meetings: Mutex<Meetings<introduce::Teller>>,
 }
 
 /// The connections, as far as handlers need them.
 pub trait Live: fmt::Debug + Send + Sync {
     /// The address that a connected device is seen at now.
     fn observed(&self, device: DeviceId) -> Option<SocketAddr>;
+
+    /// How far away it is: a round trip.
+    fn rtt(&self, device: DeviceId) -> Option<Duration>;
 }
 
 /// The other end of a connection.
@@ -169,6 +180,15 @@ pub enum Error {
     /// There is no such thing, or none for this asker.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// Theory denies that two devices meet.
+    #[error(transparent)]
+    Hopeless(#[from] Hopeless),
+    /// A device was introduced too often.
+    #[error("too many introductions; try again in {seconds} s")]
+    IntroducedTooOften {
+        /// Until there may be another one.
+        seconds: u64,
+    },
     /// The tracker does not know how.
     #[error("{0}")]
     Unsupported(&'static str),

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     events::Subscription,
-    handler::{Ctx, Error, Moment, Peer, account, browse, copy, hold, locate, members, publish},
+    handler::{Ctx, Error, Moment, Peer, account, browse, copy, hold, introduce, locate, members, publish},
     refuse,
     store::Caller,
 };
@@ -157,6 +157,8 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
             caller()?;
             Answer::Status(members::status(ctx).await?)
         }
+        Request::Ticket => introduce::ticket(ctx, &caller()?, session.number),
+        Request::Introduce { device, attempt } => introduce::introduce(ctx, &caller()?, device, attempt, now)?,
         Request::Subscribe | Request::Fetch | Request::Relay { .. } => {
             return Err(Error::Unsupported("this request takes the whole stream"));
         }
@@ -251,5 +253,7 @@ const fn kind(request: &Request) -> &'static str {
         Request::Vanish { .. } => "vanish",
         Request::Hold { .. } => "hold",
         Request::Relay { .. } => "relay",
+        Request::Ticket => "ticket",
+        Request::Introduce { .. } => "introduce",
     }
 }

@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 mod admission;
 mod connection;
 mod dispatch;
+pub mod probe;
 mod relay;
 mod sessions;
 

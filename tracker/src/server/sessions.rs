@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -73,6 +74,10 @@ impl Sessions {
 impl Live for Sessions {
     fn observed(&self, device: DeviceId) -> Option<SocketAddr> {
         self.connection(device).map(|connection| connection.remote_address())
+    }
+
+    fn rtt(&self, device: DeviceId) -> Option<Duration> {
+        self.connection(device).map(|connection| connection.rtt())
     }
 }
 

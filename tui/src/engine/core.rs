@@ -33,7 +33,9 @@ use super::{
     library::Library,
     limits::{self, Limits},
     link::TrackerLink,
+    network,
     peers::{self, Peers},
+    reach::Reach,
     relay::Relays,
     session::{self, SavedAccount, Session},
     state::State,
@@ -60,6 +62,7 @@ pub struct Core {
     pub catalog: Arc<Catalog>,
     pub peers: Peers,
     pub relays: Relays,
+    pub reach: Reach,
     pub transfers: Transfers,
     pub limits: Arc<Limits>,
     pub stop: CancellationToken,
@@ -104,6 +107,7 @@ impl Engine {
             library: Library::default(),
             peers: Peers::default(),
             relays: Relays::default(),
+            reach: Reach::default(),
             transfers: Transfers::default(),
             limits,
             stop: CancellationToken::new(),
@@ -121,6 +125,7 @@ impl Engine {
         let tasks = TaskTracker::new();
         tasks.spawn(session::run(core.clone()));
         tasks.spawn(peers::accept(core.clone()));
+        tasks.spawn(network::run(core.clone()));
         tasks.spawn(transfers::run(core.clone()));
         tasks.spawn(super::library::watch(core.clone()));
         tasks.spawn(tick(core.clone()));

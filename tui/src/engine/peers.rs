@@ -2,19 +2,21 @@
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use quinn::{Connection, Incoming, RecvStream};
+use quinn::{Connection, Endpoint, Incoming, RecvStream};
 use shared::{
     id::{AccountId, DeviceId},
     limits::{
-        HELLO, PEER_CONNECTIONS_MAX, PEER_DIAL, PEER_DIAL_STAGGER, PEER_FRAME_BYTES_MAX, REQUEST_READ,
-        SERVED_STREAMS_MAX,
+        HELLO, OLDER_SILENCE, PEER_CONNECTIONS_MAX, PEER_DIAL, PEER_FRAME_BYTES_MAX, REQUEST_READ, SERVED_STREAMS_MAX,
+        SIMULTANEOUS, SPARE_IDLE,
     },
     net::{self, Outgoing, endpoint, frame},
+    reach::is_local,
     transfer::{
         lane::Lane,
         pace::Pace,
@@ -28,7 +30,7 @@ use shared::{
     },
 };
 use tokio::{
-    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
@@ -37,13 +39,19 @@ use super::{
     api::{Direction, PathKind},
     core::{Core, now_ms},
     limits::Party,
+    reach::{
+        self,
+        order::{self, Made},
+    },
     session::{Online, PROGRAM},
 };
 
 /// The open connections to other devices.
 #[derive(Debug)]
 pub struct Peers {
-    open: Mutex<HashMap<DeviceId, Connection>>,
+    open: Mutex<HashMap<DeviceId, Vec<Link>>>,
+    /// A connection was added.
+    arrived: Notify,
     /// One dial to a device at a time.
     dialling: Mutex<HashMap<DeviceId, Arc<AsyncMutex<()>>>>,
     /// Which member a device that fetches from here belongs to.
@@ -52,10 +60,25 @@ pub struct Peers {
     tasks: TaskTracker,
 }
 
+/// A connection to another device. Two that dial each other may have two for a while.
+#[derive(Debug)]
+struct Link {
+    connection: Connection,
+    made: Made,
+    path: PathKind,
+}
+
+impl Link {
+    fn is_alive(&self) -> bool {
+        self.connection.close_reason().is_none()
+    }
+}
+
 impl Default for Peers {
     fn default() -> Self {
         Self {
             open: Mutex::default(),
+            arrived: Notify::new(),
             dialling: Mutex::default(),
             members: Mutex::default(),
             serving: Arc::new(Semaphore::new(SERVED_STREAMS_MAX)),
@@ -70,6 +93,9 @@ pub enum PeerError {
     /// No address of it answered.
     #[error("cannot be reached at {0}")]
     Unreachable(String),
+    /// It cannot be dialled, and an introduction came to nothing.
+    #[error("cannot be reached directly: {0}")]
+    Apart(String),
     /// Somebody else answered.
     #[error("another device answered at its address")]
     OtherDevice,
@@ -82,19 +108,111 @@ pub enum PeerError {
 }
 
 impl Peers {
-    fn open(&self) -> MutexGuard<'_, HashMap<DeviceId, Connection>> {
+    fn open(&self) -> MutexGuard<'_, HashMap<DeviceId, Vec<Link>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn live(&self, device: DeviceId) -> Option<Connection> {
-        self.open().get(&device).filter(|connection| connection.close_reason().is_none()).cloned()
+    /// Runs something that ends when the engine does.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Of the connections to a device the one that is used.
+    fn with_link<T>(&self, core: &Core, device: DeviceId, look: impl FnOnce(&Link) -> T) -> Option<T> {
+        let open = self.open();
+        let alive: Vec<&Link> = open.get(&device)?.iter().filter(|link| link.is_alive()).collect();
+        let made: Vec<Made> = alive.iter().map(|link| link.made).collect();
+        order::preferred(&made, core.device(), device).map(|index| look(alive[index]))
+    }
+
+    pub(super) fn live(&self, core: &Core, device: DeviceId) -> Option<Connection> {
+        self.with_link(core, device, |link| link.connection.clone())
+    }
+
+    /// How the open connection to a device runs.
+    pub fn live_path(&self, core: &Core, device: DeviceId) -> Option<PathKind> {
+        self.with_link(core, device, |link| link.path)
+    }
+
+    /// How a connection to a device runs, for people.
+    pub fn path_kind(&self, device: DeviceId, connection: &Connection) -> PathKind {
+        let open = self.open();
+        let links = open.get(&device).map(Vec::as_slice).unwrap_or_default();
+        let link = links.iter().find(|link| link.connection.stable_id() == connection.stable_id());
+        link.map_or_else(|| path_of(connection, false), |link| link.path)
+    }
+
+    /// Whether a device is by now somewhere else than where the open connection to it leads, as after a restart.
+    pub fn has_moved(&self, core: &Core, peer: &PeerSource) -> bool {
+        let moved = |link: &Link| {
+            let remote = link.connection.remote_address();
+            let there = |address: &SocketAddr| {
+                // By introduction a device may come from a port that the tracker does not see.
+                let port = link.path == PathKind::Punched || address.port() == remote.port();
+                port && address.ip().to_canonical() == remote.ip().to_canonical()
+            };
+            !peer.addresses.iter().any(there)
+        };
+        self.with_link(core, peer.device, moved).unwrap_or(false)
+    }
+
+    /// Whether any connection to a device is open.
+    pub fn any_live(&self) -> bool {
+        self.open().values().flatten().any(Link::is_alive)
+    }
+
+    /// A new connection to a device, which said hello.
+    fn adopt(&self, core: &Arc<Core>, device: DeviceId, connection: &Connection, dialled_here: bool) {
+        let path = path_of(connection, core.reach.is_introduced(device));
+        let made = Made { at: Instant::now(), dialled_here };
+        let mut open = self.open();
+        let links = open.entry(device).or_default();
+        let is_second = links.iter().any(Link::is_alive);
+        let is_old = |link: &&Link| made.at.duration_since(link.made.at) > SIMULTANEOUS && link.is_alive();
+        let older: Vec<Connection> = links.iter().filter(is_old).map(|link| link.connection.clone()).collect();
+        links.push(Link { connection: connection.clone(), made, path });
+        drop(open);
+        self.arrived.notify_waiters();
+        if is_second && dialled_here {
+            self.tasks.spawn(close_when_spare(core.clone(), connection.clone(), device));
+        }
+        if !dialled_here {
+            older.into_iter().for_each(|older| drop(self.tasks.spawn(close_when_silent(core.clone(), older))));
+        }
+    }
+
+    /// Waits until there is a connection to a device.
+    async fn arrival(&self, core: &Core, device: DeviceId) -> Connection {
+        self.arrival_of(|| self.live(core, device)).await
+    }
+
+    /// Waits until there is a connection to a device that was made after `since`.
+    pub(super) async fn arrival_after(&self, device: DeviceId, since: Instant) -> Connection {
+        let newer = |link: &&Link| link.is_alive() && link.made.at >= since;
+        let find = || self.open().get(&device)?.iter().find(newer).map(|link| link.connection.clone());
+        self.arrival_of(find).await
+    }
+
+    async fn arrival_of(&self, find: impl Fn() -> Option<Connection>) -> Connection {
+        loop {
+            let mut arrived = std::pin::pin!(self.arrived.notified());
+            // From here on no arrival is missed.
+            arrived.as_mut().enable();
+            if let Some(connection) = find() {
+                return connection;
+            }
+            arrived.await;
+        }
     }
 
     /// Remembers nothing of a connection that has ended.
     fn forget(&self, device: DeviceId, ended: &Connection) {
         let mut open = self.open();
-        if open.get(&device).is_some_and(|connection| connection.stable_id() == ended.stable_id()) {
-            open.remove(&device);
+        if let Some(links) = open.get_mut(&device) {
+            links.retain(|link| link.connection.stable_id() != ended.stable_id());
+            if links.is_empty() {
+                open.remove(&device);
+            }
         }
         let mut dialling = self.dialling.lock().unwrap_or_else(PoisonError::into_inner);
         dialling.retain(|_, turn| Arc::strong_count(turn) > 1);
@@ -115,81 +233,148 @@ impl Peers {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).insert(device, account);
     }
 
+    /// Closes the connections that others made to an address that is not ours any more: nothing can be sent on them.
+    /// Returns whose they were.
+    pub fn drop_stranded(&self, addresses: &[IpAddr]) -> Vec<DeviceId> {
+        let mut stranded = Vec::new();
+        for (device, links) in &*self.open() {
+            for link in links.iter().filter(|link| link.is_alive()) {
+                let bound_to = link.connection.local_ip().map(|ip| ip.to_canonical());
+                if bound_to.is_some_and(|ip| !addresses.contains(&ip)) {
+                    net::close(&link.connection, Code::Unavailable);
+                    stranded.push(*device);
+                }
+            }
+        }
+        stranded.dedup();
+        stranded
+    }
+
     /// The member that a device belongs to, as its certificate said.
     pub fn member_of(&self, device: DeviceId) -> Option<AccountId> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).get(&device).copied()
     }
 
-    /// A connection to a device: an open one, or the first address that answers.
+    /// A connection to a device: an open one, or the first way that works.
     pub async fn connect(&self, core: &Arc<Core>, source: &PeerSource) -> Result<Connection, PeerError> {
         let turn = {
             let mut dialling = self.dialling.lock().unwrap_or_else(PoisonError::into_inner);
             dialling.entry(source.device).or_default().clone()
         };
         let _turn = turn.lock().await;
-        if let Some(connection) = self.live(source.device) {
-            return Ok(connection);
-        }
         let online = core.session.newest().ok_or(PeerError::SignedOut)?;
-        let mut attempts = FuturesUnordered::new();
-        for (index, address) in reasonable(&source.addresses, online.observed).into_iter().enumerate() {
-            let online = online.clone();
-            attempts.push(async move {
-                // The next address joins only when the ones before it take their time.
-                sleep(PEER_DIAL_STAGGER * u32::try_from(index).unwrap_or(0)).await;
-                let result = timeout(PEER_DIAL, dial(core, &online, address, source.device)).await;
-                result.unwrap_or_else(|_| Err(PeerError::Unreachable(address.to_string())))
-            });
+        tokio::select! {
+            biased;
+            // It may be the other side that gets through.
+            connection = self.arrival(core, source.device) => Ok(connection),
+            reached = reach::reach(core, &online, source) => reached,
         }
-        let mut error = PeerError::Unreachable("any address".to_owned());
-        while let Some(result) = attempts.next().await {
-            match result {
-                Ok(connection) => {
-                    self.open().insert(source.device, connection.clone());
-                    // The other side may use the same connection for what it wants from here.
-                    self.tasks.spawn(serve_streams(core.clone(), connection.clone(), source.device));
-                    return Ok(connection);
-                }
-                Err(failed) => error = failed,
-            }
-        }
-        Err(error)
     }
 }
 
-/// How a connection runs, for people.
-pub fn path_kind(connection: &Connection) -> PathKind {
+/// How a connection runs, by where it leads.
+pub fn path_of(connection: &Connection, introduced: bool) -> PathKind {
     let ip = connection.remote_address().ip().to_canonical();
-    let local = match ip {
-        std::net::IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        std::net::IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    let on_link = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
     };
-    if local { PathKind::Lan } else { PathKind::Direct }
+    if is_local(ip) || on_link {
+        PathKind::Lan
+    } else if introduced {
+        PathKind::Punched
+    } else {
+        PathKind::Direct
+    }
 }
 
-/// The first address is the one that the tracker sees; of those that the device claims itself only local ones are
-/// dialled, and only when it comes from the same place as we do, so that nobody is aimed at a stranger.
-fn reasonable(addresses: &[SocketAddr], own_observed: SocketAddr) -> Vec<SocketAddr> {
-    let Some((observed, claimed)) = addresses.split_first() else { return Vec::new() };
-    let same_place = observed.ip() == own_observed.ip();
-    let claimed = claimed.iter().filter(|address| {
-        let local = match address.ip() {
-            std::net::IpAddr::V4(ip) => ip.is_private() || ip.is_loopback(),
-            std::net::IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback(),
-        };
-        same_place && local && *address != observed
-    });
-    std::iter::once(observed).chain(claimed).copied().collect()
+/// Closes the spare one of two connections of a pair, once nothing has run on it for a while.
+async fn close_when_spare(core: Arc<Core>, connection: Connection, device: DeviceId) {
+    let streamed = || {
+        let stats = connection.stats();
+        stats.frame_rx.stream + stats.frame_tx.stream
+    };
+    let mut before = streamed();
+    loop {
+        tokio::select! {
+            () = sleep(SPARE_IDLE) => {}
+            _ = connection.closed() => return,
+            () = core.stop.cancelled() => return,
+        }
+        let used = core.peers.live(&core, device).map(|live| live.stable_id());
+        if used == Some(connection.stable_id()) {
+            return;
+        }
+        let now = streamed();
+        if now == before {
+            return connection.close(0u32.into(), b"spare");
+        }
+        before = now;
+    }
 }
 
-async fn dial(core: &Core, online: &Online, address: SocketAddr, device: DeviceId) -> Result<Connection, PeerError> {
+/// Closes a connection whose other end has made a new one, if nothing comes on it any more: what waits for something
+/// on it goes on over the new one.
+async fn close_when_silent(core: Arc<Core>, connection: Connection) {
+    let before = connection.stats().udp_rx.datagrams;
+    tokio::select! {
+        () = sleep(OLDER_SILENCE) => {}
+        _ = connection.closed() => return,
+        () = core.stop.cancelled() => return,
+    }
+    if connection.stats().udp_rx.datagrams == before {
+        net::close(&connection, Code::Unavailable);
+    }
+}
+
+/// Dials a device at these addresses, each a while after the one before it; the first that answers is taken.
+pub(super) async fn dial_any(
+    core: &Arc<Core>,
+    online: &Online,
+    device: DeviceId,
+    addresses: &[SocketAddr],
+    stagger: Duration,
+    from: Option<&Endpoint>,
+) -> Result<Connection, PeerError> {
+    let mut attempts = FuturesUnordered::new();
+    for (index, address) in addresses.iter().copied().enumerate() {
+        attempts.push(async move {
+            // The next address joins only when the ones before it take their time.
+            sleep(stagger * u32::try_from(index).unwrap_or(0)).await;
+            let result = timeout(PEER_DIAL, dial(core, online, address, device, from)).await;
+            result.unwrap_or_else(|_| Err(PeerError::Unreachable(address.to_string())))
+        });
+    }
+    let mut error = PeerError::Unreachable("any address".to_owned());
+    while let Some(result) = attempts.next().await {
+        match result {
+            Ok(connection) => {
+                core.peers.adopt(core, device, &connection, true);
+                // The other side may use the same connection for what it wants from here.
+                core.peers.tasks.spawn(serve_streams(core.clone(), connection.clone(), device));
+                return Ok(connection);
+            }
+            Err(failed) => error = failed,
+        }
+    }
+    Err(error)
+}
+
+async fn dial(
+    core: &Core,
+    online: &Online,
+    address: SocketAddr,
+    device: DeviceId,
+    from: Option<&Endpoint>,
+) -> Result<Connection, PeerError> {
     let unreachable = |error: &dyn std::fmt::Display| {
         tracing::debug!(%address, %device, %error, "a device was not reached");
         PeerError::Unreachable(address.to_string())
     };
     let tls = online.credentials.client_config(PEER_ALPN).map_err(|error| unreachable(&error))?;
     let config = endpoint::peer_client(tls).map_err(|error| unreachable(&error))?;
-    let endpoint = core.endpoints.for_address(address).ok_or_else(|| unreachable(&"no socket of that family"))?;
+    let endpoint = from.or_else(|| core.endpoints.for_address(address));
+    let endpoint = endpoint.ok_or_else(|| unreachable(&"no socket of that family"))?;
     let connecting = endpoint.connect_with(config, address, PEER_NAME).map_err(|error| unreachable(&error))?;
     let connection = connecting.await.map_err(|error| unreachable(&error))?;
     if net::peer_of(&connection).is_none_or(|(_, reached)| reached != device) {
@@ -251,11 +436,7 @@ pub async fn accept(core: Arc<Core>) {
                 let core = core.clone();
                 tasks.spawn(async move {
                     let _permit = permit;
-                    let stop = core.stop.clone();
-                    tokio::select! {
-                        () = converse(core, incoming) => {}
-                        () = stop.cancelled() => {}
-                    }
+                    converse_until_stop(core, incoming).await;
                 });
             }
         });
@@ -266,6 +447,19 @@ pub async fn accept(core: Arc<Core>) {
     }
     tasks.close();
     tasks.wait().await;
+}
+
+/// Accepts a connection on a socket of a second attempt.
+pub(super) fn spawn_converse(core: &Arc<Core>, incoming: Incoming) {
+    core.peers.tasks.spawn(converse_until_stop(core.clone(), incoming));
+}
+
+async fn converse_until_stop(core: Arc<Core>, incoming: Incoming) {
+    let stop = core.stop.clone();
+    tokio::select! {
+        () = converse(core, incoming) => {}
+        () = stop.cancelled() => {}
+    }
 }
 
 async fn converse(core: Arc<Core>, incoming: Incoming) {
@@ -282,7 +476,7 @@ async fn converse(core: Arc<Core>, incoming: Incoming) {
         return net::close(&connection, Code::BadRequest);
     }
     core.peers.note_member(device, AccountId(who.account));
-    core.peers.open().insert(device, connection.clone());
+    core.peers.adopt(&core, device, &connection, false);
     // Who was relayed until now goes on over this.
     core.relays.look_again(Some(AccountId(who.account)));
     serve_streams(core, connection, device).await;
@@ -294,7 +488,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
     // Who the other end is was checked when the connection was made.
     let Some((who, _)) = net::peer_of(&connection) else { return };
     let party = Party::Member(AccountId(who.account));
-    let pace = core.limits.pace(Direction::Up, party, path_kind(&connection) == PathKind::Lan);
+    let pace = core.limits.pace(Direction::Up, party, path_of(&connection, false) == PathKind::Lan);
     loop {
         let accepted = tokio::select! {
             accepted = connection.accept_bi() => accepted,

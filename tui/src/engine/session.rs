@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use shared::{
     id::{AccountId, DeviceId},
     limits::{
-        CERTIFICATE_RENEW, HELLO, RECONNECT_MAX, RECONNECT_MIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_READ,
-        TRACKER_DIAL,
+        CERTIFICATE_RENEW, HELLO, NETWORK_ANSWER, RECONNECT_MAX, RECONNECT_MIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX,
+        REQUEST_READ, TRACKER_DIAL,
     },
     net::{self, Outgoing, endpoint, frame},
     show::show_line,
@@ -38,7 +38,9 @@ use super::{
     failure, holdings,
     limits::Party,
     link::TrackerLink,
-    peers::path_kind,
+    network,
+    peers::path_of,
+    reach::{self, probe},
     relay,
 };
 
@@ -84,13 +86,20 @@ pub struct Session {
     phase: watch::Sender<Phase>,
     /// The account changed, or somebody wants a try now.
     poke: Notify,
+    /// This device may be on another network.
+    moved: Notify,
     /// The newest sign-in, also after its connection was lost: certificate and grant key stay good for a while.
     newest: Mutex<Option<Arc<Online>>>,
 }
 
 impl Default for Session {
     fn default() -> Self {
-        Self { phase: watch::Sender::new(Phase::Connecting), poke: Notify::new(), newest: Mutex::default() }
+        Self {
+            phase: watch::Sender::new(Phase::Connecting),
+            poke: Notify::new(),
+            moved: Notify::new(),
+            newest: Mutex::default(),
+        }
     }
 }
 
@@ -103,6 +112,14 @@ impl Session {
     /// Looks at the account again, or tries the tracker now.
     pub fn poke(&self) {
         self.poke.notify_one();
+    }
+
+    /// This device is on another network: the tracker shall hear of it, over a new connection if the old one is dead.
+    pub fn moved(&self) {
+        self.moved.notify_one();
+        if self.current().is_none() {
+            self.poke.notify_one();
+        }
     }
 
     /// The account changed: whatever connection there is belongs to the past.
@@ -324,6 +341,9 @@ pub async fn run(core: Arc<Core>) {
             }
         };
         tries += 1;
+        if tries == SOCKETS_REPLACED_AT && !core.peers.any_live() {
+            core.endpoints.replace();
+        }
         let wait = match &ended {
             // Signed out elsewhere: nothing to retry.
             failure if failure.kind == FailureKind::SignIn => None,
@@ -339,6 +359,9 @@ pub async fn run(core: Arc<Core>) {
         }
     }
 }
+
+/// The try before which the sockets are replaced: a NAT may hold on to a mapping that leads nowhere.
+const SOCKETS_REPLACED_AT: u32 = 2;
 
 /// Doubling from the first wait to the longest, with jitter so that a tracker's members do not return all at once.
 fn backoff(tries: u32) -> Duration {
@@ -433,7 +456,7 @@ async fn renew(core: Arc<Core>, online: Arc<Online>) -> Failure {
 /// Streams that the tracker opens: it takes copies of what this device shares, or relays what another device takes.
 async fn serve_tracker(core: Arc<Core>, online: Arc<Online>) -> Failure {
     let mut serving = JoinSet::new();
-    let lan = path_kind(&online.connection) == PathKind::Lan;
+    let lan = path_of(&online.connection, false) == PathKind::Lan;
     let pace = core.limits.pace(Direction::Up, Party::Tracker, lan);
     loop {
         let (send, mut recv) = match online.connection.accept_bi().await {
@@ -469,8 +492,8 @@ async fn follow(core: Arc<Core>, online: Arc<Online>) -> Failure {
 
 async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(), Failure> {
     let connection = &online.connection;
-    let addresses = core.endpoints.local_addresses(connection.remote_address()).await;
-    ask(connection, &Request::Announce { addresses }).await?;
+    core.reach.looked_at(false);
+    announce(core, connection).await?;
     let lost = |error: &dyn std::fmt::Display| failure::unreachable(&error.to_string());
     let (send, mut recv) = connection.open_bi().await.map_err(|error| lost(&error))?;
     let mut send = Outgoing::new(send);
@@ -495,10 +518,35 @@ async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(),
     tokio::try_join!(
         hear(core, connection, &mut recv, &moved),
         keep_in_step(core, connection, &moved),
+        keep_announced(core, online),
         publish,
         announce
     )?;
     Ok(())
+}
+
+/// Tells the tracker where this device is.
+async fn announce(core: &Core, connection: &Connection) -> Result<(), Failure> {
+    let addresses = core.endpoints.local_addresses(connection.remote_address(), &network::interfaces()).await;
+    ask(connection, &Request::Announce { addresses }).await.map(drop)
+}
+
+/// Lets the tracker find out how this device's NAT maps, now and whenever the network has changed.
+async fn keep_announced(core: &Core, online: &Online) -> Result<(), Failure> {
+    loop {
+        if let Err(failure) = probe::observe(core, online).await {
+            tracing::debug!(%failure, "the tracker did not look at this device");
+        }
+        core.reach.looked_at(true);
+        core.session.moved.notified().await;
+        core.reach.looked_at(false);
+        let told = timeout(NETWORK_ANSWER, announce(core, &online.connection)).await;
+        if !matches!(told, Ok(Ok(()))) {
+            // The connection did not survive it; a new one shall not wait.
+            core.session.poke();
+            return Err(failure::unreachable("the network changed"));
+        }
+    }
 }
 
 /// Acts on the tracker's events until they end.
@@ -517,6 +565,7 @@ async fn hear(
             Event::Revoked { blobs } => core.catalog.revoke(&blobs),
             Event::CopyStored { file } => core.copy_ended(file, None),
             Event::CopyFailed { file, refusal } => core.copy_ended(file, Some(refusal)),
+            Event::Introduced(introduction) => reach::answer(core, introduction),
             Event::Resync => {
                 core.load_members(connection).await?;
                 core.copies_unknown();

@@ -494,7 +494,7 @@ impl Driver<'_> {
                 (Source::Holder(_), _) => "has nothing yet that is missing here",
                 (Source::Peer(_), _) => "nothing is left to ask it for",
             };
-            let connection = worker.source.device().and_then(|device| self.core.peers.live(device));
+            let connection = worker.source.device().and_then(|device| self.core.peers.live(self.core, device));
             let rtt_ms = connection.and_then(|connection| u32::try_from(connection.rtt().as_millis()).ok());
             self.transfer.describe_source(place, rtt_ms, doing);
         }

@@ -25,7 +25,6 @@ use crate::engine::{
     },
     catalog::Upload,
     core::Core,
-    peers::path_kind,
     rows::name_of,
     state::{PlannedFile, StoredTransfer},
 };
@@ -452,7 +451,7 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload, line
     let path = if core.relays.serves(device) {
         PathKind::Relay
     } else {
-        core.peers.live_path(device).unwrap_or(PathKind::Direct)
+        core.peers.live_path(core, device).unwrap_or(PathKind::Direct)
     };
     TransferRow {
         id: id.to_owned(),
@@ -495,12 +494,5 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload, line
         damaged: None,
         priority: Priority::Normal,
         place: 0,
-    }
-}
-
-impl crate::engine::peers::Peers {
-    /// How the open connection to a device runs.
-    pub fn live_path(&self, device: DeviceId) -> Option<PathKind> {
-        self.live(device).map(|connection| path_kind(&connection))
     }
 }

@@ -1,6 +1,6 @@
 //! Sources of files: found through the tracker, reached, and spoken to over lanes.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use shared::{
     id::{AccountId, DeviceId, FileId},
@@ -24,7 +24,7 @@ use crate::engine::{
     core::Core,
     failure,
     limits::Party,
-    peers::path_kind,
+    peers::path_of,
     state::PlannedFile,
 };
 
@@ -108,12 +108,7 @@ pub async fn locate(core: &Core, files: Vec<FileId>) -> Result<Sources, Halt> {
 
 /// Whether a device is by now somewhere else than where the open connection to it leads, as after a restart.
 pub fn has_moved(core: &Core, peer: &PeerSource) -> bool {
-    let open = core.peers.live(peer.device);
-    open.is_some_and(|connection| {
-        let remote = connection.remote_address();
-        let there = |address: &SocketAddr| address.ip().to_canonical() == remote.ip().to_canonical();
-        !peer.addresses.iter().any(|address| there(address) && address.port() == remote.port())
-    })
+    core.peers.has_moved(core, peer)
 }
 
 /// Asks about any number of files; the answers in their order.
@@ -219,7 +214,7 @@ pub async fn open(core: &Arc<Core>, transfer: &Transfer, source: &Source, file: 
             Source::Peer(peer) | Source::Holder(peer) => way::to(core, peer, file).await,
             Source::Copy => {
                 let online = core.session.online().await.map_err(|failure| failure.message)?;
-                let lan = path_kind(&online.connection) == PathKind::Lan;
+                let lan = path_of(&online.connection, false) == PathKind::Lan;
                 let pace = core.limits.pace(Direction::Down, Party::Tracker, lan);
                 let lane = copy_lane(&online.connection, pace).await?;
                 let rtt_ms = u32::try_from(online.connection.rtt().as_millis()).ok();

@@ -21,7 +21,7 @@ use crate::engine::{
     api::{Direction, PathKind},
     core::Core,
     limits::Party,
-    peers::{self, PeerError, path_kind},
+    peers::{self, PeerError},
     relay,
 };
 
@@ -63,7 +63,7 @@ type Dial = AbortOnDropHandle<Result<Connection, PeerError>>;
 /// Opens a lane to a device. A direct connection has a head start; the first that opens is taken.
 pub async fn to(core: &Arc<Core>, peer: &PeerSource, file: FileId) -> Result<Way, String> {
     let device = peer.device;
-    if core.peers.live(device).is_none() && core.relays.is_relayed(device, Instant::now()) {
+    if core.peers.live(core, device).is_none() && core.relays.is_relayed(device, Instant::now()) {
         match relay::lane(core, peer).await {
             Ok(lane) => return Ok(relayed(core, peer, file, lane, None, "no direct way was found lately")),
             Err(error) => tracing::debug!(%device, %error, "no relay either"),
@@ -113,14 +113,14 @@ async fn direct(
     dialled: Result<Result<Connection, PeerError>, JoinError>,
 ) -> Result<Way, String> {
     let connection = dialled.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    let lan = path_kind(&connection) == PathKind::Lan;
-    let pace = core.limits.pace(Direction::Down, Party::Member(peer.account), lan);
+    let path = core.peers.path_kind(peer.device, &connection);
+    let pace = core.limits.pace(Direction::Down, Party::Member(peer.account), path == PathKind::Lan);
     let lane = peers::lane(&connection, pace).await.map_err(|error| error.to_string())?;
     if let Some((_, device)) = peer_of(&connection) {
         core.relays.note_direct(device);
     }
     let rtt_ms = u32::try_from(connection.rtt().as_millis()).ok();
-    Ok(Way { lane, path: path_kind(&connection), rtt_ms, better: Better::default(), why: String::new() })
+    Ok(Way { lane, path, rtt_ms, better: Better::default(), why: String::new() })
 }
 
 fn relayed(core: &Arc<Core>, peer: &PeerSource, file: FileId, lane: Lane, dial: Option<Dial>, why: &str) -> Way {
@@ -140,7 +140,7 @@ async fn open_directly(core: Arc<Core>, mut peer: PeerSource, file: FileId, mut 
             }
         }
         let changed = core.relays.changes();
-        if core.peers.live(device).is_some() {
+        if core.peers.live(&core, device).is_some() {
             break;
         }
         let Some(next) = core.relays.next_try(device) else {

@@ -153,7 +153,7 @@ impl Work {
     /// Hears what a source has that is still fetching the file itself, until it has all of it.
     async fn watch(&self) -> Result<(), String> {
         let Source::Holder(peer) = &self.source else { return Ok(()) };
-        let connection = self.core.peers.live(peer.device).ok_or("the connection is lost")?;
+        let connection = self.core.peers.live(&self.core, peer.device).ok_or("the connection is lost")?;
         let watch = Watch { grant: self.grant.clone(), blob: self.file.blob, size: self.file.size };
         let mut recv = peers::watch(&connection, watch).await.map_err(|error| error.to_string())?;
         loop {
