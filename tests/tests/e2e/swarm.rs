@@ -30,7 +30,8 @@ fn a_download_that_waits_for_its_source_serves_what_it_has() {
     let (bobs, carols) = (got(bobs), got(carols));
     for transfer in [&bobs, &carols] {
         tree::assert_same(&original, Path::new(&text(transfer, "path")));
-        let fetched = number(transfer, "bytes_peer");
+        // On a busy machine the way to who just came back may be relayed at first.
+        let fetched = number(transfer, "bytes_peer") + number(transfer, "bytes_relay");
         assert!((SIZE..=SIZE + SIZE / 20).contains(&fetched), "{fetched} of {SIZE}: {transfer}");
     }
     assert!(bytes_from(&carols, "bob") >= SIZE / 16, "{carols}");
