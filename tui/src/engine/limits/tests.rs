@@ -54,11 +54,13 @@ async fn a_limit_that_is_lifted_lets_pass_what_waits() {
 
 #[tokio::test]
 async fn what_is_given_up_holds_nobody_up() {
-    let limits = limits(Some(1_000_000), None);
+    let limits = limits(Some(100_000), None);
     let (bob, carol) = (limits.pace(Direction::Up, BOB, false), limits.pace(Direction::Up, CAROL, false));
     let mut given_up = bob.pass(MUCH);
     assert_eq!(poll!(&mut given_up), Poll::Pending);
-    let waiting = carol.pass(1000);
+    let mut waiting = carol.pass(1000);
+    // It stands behind the other by now.
+    assert_eq!(poll!(&mut waiting), Poll::Pending);
     drop(given_up);
     assert_eq!(waiting.await, 1000);
 }
