@@ -119,7 +119,7 @@ impl Layout {
 }
 
 /// Groups below the left child of a node with `count` groups: the largest power of two below `count`.
-pub(super) const fn left_groups(count: u64) -> u64 {
+const fn left_groups(count: u64) -> u64 {
     count.next_power_of_two() / 2
 }
 

@@ -4,8 +4,7 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 
 use super::partial::Partial;
 use crate::{
-    content::{GroupSet, ParentNode, compare, verify_present},
-    id::BlobHash,
+    content::{GroupSet, ParentNode, verify_present},
     limits::{GROUP_BYTES, READ_BLOCK_BYTES},
 };
 
@@ -69,45 +68,13 @@ fn fill_block(partial: &Partial, data: &File, tree: &File, groups: Range<u64>) -
     Ok(brought)
 }
 
-/// Compares a file of this machine, whose own hash tree is `own` with this `root`, with what is known of the partial
-/// file's blob. Where both are equal, the tree of the partial file is completed. Returns one group of each part that
-/// differs and of which no more is known: fetched, they tell more.
-///
-/// # Errors
-/// When the trees cannot be read or written.
-pub fn likeness(partial: &Partial, own: &File, root: BlobHash) -> io::Result<GroupSet> {
-    let known = partial.tree();
-    let likeness = compare(
-        partial.layout(),
-        partial.blob(),
-        root,
-        |offset, node| known.read_exact_at(node, offset).is_ok(),
-        |offset, node| own.read_exact_at(node, offset).is_ok(),
-    );
-    let mut block = vec![0; READ_BLOCK_BYTES as usize];
-    for part in likeness.same {
-        let mut at = part.parents.start;
-        while at < part.parents.end {
-            let count = (part.parents.end - at).min(READ_BLOCK_BYTES) as usize;
-            own.read_exact_at(&mut block[..count], at)?;
-            known.write_all_at(&block[..count], at)?;
-            at += count as u64;
-        }
-    }
-    Ok(likeness.unknown)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicU64};
-
     use super::*;
     use crate::{
-        content::{Layout, Step, tree_of},
-        transfer::{
-            hash::hash_padded,
-            partial::{BootId, PartialFiles},
-        },
+        content::{Layout, tree_of},
+        id::BlobHash,
+        transfer::partial::{BootId, PartialFiles},
     };
 
     const SIZE: usize = 3 * READ_BLOCK_BYTES as usize + 5;
@@ -136,25 +103,6 @@ mod tests {
         fn partial(&self) -> Partial {
             let files = PartialFiles { data: self.file("data"), tree: self.file("tree"), log: self.file("log") };
             Partial::open(Layout::new(SIZE as u64).unwrap(), self.blob, files, BootId([1; 16])).unwrap().0
-        }
-
-        /// Groups as a source sends them, with the nodes above them.
-        fn fetch(&self, partial: &Partial, groups: &GroupSet) {
-            let (layout, tree) = (partial.layout(), tree_of(&self.data, 0, true));
-            let mut parents: Vec<(u64, ParentNode)> = Vec::new();
-            for step in layout.steps(&layout.chunks(groups)) {
-                match step {
-                    Step::Parent { offset, .. } => {
-                        let at = offset as usize;
-                        parents.push((offset, tree.parents[at..at + 64].try_into().unwrap()));
-                    }
-                    Step::Group { group, bytes, .. } => {
-                        let start = layout.bytes_of(&(group..group + 1)).start as usize;
-                        let data = &self.data[start..start + bytes];
-                        partial.write(group..group + 1, data, &std::mem::take(&mut parents)).unwrap();
-                    }
-                }
-            }
         }
 
         fn fill(&self, partial: &Partial) -> u64 {
@@ -210,40 +158,6 @@ mod tests {
 
     fn partial_tree_bytes(place: &Place) -> u64 {
         tree_of(&place.data, 0, true).parents.len() as u64
-    }
-
-    #[test]
-    fn without_a_tree_the_fetched_groups_tell_what_is_right_in_a_damaged_file() {
-        let place = Place::new();
-        let mut damaged = place.data.clone();
-        for group in [3, 4, 100] {
-            damaged[group * GROUP_BYTES as usize + 7] ^= 1;
-        }
-        damaged.truncate(SIZE - 1);
-        place.file("damaged").write_all_at(&damaged, 0).unwrap();
-        let own = place.file("own tree");
-        let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-        let root = hash_padded(&place.file("damaged"), SIZE as u64, &own, &done, &stop).unwrap();
-        let partial = place.partial();
-        let mut fetched = GroupSet::new();
-        loop {
-            let asked = likeness(&partial, &own, root).unwrap();
-            if asked.is_empty() {
-                break;
-            }
-            fetched.extend(&asked);
-            place.fetch(&partial, &asked);
-        }
-        fill(&partial, &partial.layout().all(), &place.file("damaged"), partial.tree(), |_| true).unwrap();
-        let mut expected = fetched.clone();
-        expected.extend(&partial.layout().all());
-        for group in [3, 4, 100, partial.layout().groups() - 1] {
-            if !fetched.contains(group) {
-                expected.remove(group..group + 1);
-            }
-        }
-        assert_eq!(partial.have(), expected);
-        assert!(fetched.count() <= 4 * 9, "{} groups were fetched", fetched.count());
     }
 
     #[test]

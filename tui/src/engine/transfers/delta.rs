@@ -85,7 +85,7 @@ async fn open(core: &Core, version: &VersionEntry, partial: &Arc<Partial>) -> Re
 }
 
 /// Asks sources for the tree until it is known what is equal; `None` when nobody tells.
-async fn compare(
+pub async fn compare(
     core: &Arc<Core>,
     transfer: &Arc<Transfer>,
     file: &PlannedFile,
@@ -138,7 +138,8 @@ async fn is_answered(lane: &mut Lane) -> bool {
     }
 }
 
-async fn take(transfer: &Arc<Transfer>, partial: &Arc<Partial>, delta: Delta) -> Result<u64, Halt> {
+/// Takes what is equal. Gives its bytes.
+pub async fn take(transfer: &Arc<Transfer>, partial: &Arc<Partial>, delta: Delta) -> Result<u64, Halt> {
     let (filling, partial) = (transfer.clone(), partial.clone());
     // Work on the disk goes on when the attempt is cut off: the next attempt waits for it. This ends at its next block.
     let lock = transfer.landing.clone().lock_owned().await;

@@ -74,26 +74,19 @@ struct Driver<'a> {
     places: BTreeMap<SourceId, (usize, Option<AccountId>)>,
 }
 
-/// Runs the machine until the file, or what is wanted of it, is there (`None`), replaced by another content, or stuck.
+/// Runs the machine until the file is whole (`None`), replaced by another content, or stuck.
 pub(super) async fn drive(
     core: &Arc<Core>,
     transfer: &Arc<Transfer>,
     file: &PlannedFile,
     partial: &Arc<Partial>,
-    wanted: Option<&GroupSet>,
 ) -> Result<Option<PlannedFile>, Halt> {
-    let mut settled = partial.have();
-    if let Some(wanted) = wanted {
-        let mut others = partial.layout().all();
-        others.subtract(wanted);
-        settled.extend(&others);
-    }
-    if settled.count() == partial.layout().groups() {
+    if partial.is_complete() {
         return Ok(None);
     }
     let (news_in, mut news) = mpsc::channel(NEWS_WAITING_MAX);
     let mut driver = Driver {
-        machine: Download::new(partial.layout(), settled),
+        machine: Download::new(partial.layout(), partial.have()),
         core,
         transfer,
         file,

@@ -6,14 +6,14 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 use shared::{
-    id::BlobHash,
     limits::NAME_BYTES_MAX,
     transfer::{
+        delta::Delta,
         hash::hash_padded,
         jail::{Folder, JailError, Stamp, finish_metadata, open_shared},
         local,
@@ -22,9 +22,8 @@ use shared::{
 };
 
 use super::{
-    DAMAGED_SUFFIX, Halt, Transfer,
+    DAMAGED_SUFFIX, Halt, Transfer, delta,
     land::{self, Landed},
-    large,
     local::StopOnDrop,
     part::{Sidecar, disk_failure, keep_tree},
     work::{disk, jail_failure},
@@ -72,8 +71,7 @@ fn name_of(file: &PlannedFile) -> &str {
     file.path.rsplit('/').next().unwrap_or(&file.path)
 }
 
-/// Takes over what is right in a damaged file. Where the right hash tree is not here, some groups are fetched that tell.
-/// Gives the new content, where the index has another by now.
+/// Takes over what is right in a damaged file. Where the right hash tree is not here, sources are asked about it.
 pub async fn salvage(
     core: &Arc<Core>,
     transfer: &Arc<Transfer>,
@@ -81,43 +79,35 @@ pub async fn salvage(
     partial: &Arc<Partial>,
     damaged: &Arc<Damaged>,
     sidecar: &Sidecar,
-) -> Result<Option<PlannedFile>, Halt> {
+) -> Result<(), Halt> {
     if partial.is_complete() {
-        return Ok(None);
+        return Ok(());
     }
     transfer.set_state(TransferState::Running, "looking for what is damaged");
     let tree = core.catalog.tree_path(&file.blob);
-    let tree = disk(move || Ok(File::open(tree).ok())).await?;
-    let own = match &tree {
-        Some(_) => None,
-        None => Some(own_tree(transfer, file, partial, damaged, sidecar).await?),
-    };
-    while let Some((own_tree, root)) = &own {
-        let (partial_in, own_in, root) = (partial.clone(), own_tree.clone(), *root);
-        let asked = disk(move || local::likeness(&partial_in, &own_in, root).map_err(disk_failure)).await?;
-        let mut missing = asked;
-        missing.subtract(&partial.have());
-        if missing.is_empty() {
-            break;
-        }
-        if let Some(replaced) = large::drive(core, transfer, file, partial, Some(&missing)).await? {
-            return Ok(Some(replaced));
+    if let Some(tree) = disk(move || Ok(File::open(tree).ok())).await? {
+        take_over(transfer, partial, damaged, tree).await?;
+    } else if partial.layout().groups() > 1 {
+        // As if it were an older version, whose tree is made now.
+        let own_tree = own_tree(transfer, partial, damaged, sidecar).await?;
+        let data = damaged.file.try_clone().map_err(disk_failure)?;
+        let delta = Delta::new(partial.layout(), data, own_tree, partial.clone());
+        if let Some(delta) = delta::compare(core, transfer, file, partial, delta).await? {
+            delta::take(transfer, partial, delta).await?;
         }
     }
-    take_over(transfer, partial, damaged, tree).await?;
-    Ok(None)
+    transfer.log("took over what is right in the damaged file");
+    Ok(())
 }
 
-/// The damaged file's own hash tree, in the layout of the right content, and its root.
+/// The damaged file's own hash tree, in the layout of the right content.
 async fn own_tree(
     transfer: &Transfer,
-    file: &PlannedFile,
     partial: &Partial,
     damaged: &Arc<Damaged>,
     sidecar: &Sidecar,
-) -> Result<(Arc<File>, BlobHash), Halt> {
+) -> Result<File, Halt> {
     let (size, damaged, path) = (partial.layout().size(), damaged.clone(), sidecar.own_tree());
-    debug_assert_eq!(size, file.size);
     let stop = StopOnDrop::default();
     let stopped = stop.flag();
     let lock = transfer.landing.clone().lock_owned().await;
@@ -127,28 +117,26 @@ async fn own_tree(
         let tree = tree.map_err(disk_failure)?;
         // It is found by nobody else, and goes with its last handle.
         std::fs::remove_file(&path).map_err(disk_failure)?;
-        let root =
-            hash_padded(&damaged.file, size, &tree, &AtomicU64::new(0), &stopped).map_err(failure::unexpected)?;
-        Ok((Arc::new(tree), root))
+        hash_padded(&damaged.file, size, &tree, &AtomicU64::new(0), &stopped).map_err(failure::unexpected)?;
+        Ok(tree)
     })
     .await
 }
 
-/// Writes what is right in the damaged file into the new one. Without the right tree, the nodes that are known prove it.
+/// Writes what is right in the damaged file, as the right tree proves, into the new one.
 async fn take_over(
     transfer: &Arc<Transfer>,
     partial: &Arc<Partial>,
     damaged: &Arc<Damaged>,
-    tree: Option<File>,
+    tree: File,
 ) -> Result<(), Halt> {
     let (counting, partial, damaged) = (transfer.clone(), partial.clone(), damaged.clone());
     let stop = StopOnDrop::default();
-    let stopped: Arc<AtomicBool> = stop.flag();
+    let stopped = stop.flag();
     let lock = transfer.landing.clone().lock_owned().await;
     disk(move || {
         let _lock = lock;
-        let tree = tree.as_ref().unwrap_or_else(|| partial.tree());
-        let filled = local::fill(&partial, &partial.layout().all(), &damaged.file, tree, |bytes| {
+        let filled = local::fill(&partial, &partial.layout().all(), &damaged.file, &tree, |bytes| {
             counting.change(|row| {
                 row.done += bytes;
                 row.bytes_local += bytes;
@@ -159,7 +147,6 @@ async fn take_over(
     })
     .await?;
     drop(stop);
-    transfer.log("took over what is right in the damaged file");
     Ok(())
 }
 

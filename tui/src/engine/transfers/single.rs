@@ -60,14 +60,12 @@ pub async fn fetch(
         None
     };
     let fetching = async {
-        if let Some(damaged) = &damaged
-            && let Some(replaced) = repair::salvage(core, transfer, file, &partial, damaged, &sidecar).await?
-        {
-            return Ok(Some(replaced));
+        if let Some(damaged) = &damaged {
+            repair::salvage(core, transfer, file, &partial, damaged, &sidecar).await?;
         }
         local::fill_large(core, transfer, file, &partial).await?;
         delta::fill(core, transfer, file, &partial).await?;
-        large::drive(core, transfer, file, &partial, None).await
+        large::drive(core, transfer, file, &partial).await
     };
     let ended = fetching.await;
     let flushing = partial.clone();
