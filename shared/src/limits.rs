@@ -134,8 +134,9 @@ pub const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Interval of keep-alives from client to tracker (RFC 8085 allows 15 s; NATs forget after 30 s).
 pub const TRACKER_KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Silence after which a client counts as gone. Presence promises 45 s.
-pub const TRACKER_IDLE: Duration = Duration::from_secs(30);
+/// Silence after which a client counts as gone. Presence promises 45 s, and what the tracker sends into the silence
+/// starts it anew once.
+pub const TRACKER_IDLE: Duration = Duration::from_secs(22);
 /// Interval of keep-alives between members while a connection is used.
 pub const PEER_KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Silence after which a member's connection counts as lost.
