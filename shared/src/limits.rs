@@ -141,6 +141,9 @@ pub const TRACKER_IDLE: Duration = Duration::from_secs(22);
 pub const PEER_KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Silence after which a member's connection counts as lost.
 pub const PEER_IDLE: Duration = Duration::from_secs(20);
+/// Round trip assumed before the first answer: a lost datagram of a handshake is sent again after three of them. The
+/// usual 333 ms would cost a second; on longer paths two needless datagrams are sent.
+pub const ROUND_TRIP_GUESS: Duration = Duration::from_millis(100);
 /// Time to reach a member at one address.
 pub const PEER_DIAL: Duration = Duration::from_secs(5);
 /// Time to reach the tracker at one address.
