@@ -3,6 +3,8 @@
 pub mod endpoint;
 pub mod frame;
 mod stream;
+#[cfg(any(test, feature = "virtual-net"))]
+pub mod virtual_net;
 
 pub use stream::Outgoing;
 
