@@ -1,6 +1,7 @@
 //! Serving and fetching between two devices over real QUIC on loopback: honest sources, and every other kind.
 
 mod meeting;
+mod paths;
 
 use quinn::{ReadExactError, ReadToEndError, RecvStream};
 
