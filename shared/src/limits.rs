@@ -143,12 +143,16 @@ pub const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Interval of keep-alives from client to tracker (RFC 8085 allows 15 s; NATs forget after 30 s).
 pub const TRACKER_KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// Silence after which a client counts as gone. Presence promises 45 s.
-pub const TRACKER_IDLE: Duration = Duration::from_secs(30);
+/// Silence after which a client counts as gone. Presence promises 45 s, and what the tracker sends into the silence
+/// starts it anew once.
+pub const TRACKER_IDLE: Duration = Duration::from_secs(22);
 /// Interval of keep-alives between members while a connection is used.
 pub const PEER_KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Silence after which a member's connection counts as lost.
 pub const PEER_IDLE: Duration = Duration::from_secs(20);
+/// Round trip assumed before the first answer: a lost datagram of a handshake is sent again after three of them. The
+/// usual 333 ms would cost a second; on longer paths two needless datagrams are sent.
+pub const ROUND_TRIP_GUESS: Duration = Duration::from_millis(100);
 /// Time to reach a member at one address.
 pub const PEER_DIAL: Duration = Duration::from_secs(5);
 /// Time to reach the tracker at one address.
@@ -538,8 +542,6 @@ pub const VERDICT_LIFE: Duration = Duration::from_secs(10 * 60);
 pub const VERDICTS_MAX: usize = 1024;
 /// Fresh sockets that connections of second attempts live on.
 pub const FRESH_SOCKETS_MAX: usize = 16;
-/// First wait for a handshake's answer before it is sent again, between members: a punched hole opens a moment later.
-pub const PEER_INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Age up to which two connections of one pair count as made at the same time: the life of an attempt and its dial.
 pub const SIMULTANEOUS: Duration = Duration::from_secs(8);
 /// Silence after which a connection is given up whose other end has made a new one: it would not have without need.

@@ -11,7 +11,7 @@ use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::limits::{
-    CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_INITIAL_RTT, PEER_KEEP_ALIVE, PEER_STREAMS_MAX,
+    CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS_MAX, ROUND_TRIP_GUESS,
     SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES, STREAM_WINDOW_BYTES, TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX,
     TRACKER_IDLE, TRACKER_KEEP_ALIVE, TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX,
 };
@@ -87,10 +87,7 @@ pub fn device_transport() -> Arc<TransportConfig> {
 #[must_use]
 pub fn peer_transport() -> Arc<TransportConfig> {
     let mut transport = bulk_transport();
-    transport
-        .max_idle_timeout(PEER_IDLE.try_into().ok())
-        .keep_alive_interval(Some(PEER_KEEP_ALIVE))
-        .initial_rtt(PEER_INITIAL_RTT);
+    transport.max_idle_timeout(PEER_IDLE.try_into().ok()).keep_alive_interval(Some(PEER_KEEP_ALIVE));
     Arc::new(transport)
 }
 
@@ -99,7 +96,7 @@ fn transport() -> TransportConfig {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(DATAGRAM_BYTES_MAX);
     let mut transport = TransportConfig::default();
-    transport.mtu_discovery_config(Some(discovery)).datagram_receive_buffer_size(None);
+    transport.mtu_discovery_config(Some(discovery)).datagram_receive_buffer_size(None).initial_rtt(ROUND_TRIP_GUESS);
     transport
 }
 

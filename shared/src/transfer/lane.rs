@@ -389,6 +389,7 @@ impl From<SendError> for LaneError {
 struct Pieces {
     receiver: mpsc::Receiver<Vec<Bytes>>,
     waiting: VecDeque<Bytes>,
+    waiting_bytes: usize,
 }
 
 /// No more bytes came.
@@ -396,32 +397,36 @@ struct Starved;
 
 impl Pieces {
     const fn new(receiver: mpsc::Receiver<Vec<Bytes>>) -> Self {
-        Self { receiver, waiting: VecDeque::new() }
+        Self { receiver, waiting: VecDeque::new(), waiting_bytes: 0 }
     }
 
-    /// Whether the next read would wait.
-    fn would_wait(&mut self) -> bool {
-        if !self.waiting.is_empty() {
-            return false;
-        }
-        match self.receiver.try_recv() {
-            Ok(batch) => {
-                self.waiting.extend(batch);
-                self.waiting.is_empty()
+    /// Whether the next read of so many bytes would wait. A part of them may be there.
+    fn would_wait(&mut self, bytes: usize) -> bool {
+        while self.waiting_bytes < bytes {
+            match self.receiver.try_recv() {
+                Ok(batch) => self.add(batch),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return true,
             }
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => true,
         }
+        false
+    }
+
+    fn add(&mut self, batch: Vec<Bytes>) {
+        self.waiting_bytes += batch.iter().map(Bytes::len).sum::<usize>();
+        self.waiting.extend(batch);
     }
 
     fn fill(&mut self, mut buffer: &mut [u8]) -> Result<(), Starved> {
         while !buffer.is_empty() {
             let Some(piece) = self.waiting.front_mut() else {
-                self.waiting.extend(self.receiver.blocking_recv().ok_or(Starved)?);
+                let batch = self.receiver.blocking_recv().ok_or(Starved)?;
+                self.add(batch);
                 continue;
             };
             let count = piece.len().min(buffer.len());
             let (filled, rest) = buffer.split_at_mut(count);
             piece.copy_to_slice(filled);
+            self.waiting_bytes -= count;
             buffer = rest;
             if piece.is_empty() {
                 self.waiting.pop_front();
@@ -434,12 +439,14 @@ impl Pieces {
     fn append(&mut self, buffer: &mut Vec<u8>, mut bytes: usize) -> Result<(), Starved> {
         while bytes > 0 {
             let Some(piece) = self.waiting.front_mut() else {
-                self.waiting.extend(self.receiver.blocking_recv().ok_or(Starved)?);
+                let batch = self.receiver.blocking_recv().ok_or(Starved)?;
+                self.add(batch);
                 continue;
             };
             let count = piece.len().min(bytes);
             buffer.extend_from_slice(&piece[..count]);
             piece.advance(count);
+            self.waiting_bytes -= count;
             bytes -= count;
             if piece.is_empty() {
                 self.waiting.pop_front();
@@ -484,7 +491,7 @@ fn verify_jobs(jobs: &mut mpsc::Receiver<Job>, pieces: &mut Pieces, events: &mut
             }
         };
         let Some(mut job) = job else { return Ok(()) };
-        if pieces.would_wait() {
+        if pieces.would_wait(LENGTH_BYTES) {
             events.flush()?;
         }
         match answer(&job, pieces, events)? {
@@ -529,7 +536,7 @@ fn verify_job(job: &mut Job, pieces: &mut Pieces, block: &mut Block, events: &mu
             }
             Step::Group { group, bytes, is_root } => {
                 let follows = block.groups.end == group && block.data.len() as u64 + bytes as u64 <= READ_BLOCK_BYTES;
-                let waits = pieces.would_wait();
+                let waits = pieces.would_wait(bytes);
                 if !follows || (waits && block.is_worth_writing()) {
                     block.write(job, events)?;
                     block.groups = group..group;

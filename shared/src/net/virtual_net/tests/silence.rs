@@ -60,7 +60,7 @@ fn a_path_that_is_dead_in_one_direction_is_noticed_too() {
         let [near, far] = noticed(&pair, &near, &far, secs(15)).await;
         assert!(near < PEER_KEEP_ALIVE + PEER_IDLE + SLACK, "{near:?}");
         // The other end hears the deaf one until that one gives up.
-        assert!(far < near + PEER_IDLE + SLACK, "{far:?}");
+        assert!(far < near + PEER_KEEP_ALIVE + PEER_IDLE + SLACK, "{far:?}");
     });
 }
 
@@ -87,9 +87,9 @@ fn a_device_that_vanishes_is_gone_from_its_tracker_in_time_whatever_it_is_sent()
 
 #[test]
 fn a_short_cut_leaves_the_connection_alive() {
-    let cuts = [1, 2, 4, 6, 8, 10, 12, 14];
+    let cuts = [1, 3, 6, 10, 14];
     for settings in [Settings::of_members(), Settings::of_tracker()] {
-        for delay in [ms(5), ms(20), ms(100), ms(300)] {
+        for delay in [ms(5), ms(20), ms(300)] {
             for cut in cuts.map(secs) {
                 on_paused_clock(async {
                     let pair = Pair::new(&settings, 1, line(delay));
