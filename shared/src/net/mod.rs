@@ -1,5 +1,6 @@
 //! Everything that touches quinn: sockets, transport settings, frames on streams. A newer quinn is a change here.
 
+pub mod congestion;
 pub mod endpoint;
 pub mod frame;
 mod stream;
