@@ -41,11 +41,11 @@ impl Cubic {
         self.window = self.window.max(self.friendly);
     }
 
-    /// The queue was full.
-    pub(super) fn on_loss(&mut self, now: Moment) {
+    /// The queue was full. The window stays above `least` packets.
+    pub(super) fn on_loss(&mut self, now: Moment, least: f64) {
         // Fast convergence (section 4.7): who has less than before leaves room to a newcomer.
         self.plateau = if self.window < self.plateau { self.window * (1.0 + KEPT) / 2.0 } else { self.window };
-        self.window = (self.window * KEPT).max(2.0);
+        self.window = (self.window * KEPT).max(least).max(2.0);
         self.friendly = self.window;
         self.since = now;
         self.climb = ((self.plateau - self.window).max(0.0) / STEEPNESS).cbrt();

@@ -51,7 +51,11 @@ impl Dice {
 pub(super) enum Brain {
     Ours(Box<Model>),
     /// CUBIC as in RFC 9438: slow start, then its window.
-    Theirs { cubic: Option<Cubic>, slow: f64, cut: Duration },
+    Theirs {
+        cubic: Option<Cubic>,
+        slow: f64,
+        cut: Duration,
+    },
 }
 
 impl Brain {
@@ -66,9 +70,7 @@ impl Brain {
     fn window(&self) -> u64 {
         match self {
             Self::Ours(model) => model.window(),
-            Self::Theirs { cubic, slow, .. } => {
-                (cubic.map_or(*slow, |cubic| cubic.packets()) * PACKET as f64) as u64
-            }
+            Self::Theirs { cubic, slow, .. } => (cubic.map_or(*slow, |cubic| cubic.packets()) * PACKET as f64) as u64,
         }
     }
 }
@@ -212,7 +214,7 @@ impl Flow {
             Brain::Theirs { cubic, slow, cut } => {
                 if sent > *cut {
                     *cut = now;
-                    cubic.get_or_insert(Cubic::new(now, *slow)).on_loss(now);
+                    cubic.get_or_insert(Cubic::new(now, *slow)).on_loss(now, 2.0);
                 }
             }
         }

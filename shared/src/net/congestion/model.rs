@@ -36,6 +36,9 @@ const GAIN_UP: f64 = 1.3;
 const GAIN_DOWN: f64 = 0.85;
 /// The same when no short round trip was seen for long: room for several flows of this kind to see it.
 const GAIN_DEEP: f64 = 0.5;
+/// Sharing a queue, never less than nearly what the path delivered without one: less would not be a share, but what is
+/// left when busy hosts and random loss look like a full queue.
+const GAIN_SHARED_MIN: f64 = 0.9;
 /// Growth of the bandwidth in one round that makes it worth to go on growing.
 const GROWTH: f64 = 1.1;
 /// Rounds without growth after which the path is full.
@@ -47,7 +50,7 @@ const OWN_LOSS_MAX: f64 = 0.25;
 /// Loss that ends startup, where the path's own is not known.
 const STARTUP_LOSS: f64 = 0.3;
 /// Loss below which a path counts as one without.
-const OWN_LOSS_NONE: f64 = 0.003;
+const OWN_LOSS_NONE: f64 = 0.000_5;
 /// Packets of which that share is known.
 const OWN_LOSS_SAMPLE: f64 = 20.0;
 /// Part of what came through that is tried next, when there was too much in flight.
@@ -223,7 +226,10 @@ impl Model {
             if bytes == 0 || (self.queue_is_full() && self.own_loss() < OWN_LOSS_NONE) {
                 self.cut(now);
             }
-        } else if self.phase == Phase::Cruise && sent > self.since && self.round.rtt.is_some_and(|rtt| rtt > self.expected_rtt()) {
+        } else if self.phase == Phase::Cruise
+            && sent > self.since
+            && self.round.rtt.is_some_and(|rtt| rtt > self.expected_rtt())
+        {
             self.contend(now);
             self.cut(now);
         } else if bytes == 0 && sent > self.changed_at {
@@ -269,7 +275,9 @@ impl Model {
         let excess = round.lost as f64 / self.mtu as f64 > expected + 3.0 * expected.sqrt().max(1.0);
         match self.phase {
             Phase::Startup => {
-                if self.full.1 >= FULL_ROUNDS || (round.lost > 16 * self.mtu && loss > STARTUP_LOSS) {
+                // A whole round in a queue means that the path is full (as in HyStart++, RFC 9406).
+                let queued = rtt > self.round_trip() * 3 / 2 + CONGESTION_HOST_DELAY * 2;
+                if queued || self.full.1 >= FULL_ROUNDS || (round.lost > 16 * self.mtu && loss > STARTUP_LOSS) {
                     self.enter(now, Phase::DOWN);
                 }
             }
@@ -397,8 +405,9 @@ impl Model {
 
     fn cut(&mut self, now: Moment) {
         self.changed_at = now;
+        let least = GAIN_SHARED_MIN * self.product() / self.mtu as f64;
         if let Some(cubic) = &mut self.cubic {
-            cubic.on_loss(now);
+            cubic.on_loss(now, least);
         }
     }
 

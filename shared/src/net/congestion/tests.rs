@@ -101,9 +101,8 @@ fn beside_cubic_neither_starves_whoever_was_first() {
     for (ours, theirs) in [(0, 5), (5, 0)] {
         for (megabits, rtt_ms, queue) in [(100.0, 50, 1.0), (100.0, 50, 2.0), (20.0, 100, 1.0)] {
             let link = Link::new(megabits, rtt_ms, queue, 0.0);
-            let mut world = World::new(link, 11)
-                .with(Brain::ours(), seconds(ours))
-                .with(Brain::cubic(), seconds(theirs));
+            let mut world =
+                World::new(link, 11).with(Brain::ours(), seconds(ours)).with(Brain::cubic(), seconds(theirs));
             world.run(seconds(10));
             let shares = shares(&mut world, 120);
             assert!(shares.iter().all(|share| *share >= 0.35), "ours from {ours} s: {shares:.2?} of {link:?}");
