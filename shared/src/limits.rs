@@ -436,6 +436,29 @@ pub const QUEUE_NEWS_MIN: Duration = Duration::from_secs(1);
 /// Longest time between them: half of what makes a source a silent one.
 pub const QUEUE_NEWS_MAX: Duration = Duration::from_secs(4);
 
+// Congestion control
+
+/// Packets in flight when a connection begins (RFC 9002, section 7.2).
+pub const CONGESTION_PACKETS_START: u64 = 10;
+/// Packets in flight at least, so that confirmations keep coming.
+pub const CONGESTION_PACKETS_MIN: u64 = 4;
+/// Departures of which a controller remembers what was delivered before: with 48 for each round trip this covers more
+/// than two. It is memory of every busy connection, 64 bytes each.
+pub const CONGESTION_SENDS_MAX: usize = 128;
+/// Time that such a departure is remembered at least: longer than any round trip.
+pub const CONGESTION_SENDS_LIFE: Duration = Duration::from_secs(10);
+/// Packets in flight while a path is still unknown: with every second one lost they leave the 1,000 holes that a receiver
+/// bears.
+pub const CONGESTION_STARTUP_PACKETS_MAX: u64 = 2_000;
+/// Lost packets of one round trip that may be missing in a stream: quinn's receiver gives up at 1,024 holes.
+pub const CONGESTION_HOLES_MAX: u64 = 512;
+/// Time that packets wait in the two hosts, however short the path is.
+pub const CONGESTION_HOST_DELAY: Duration = Duration::from_millis(1);
+/// Time between two probes of a path: BBR's compromise between noticing changes and disturbing others.
+pub const CONGESTION_CRUISE: Duration = Duration::from_secs(2);
+/// Time after which the shortest round trip must have been seen again to be believed (as in BBR).
+pub const CONGESTION_ROUND_TRIP_LIFE: Duration = Duration::from_secs(10);
+
 // Local socket
 
 /// Calls of one attached face that are under way at a time: a screen has a few, a command one.

@@ -10,6 +10,7 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::congestion::ModelConfig;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS_MAX, ROUND_TRIP_GUESS,
     SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES, STREAM_WINDOW_BYTES, TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX,
@@ -96,7 +97,11 @@ fn transport() -> TransportConfig {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(DATAGRAM_BYTES_MAX);
     let mut transport = TransportConfig::default();
-    transport.mtu_discovery_config(Some(discovery)).datagram_receive_buffer_size(None).initial_rtt(ROUND_TRIP_GUESS);
+    transport
+        .mtu_discovery_config(Some(discovery))
+        .datagram_receive_buffer_size(None)
+        .initial_rtt(ROUND_TRIP_GUESS)
+        .congestion_controller_factory(Arc::new(ModelConfig));
     transport
 }
 

@@ -1,6 +1,7 @@
 //! Everything that touches quinn: sockets, transport settings, frames on streams, sealed streams. A newer quinn is a
 //! change here.
 
+pub mod congestion;
 pub mod endpoint;
 pub mod frame;
 pub mod sealed;
