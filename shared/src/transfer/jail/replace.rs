@@ -55,7 +55,6 @@ mod tests {
     use std::{fs, os::unix::fs::MetadataExt as _};
 
     use super::super::Jail;
-    use super::*;
 
     struct Place {
         folder: tempfile::TempDir,
