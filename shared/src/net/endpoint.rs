@@ -1,6 +1,10 @@
 //! UDP sockets, QUIC endpoints and transport settings, with the reasons for each number in `limits`.
 
-use std::{io, net::SocketAddr, net::UdpSocket, sync::Arc};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    sync::Arc,
+};
 
 use certs::SigningKey;
 use quinn::{
@@ -10,10 +14,11 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::tunnel::Tunnel;
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS_MAX, SEND_WINDOW_BYTES,
     SOCKET_BUFFER_BYTES, STREAM_WINDOW_BYTES, TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX, TRACKER_IDLE,
-    TRACKER_KEEP_ALIVE, TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX,
+    TRACKER_KEEP_ALIVE, TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX, TUNNEL_INCOMING_MAX, WEB_NEWCOMERS_MAX,
 };
 
 /// A UDP socket for an endpoint: large buffers, IPv6 sockets for IPv6 alone.
@@ -36,6 +41,23 @@ pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
+/// A TCP socket that listens: IPv6 sockets for IPv6 alone.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of an earlier run that still linger do not hold up the next one.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(WEB_NEWCOMERS_MAX as i32)?;
+    Ok(socket.into())
+}
+
 /// An endpoint on this socket, with or without a server side.
 ///
 /// The key is the device's or tracker's own, the same in every run. Connection ids and stateless resets (RFC 9000,
@@ -44,18 +66,34 @@ pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 /// # Errors
 /// When the runtime refuses the socket.
 pub fn endpoint(socket: UdpSocket, server: Option<ServerConfig>, key: &SigningKey) -> io::Result<Endpoint> {
+    Endpoint::new(config(key)?, server, socket, Arc::new(TokioRuntime))
+}
+
+/// An endpoint at one end of a tunnel, else as [`endpoint`].
+///
+/// # Errors
+/// When the tunnel has no address.
+pub fn tunnelled(tunnel: Arc<Tunnel>, server: Option<ServerConfig>, key: &SigningKey) -> io::Result<Endpoint> {
+    Endpoint::new_with_abstract_socket(config(key)?, server, tunnel, Arc::new(TokioRuntime))
+}
+
+fn config(key: &SigningKey) -> io::Result<EndpointConfig> {
     let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key.derive("quic stateless resets"));
     let ids = key.derive("quic connection ids");
     let ids = u64::from_le_bytes([ids[0], ids[1], ids[2], ids[3], ids[4], ids[5], ids[6], ids[7]]);
     let mut config = EndpointConfig::new(Arc::new(reset));
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
     config.max_udp_payload_size(DATAGRAM_BYTES_MAX).map_err(io::Error::other)?;
-    Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
+    Ok(config)
 }
 
 /// Settings of the tracker's side: small windows and few streams, because the limit is the memory of an idle member.
 #[must_use]
 pub fn tracker_transport() -> Arc<TransportConfig> {
+    Arc::new(tracker_settings())
+}
+
+fn tracker_settings() -> TransportConfig {
     let mut transport = transport();
     transport
         .max_idle_timeout(TRACKER_IDLE.try_into().ok())
@@ -64,14 +102,24 @@ pub fn tracker_transport() -> Arc<TransportConfig> {
         .stream_receive_window(VarInt::from_u32(TRACKER_STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES);
-    Arc::new(transport)
+    transport
 }
 
 /// Settings of a device's connection to its tracker.
 #[must_use]
 pub fn device_transport() -> Arc<TransportConfig> {
+    Arc::new(device_settings())
+}
+
+fn device_settings() -> TransportConfig {
     let mut transport = bulk_transport();
     transport.max_idle_timeout(TRACKER_IDLE.try_into().ok()).keep_alive_interval(Some(TRACKER_KEEP_ALIVE));
+    transport
+}
+
+/// The same in a tunnel, which carries the largest datagrams from the first to the last.
+fn in_tunnel(mut transport: TransportConfig) -> Arc<TransportConfig> {
+    transport.initial_mtu(DATAGRAM_BYTES_MAX).min_mtu(DATAGRAM_BYTES_MAX).mtu_discovery_config(None);
     Arc::new(transport)
 }
 
@@ -117,6 +165,21 @@ pub fn tracker_server(tls: rustls::ServerConfig) -> Result<ServerConfig, NoIniti
     Ok(server)
 }
 
+/// The server side of the tracker's end of a tunnel, which one device comes through.
+///
+/// # Errors
+/// When the TLS configuration has no cipher for QUIC.
+pub fn tunnelled_tracker_server(tls: rustls::ServerConfig) -> Result<ServerConfig, NoInitialCipherSuite> {
+    let mut server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    server
+        .transport_config(in_tunnel(tracker_settings()))
+        .max_incoming(TUNNEL_INCOMING_MAX)
+        .incoming_buffer_size(64 * 1024)
+        .incoming_buffer_size_total(256 * 1024)
+        .migration(false);
+    Ok(server)
+}
+
 /// The server side of a device's endpoint.
 ///
 /// # Errors
@@ -138,6 +201,16 @@ pub fn peer_server(tls: rustls::ServerConfig) -> Result<ServerConfig, NoInitialC
 pub fn tracker_client(tls: rustls::ClientConfig) -> Result<ClientConfig, NoInitialCipherSuite> {
     let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     client.transport_config(device_transport());
+    Ok(client)
+}
+
+/// The client side towards a tracker at the other end of a tunnel.
+///
+/// # Errors
+/// When the TLS configuration has no cipher for QUIC.
+pub fn tunnelled_tracker_client(tls: rustls::ClientConfig) -> Result<ClientConfig, NoInitialCipherSuite> {
+    let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    client.transport_config(in_tunnel(device_settings()));
     Ok(client)
 }
 

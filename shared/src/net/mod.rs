@@ -1,8 +1,10 @@
 //! Everything that touches quinn: sockets, transport settings, frames on streams. A newer quinn is a change here.
 
+pub mod capsule;
 pub mod endpoint;
 pub mod frame;
 mod stream;
+pub mod tunnel;
 
 pub use stream::Outgoing;
 
