@@ -18,6 +18,8 @@ pub struct Tracker {
     pub link: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Its web port, as a URL.
+    pub web: Option<String>,
     arguments: Vec<String>,
     folder: TempDir,
 }
@@ -38,7 +40,7 @@ impl Tracker {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let (running, ready) = serve(folder.path(), "127.0.0.1:0", &arguments);
-        Self { running: Some(running), link: ready.link, address: ready.address, arguments, folder }
+        Self { running: Some(running), link: ready.link, address: ready.address, web: ready.web, arguments, folder }
     }
 
     /// Its data folder.
@@ -93,11 +95,16 @@ impl Tracker {
 struct Ready {
     link: String,
     address: SocketAddr,
+    web: Option<String>,
 }
 
 fn serve(folder: &Path, listen: &str, arguments: &[String]) -> (Running, Ready) {
     let mut command = program::command("swapmeet-tracker", folder);
-    command.args(["serve", "--data"]).arg(folder.join("data")).args(["--listen", listen, "--web", "off"]);
+    command.args(["serve", "--data"]).arg(folder.join("data")).args(["--listen", listen]);
+    // Only scenarios about it need a web port.
+    if !arguments.iter().any(|argument| argument == "--web") {
+        command.args(["--web", "off"]);
+    }
     command.args(arguments);
     let mut running = Running::start(&mut command, b"");
     let line = running.line("the word ready", |_| true);
@@ -105,5 +112,6 @@ fn serve(folder: &Path, listen: &str, arguments: &[String]) -> (Running, Ready) 
     assert_eq!((ready["v"].as_u64(), ready["type"].as_str()), (Some(1), Some("ready")), "{line}");
     let text = |field: &str| ready[field].as_str().unwrap_or_else(|| panic!("no {field} in {line}")).to_owned();
     let address = text("listen").parse().expect("listen is an address");
-    (running, Ready { link: text("link"), address })
+    let web = ready["web"].as_str().map(str::to_owned);
+    (running, Ready { link: text("link"), address, web })
 }

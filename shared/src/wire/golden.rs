@@ -14,13 +14,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME,
+    TUNNEL_PATH, TUNNEL_PROTOCOL,
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
     peer::{FetchFrame, FetchReply, Hello, HelloAnswer, Open, Want},
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
         LocatedFile, MemberEntry, NewDevice, Password, PeerSource, Presence, PublishEntry, Reference, Register,
-        Registration, Request, SignInPassword, SignedIn, SourceEntry, TrackerStatus, VersionEntry, Visibility, Welcome,
+        Registration, Request, SignInPassword, SignedIn, SourceEntry, TrackerStatus, VersionEntry, Visibility, Ways,
+        Welcome,
     },
 };
 use crate::{
@@ -234,7 +236,7 @@ fn the_constants_of_the_protocol_stay() {
     for bytes in [TRACKER_ALPN, PEER_ALPN, EXPORTER_LABEL, ENROL_CONTEXT, SIGN_IN_CONTEXT] {
         writeln!(table, "{}", bytes.escape_ascii()).unwrap();
     }
-    for name in [TRACKER_NAME, PEER_NAME] {
+    for name in [TRACKER_NAME, PEER_NAME, TUNNEL_PATH, TUNNEL_PROTOCOL] {
         writeln!(table, "{name}").unwrap();
     }
     freeze("constants", &table);
@@ -375,6 +377,7 @@ samples!(Request, REQUEST_BYTES_MAX, {
     Status => [Request::Status],
     Fetch => [Request::Fetch],
     Vanish => [Request::Vanish { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
+    Ways => [Request::Ways],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -451,6 +454,7 @@ samples!(Answer, REPLY_BYTES_MAX, {
         copy_bytes: 7,
     })],
     Kept => [Answer::Kept { files: vec![FileId([0xf1; 16])] }],
+    Ways => [Answer::Ways(Ways { web: Some(7443) }), Answer::Ways(Ways { web: None })],
 });
 
 samples!(Event, REPLY_BYTES_MAX, {

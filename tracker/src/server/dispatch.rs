@@ -150,6 +150,10 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
             caller()?;
             Answer::Status(members::status(ctx).await?)
         }
+        Request::Ways => {
+            caller()?;
+            Answer::Ways(ctx.ways)
+        }
         Request::Subscribe | Request::Fetch => {
             return Err(Error::Unsupported("this request takes the whole stream"));
         }
@@ -242,5 +246,6 @@ const fn kind(request: &Request) -> &'static str {
         Request::Status => "status",
         Request::Fetch => "fetch",
         Request::Vanish { .. } => "vanish",
+        Request::Ways => "ways",
     }
 }

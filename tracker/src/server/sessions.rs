@@ -16,24 +16,39 @@ use shared::{
     wire::peer::Open,
 };
 
+use super::Way;
 use crate::{copies::Reach, handler::Live, presence::ConnectionNo};
 
 /// Connections by device: the newest of each.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    connections: Mutex<HashMap<DeviceId, (ConnectionNo, Connection)>>,
+    connections: Mutex<HashMap<DeviceId, Signed>>,
+}
+
+/// A connection that a device is signed in on.
+#[derive(Debug, Clone)]
+struct Signed {
+    number: ConnectionNo,
+    connection: Connection,
+    way: Way,
 }
 
 impl Sessions {
     /// A device signed in on a connection. Returns the older connection of the device.
-    pub fn insert(&self, device: DeviceId, number: ConnectionNo, connection: Connection) -> Option<Connection> {
-        self.lock().insert(device, (number, connection)).map(|(_, older)| older)
+    pub fn insert(
+        &self,
+        device: DeviceId,
+        number: ConnectionNo,
+        connection: Connection,
+        way: Way,
+    ) -> Option<Connection> {
+        self.lock().insert(device, Signed { number, connection, way }).map(|older| older.connection)
     }
 
     /// A connection ended or signed out.
     pub fn remove(&self, device: DeviceId, number: ConnectionNo) {
         let mut connections = self.lock();
-        if connections.get(&device).is_some_and(|(current, _)| *current == number) {
+        if connections.get(&device).is_some_and(|signed| signed.number == number) {
             connections.remove(&device);
         }
     }
@@ -41,17 +56,19 @@ impl Sessions {
     /// The connection of a device.
     #[must_use]
     pub fn connection(&self, device: DeviceId) -> Option<Connection> {
-        self.lock().get(&device).map(|(_, connection)| connection.clone())
+        self.lock().get(&device).map(|signed| signed.connection.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, (ConnectionNo, Connection)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, Signed>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Live for Sessions {
     fn observed(&self, device: DeviceId) -> Option<SocketAddr> {
-        self.connection(device).map(|connection| connection.remote_address())
+        let connections = self.lock();
+        let reached = connections.get(&device).filter(|signed| signed.way == Way::Udp);
+        reached.map(|signed| signed.connection.remote_address())
     }
 }
 

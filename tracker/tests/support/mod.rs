@@ -75,7 +75,7 @@ impl Tracker {
         self.ready.listen
     }
 
-    fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.ready.link.rsplit_once('#').unwrap().1.parse().unwrap()
     }
 }
