@@ -215,7 +215,7 @@ pub const NETWORK_LOOK: Duration = Duration::from_secs(5);
 // Doctor
 
 /// Time that the doctor gives each way to the tracker.
-pub const DOCTOR_LOOK: Duration = Duration::from_secs(8);
+pub const DOCTOR_LOOK: Duration = Duration::from_secs(5);
 /// Time in which the size of datagrams is found out on a healthy path.
 pub const DOCTOR_MTU: Duration = Duration::from_secs(3);
 /// Time without a change after which that size counts as found, on a short path.

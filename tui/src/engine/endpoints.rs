@@ -9,12 +9,15 @@ use certs::SigningKey;
 use quinn::Endpoint;
 use shared::net::endpoint;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 /// The engine's sockets: one for each address family that this machine has.
 #[derive(Debug)]
 pub struct Endpoints {
     v4: Endpoint,
     v6: Option<Endpoint>,
+    /// Tunnels to the tracker, where UDP is blocked.
+    tunnels: TaskTracker,
 }
 
 impl Endpoints {
@@ -26,7 +29,7 @@ impl Endpoints {
         if let Err(error) = &v6 {
             tracing::debug!(%error, "no IPv6 on this machine");
         }
-        Ok(Self { v4, v6: v6.ok() })
+        Ok(Self { v4, v6: v6.ok(), tunnels: TaskTracker::new() })
     }
 
     /// The endpoint for an address's family.
@@ -77,6 +80,11 @@ impl Endpoints {
         addresses
     }
 
+    /// Runs the work of a tunnel until it ends.
+    pub fn carry(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tunnels.spawn(work);
+    }
+
     /// Says goodbye to everyone and waits a moment for it to arrive.
     pub async fn close(&self) {
         for endpoint in self.all() {
@@ -86,6 +94,10 @@ impl Endpoints {
             if timeout(Duration::from_secs(1), endpoint.wait_idle()).await.is_err() {
                 tracing::debug!("a connection did not say goodbye in time");
             }
+        }
+        self.tunnels.close();
+        if timeout(Duration::from_secs(1), self.tunnels.wait()).await.is_err() {
+            tracing::debug!("a tunnel did not end in time");
         }
     }
 }

@@ -73,6 +73,9 @@ pub enum PeerError {
     /// It does not want to talk.
     #[error("refused: {0}")]
     Refused(String),
+    /// Nobody but the tracker can be reached from here.
+    #[error("cannot be reached: UDP is blocked here")]
+    UdpBlocked,
     /// This device has no certificate now.
     #[error("this device is not signed in")]
     SignedOut,
@@ -118,6 +121,9 @@ impl Peers {
             return Ok(connection);
         }
         let online = core.session.newest().ok_or(PeerError::SignedOut)?;
+        if !core.session.reaches_members() {
+            return Err(PeerError::UdpBlocked);
+        }
         let mut attempts = FuturesUnordered::new();
         for (index, address) in reasonable(&source.addresses, online.observed).into_iter().enumerate() {
             let online = online.clone();

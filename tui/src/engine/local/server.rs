@@ -429,6 +429,7 @@ fn is_brief(command: &Command) -> bool {
         | Command::Steer { .. }
         | Command::Members
         | Command::Reconnect
+        | Command::Doctor { .. }
         | Command::Stop => true,
         Command::Transfers { watch } => !watch,
         Command::Copy { wait, .. } => !wait,

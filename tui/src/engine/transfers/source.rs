@@ -176,7 +176,8 @@ impl Sources {
     /// The sources of one located file that the plan allows: members first, this device itself never.
     pub fn of(&self, core: &Core, peers: &[u16], copy: bool, from: From) -> Vec<Source> {
         let mut sources = Vec::new();
-        if from != From::Copy {
+        // Where UDP is blocked, waiting for them would only hold up the copy.
+        if from != From::Copy && core.session.reaches_members() {
             let devices = peers.iter().filter_map(|index| self.peers.get(usize::from(*index)));
             sources.extend(
                 devices.filter(|peer| peer.device != core.device()).take(SERVED_STREAMS_MAX).cloned().map(Source::Peer),
