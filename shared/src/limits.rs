@@ -192,6 +192,68 @@ pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 pub const RECONNECT_MIN: Duration = Duration::from_secs(1);
 /// Longest wait before the tracker is tried again.
 pub const RECONNECT_MAX: Duration = Duration::from_secs(60);
+
+// Where UDP is blocked
+
+/// Bytes that wait in either direction at one end of a tunnel: enough to keep a fast line busy between two turns, and
+/// little to wait behind on a slow one.
+pub const TUNNEL_AHEAD_BYTES: usize = 128 * 1024;
+/// Bytes read from a tunnel's stream in one go: a few TLS records.
+pub const TUNNEL_READ_BYTES: usize = 64 * 1024;
+/// Datagrams that a connection hands to a tunnel together, as it does to a kernel.
+pub const TUNNEL_SEGMENTS_MAX: usize = 10;
+/// Datagrams that an endpoint takes from a tunnel together: more would only touch more of its buffer.
+pub const TUNNEL_DATAGRAMS_AT_ONCE: usize = 8;
+/// Handshakes that may wait at the tracker's end of one tunnel: a device makes one.
+pub const TUNNEL_INCOMING_MAX: usize = 4;
+/// Silence after which a tunnel is closed. QUIC in it keeps alive every 10 s and gives up after 30 s.
+pub const TUNNEL_IDLE: Duration = Duration::from_secs(45);
+/// Time in which the other end of a tunnel takes what was sent: QUIC in it has given up by then.
+pub const TUNNEL_WRITE: Duration = Duration::from_secs(30);
+/// Connections that the tracker's web port holds: members who have no UDP.
+pub const WEB_CONNECTIONS_MAX: usize = 1024;
+/// Connections to the web port from one address: the people of one office, whose firewall blocks UDP.
+pub const WEB_CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+/// Connections to the web port that have not made a request yet. They hold a place for some seconds only.
+pub const WEB_NEWCOMERS_MAX: usize = 128;
+/// The same from one address, so that one cannot take all of them.
+pub const WEB_NEWCOMERS_PER_ADDRESS_MAX: usize = 32;
+/// Time for a TLS handshake at the web port, and again for the whole of a request with its answer.
+pub const WEB_REQUEST: Duration = Duration::from_secs(10);
+/// Pause after a connection to the web port could not be taken, which is for want of file handles.
+pub const WEB_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of a request's head: ours are a few hundred, a browser's a few thousand.
+pub const WEB_HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Header lines of a request.
+pub const WEB_HEADERS_MAX: usize = 64;
+/// Head start of UDP before the tracker's web port is tried too: several lost packets, less than people wait.
+pub const WEB_AFTER: Duration = Duration::from_millis(2500);
+/// The same where UDP was blocked the last time.
+pub const WEB_AFTER_BLOCKED: Duration = Duration::from_millis(400);
+/// First wait before UDP is tried again while it is blocked; it doubles.
+pub const UDP_AGAIN_MIN: Duration = Duration::from_secs(15);
+/// Longest wait before UDP is tried again while it is blocked.
+pub const UDP_AGAIN_MAX: Duration = Duration::from_secs(5 * 60);
+/// How often a device without UDP looks whether it is on another network, where UDP may get through.
+pub const NETWORK_LOOK: Duration = Duration::from_secs(5);
+
+// Doctor
+
+/// Time that the doctor gives each way to the tracker.
+pub const DOCTOR_LOOK: Duration = Duration::from_secs(5);
+/// Time in which the size of datagrams is found out on a healthy path.
+pub const DOCTOR_MTU: Duration = Duration::from_secs(3);
+/// Time without a change after which that size counts as found, on a short path.
+pub const DOCTOR_MTU_STEP: Duration = Duration::from_millis(250);
+/// A round trip that people notice in every answer.
+pub const RTT_LONG: Duration = Duration::from_millis(400);
+/// Bytes of the smallest datagram of QUIC: where no larger one gets through, the path is narrower than Ethernet.
+pub const DATAGRAM_SMALL: u16 = 1200;
+/// Difference of clocks that is worth a look: beyond it ends of grants get unsharp.
+pub const CLOCK_DOUBTFUL: Duration = Duration::from_secs(30);
+/// Difference of clocks beyond which certificates are not valid yet, or nearly: they are dated back by 10 minutes.
+pub const CLOCK_WRONG: Duration = Duration::from_secs(9 * 60);
+
 /// Life of a device's certificate.
 pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Age after which a certificate in use is renewed: half its life.

@@ -5,6 +5,7 @@
 //! Nothing leaves this machine: everything listens on 127.0.0.1 and a free port, and lives in a temporary folder.
 
 pub mod corpus;
+pub mod gate;
 pub mod lab;
 pub mod member;
 pub mod net;
@@ -15,6 +16,7 @@ pub mod tracker;
 pub mod tree;
 pub mod wire;
 
+pub use gate::UdpGate;
 pub use member::{Engine, Member, Output};
 pub use program::{PATIENCE, Running};
 pub use screen::Screen;

@@ -18,6 +18,8 @@ pub struct Tracker {
     pub link: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Its web port, as a URL.
+    pub web: Option<String>,
     arguments: Vec<String>,
     room: Option<String>,
     folder: TempDir,
@@ -52,7 +54,8 @@ impl Tracker {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let (running, ready) = serve(room.as_deref(), folder.path(), listen, &arguments);
-        Self { running: Some(running), link: ready.link, address: ready.address, arguments, room, folder }
+        let Ready { link, address, web } = ready;
+        Self { running: Some(running), link, address, web, arguments, room, folder }
     }
 
     /// Its data folder.
@@ -108,11 +111,16 @@ impl Tracker {
 struct Ready {
     link: String,
     address: SocketAddr,
+    web: Option<String>,
 }
 
 fn serve(room: Option<&str>, folder: &Path, listen: &str, arguments: &[String]) -> (Running, Ready) {
     let mut command = program::command_within(room, "swapmeet-tracker", folder);
-    command.args(["serve", "--data"]).arg(folder.join("data")).args(["--listen", listen, "--web", "off"]);
+    command.args(["serve", "--data"]).arg(folder.join("data")).args(["--listen", listen]);
+    // Only scenarios about it need a web port.
+    if !arguments.iter().any(|argument| argument == "--web") {
+        command.args(["--web", "off"]);
+    }
     command.args(arguments);
     let mut running = Running::start(&mut command, b"");
     let line = running.line("the word ready", |_| true);
@@ -120,5 +128,6 @@ fn serve(room: Option<&str>, folder: &Path, listen: &str, arguments: &[String]) 
     assert_eq!((ready["v"].as_u64(), ready["type"].as_str()), (Some(1), Some("ready")), "{line}");
     let text = |field: &str| ready[field].as_str().unwrap_or_else(|| panic!("no {field} in {line}")).to_owned();
     let address = text("listen").parse().expect("listen is an address");
-    (running, Ready { link: text("link"), address })
+    let web = ready["web"].as_str().map(str::to_owned);
+    (running, Ready { link: text("link"), address, web })
 }

@@ -30,7 +30,7 @@ pub struct ServeArgs {
     /// Second UDP port, by which members learn how their NATs work, or `off` [default: the next port, or any]
     #[arg(long, value_name = "PORT|off")]
     pub probe: Option<String>,
-    /// Address of the web page, or `off` [default: off]
+    /// TCP address of the web port, for members whose network blocks UDP, or `off` [default: as UDP, if it is free]
     #[arg(long, value_name = "ADDR:PORT|off")]
     pub web: Option<String>,
     /// Address that the join link names, as members reach it [default: an address of this machine]
@@ -85,6 +85,8 @@ pub struct Config {
     pub listen: Listen,
     /// The second port.
     pub probe: Probe,
+    /// Where the web port is.
+    pub web: Web,
     /// What the join link names; `None`: found out when listening.
     pub public: Option<String>,
     /// Who may make an account.
@@ -132,6 +134,17 @@ impl Port {
             Self::Word(word) => word,
         }
     }
+}
+
+/// Where the web port is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Web {
+    /// On TCP with the addresses and the port number of UDP. Where something else has that port, there is none.
+    Beside,
+    /// On this address.
+    At(SocketAddr),
+    /// There is none.
+    Off,
 }
 
 /// Why the settings make no sense.
@@ -214,7 +227,6 @@ impl Config {
 
 impl RawConfig {
     fn check(self, env: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        check_web(self.web.as_deref())?;
         let data = absolute(&match self.data {
             Some(data) => data,
             None => default_data(env)?,
@@ -222,6 +234,7 @@ impl RawConfig {
         Ok(Config {
             listen: self.listen.as_deref().map(parse_listen).transpose()?.unwrap_or(Listen::Everywhere(DEFAULT_PORT)),
             probe: self.probe.map(Port::text).map_or(Ok(Probe::Next), |text| parse_probe(&text))?,
+            web: self.web.as_deref().map_or(Ok(Web::Beside), parse_web)?,
             public: self.public.map(parse_public).transpose()?,
             registration: self.registration.as_deref().map_or(Ok(Registration::Open), parse_registration)?,
             database: local("database", "sqlite:", self.database, data.join("tracker.db"))?,
@@ -264,11 +277,12 @@ fn bad(name: &'static str, value: &str, reason: &'static str) -> ConfigError {
     ConfigError::Value { name, value: value.to_owned(), reason }
 }
 
-fn check_web(web: Option<&str>) -> Result<(), ConfigError> {
-    match web {
-        None | Some("off") => Ok(()),
-        Some(other) => Err(bad("web", other, "this version has no web page; only `off` is possible")),
+fn parse_web(text: &str) -> Result<Web, ConfigError> {
+    if text == "off" {
+        return Ok(Web::Off);
     }
+    let address = text.parse().map_err(|_| bad("web", text, "an address and a port, like 0.0.0.0:7443, or off"))?;
+    Ok(Web::At(address))
 }
 
 fn parse_listen(text: &str) -> Result<Listen, ConfigError> {
@@ -394,8 +408,9 @@ pub const COMMENTED_DEFAULTS: &str = r#"# Settings of swapmeet-tracker. Give thi
 # Who may make an account: "open" (whoever has the link), "invite" (with a code) or "closed".
 registration = "open"
 
-# Address of the web page. This version has none.
-web = "off"
+# TCP address of the web port, through which members are served whose network blocks UDP, or "off".
+# Default: the addresses and the port number of UDP, if they are free.
+# web = "0.0.0.0:7443"
 
 # Database. Default: tracker.db in the data folder.
 # database = "sqlite:/var/lib/swapmeet-tracker/tracker.db"
@@ -469,6 +484,17 @@ mod tests {
     }
 
     #[test]
+    fn the_web_port_is_beside_udp_unless_told_otherwise() {
+        let web = |text: Option<&str>| {
+            let flags = ServeArgs { web: text.map(str::to_owned), ..flags(None) };
+            Config::load_from(&flags, |_| None).unwrap().web
+        };
+        assert_eq!(web(None), Web::Beside);
+        assert_eq!(web(Some("off")), Web::Off);
+        assert_eq!(web(Some("127.0.0.1:8443")), Web::At("127.0.0.1:8443".parse().unwrap()));
+    }
+
+    #[test]
     fn the_commented_defaults_load_back_as_the_defaults() {
         let raw: RawConfig = toml::from_str(COMMENTED_DEFAULTS).unwrap();
         let env = |name: &str| (name == "HOME").then(|| "/home/anna".to_owned());
@@ -478,13 +504,14 @@ mod tests {
             .map(|line| line.strip_prefix("# ").filter(|l| l.contains(" = ")).unwrap_or(line));
         let all: RawConfig = toml::from_str(&all.collect::<Vec<_>>().join("\n")).unwrap();
         assert!(all.data.is_some() && all.listen.is_some() && all.public.is_some() && all.blobs.is_some());
+        assert!(all.web.is_some());
         all.check(env).unwrap();
     }
 
     #[test]
     fn unknown_settings_and_impossible_values_are_refused_with_a_reason() {
         assert!(toml::from_str::<RawConfig>("listten = \"x\"").is_err());
-        assert!(refused(|flags| flags.web = Some("0.0.0.0:80".into())).contains("no web page"));
+        assert!(refused(|flags| flags.web = Some("on".into())).contains("an address and a port"));
         assert!(refused(|flags| flags.listen = Some("7443".into())).contains("an address and a port"));
         assert!(refused(|flags| flags.probe = Some("no".into())).contains("a port, like 7444"));
         assert!(refused(|flags| flags.registration = Some("maybe".into())).contains("open, invite or closed"));

@@ -21,7 +21,7 @@ use quinn::Endpoint;
 use shared::{
     limits::TRACKER_CERTIFICATE_RENEW,
     net,
-    wire::{PROBE_ALPN, TRACKER_ALPN},
+    wire::{PROBE_ALPN, TRACKER_ALPN, tracker::Ways},
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -47,12 +47,12 @@ pub mod store;
 pub use config::{Config, ConfigError, ServeArgs};
 
 use blobs::{BlobError, BlobStore};
-use config::{Listen, Probe};
+use config::{Listen, Probe, Web};
 use copies::Copies;
 use handler::Ctx;
 use relay::Relays;
 use roster::Roster;
-use server::{Server, Sessions};
+use server::{Server, Sessions, WebPort, web::WebError};
 use store::{SqliteStore, Store, StoreError};
 
 /// What there is to know of a tracker that accepts connections.
@@ -60,6 +60,8 @@ use store::{SqliteStore, Store, StoreError};
 pub struct Ready {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Its web port, if it has one.
+    pub web: Option<SocketAddr>,
     /// What members join with.
     pub link: String,
 }
@@ -98,6 +100,9 @@ pub enum StartError {
     /// The blob folder cannot be used.
     #[error("could not open the folder of stored copies")]
     Blobs(#[from] BlobError),
+    /// The web port cannot be opened.
+    #[error("could not open the web port")]
+    Web(#[from] WebError),
     /// The socket failed while the tracker ran.
     #[error("the tracker stopped serving")]
     Serve(#[source] io::Error),
@@ -109,7 +114,7 @@ impl StartError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::AlreadyRunning(_) | Self::Data { .. } | Self::Listen { .. } => 2,
-            Self::Certs(_) | Self::Store(_) | Self::Blobs(_) | Self::Serve(_) => 1,
+            Self::Certs(_) | Self::Store(_) | Self::Blobs(_) | Self::Web(_) | Self::Serve(_) => 1,
         }
     }
 }
@@ -128,12 +133,13 @@ pub async fn run(
     let endpoints = listen(&config, &authority)?;
     let probes = listen_for_probes(&config, &authority, &endpoints)?;
     let probe_port = probes.first().and_then(|endpoint| endpoint.local_addr().ok()).map(|address| address.port());
+    let web = open_web(&config, &endpoints, &authority)?.map(Arc::new);
+    let told = tell(&config, &endpoints, web.as_deref(), &authority.fingerprint().to_string());
     let store = Arc::new(SqliteStore::open(&config.database).await?);
     let blobs = BlobStore::in_folder(&config.blobs)?;
     let copies = Copies::new(store.clone(), blobs, config.data.join("incoming"))
         .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
 
-    let fingerprint = authority.fingerprint();
     let sessions = Arc::new(Sessions::default());
     let ctx = Arc::new(Ctx {
         store: store.clone(),
@@ -146,6 +152,7 @@ pub async fn run(
         passwords: passwords::Passwords::default(),
         attempts: Mutex::default(),
         registration: config.registration,
+        ways: Ways { web: told.as_ref().ok().and_then(web_port_of_members) },
         started: Instant::now(),
         probe_port,
         pace: Mutex::default(),
@@ -162,16 +169,15 @@ pub async fn run(
         let (ctx, stop) = (ctx.clone(), stop_working.clone());
         ctx.copies.clone().run(ctx.roster.clone(), ctx.events.clone(), sessions.clone(), stop)
     });
-    workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), TRACKER_ALPN, stop_working.clone()));
-    workers.spawn(renew_certificate(ctx.clone(), probes.clone(), PROBE_ALPN, stop_working.clone()));
+    workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), TRACKER_ALPN, web.clone(), stop_working.clone()));
+    workers.spawn(renew_certificate(ctx.clone(), probes.clone(), PROBE_ALPN, None, stop_working.clone()));
     workers.spawn(server::probe::run(ctx.clone(), probes, stop_working.clone()));
 
-    let serving = Server::new(ctx, sessions, stop_serving.clone()).run(endpoints.clone());
+    let serving = Server::new(ctx, sessions, stop_serving.clone()).run(endpoints.clone(), web);
     let mut serving = std::pin::pin!(serving);
-    let told = tell(&config, &endpoints, &fingerprint.to_string());
     let served = match told {
         Ok(told) => {
-            tracing::info!(listen = %told.listen, "the tracker is ready");
+            tracing::info!(listen = %told.listen, web = ?told.web, "the tracker is ready");
             ready(told);
             tokio::select! {
                 served = &mut serving => served,
@@ -272,25 +278,70 @@ fn listen_for_probes(
     Ok(probes)
 }
 
+/// The web port, where there is to be one.
+fn open_web(config: &Config, endpoints: &[Endpoint], authority: &Authority) -> Result<Option<WebPort>, StartError> {
+    match config.web {
+        Web::Off => Ok(None),
+        Web::At(address) => match WebPort::open(&[address], authority) {
+            Ok(web) => Ok(Some(web)),
+            Err(WebError::Listen(source)) => Err(StartError::Listen { address, source }),
+            Err(error) => Err(error.into()),
+        },
+        Web::Beside => {
+            let addresses: Vec<SocketAddr> =
+                endpoints.iter().filter_map(|endpoint| endpoint.local_addr().ok()).collect();
+            match WebPort::open(&addresses, authority) {
+                Ok(web) => Ok(Some(web)),
+                Err(WebError::Listen(error)) => {
+                    tracing::warn!(%error, "there is no web port: members without UDP cannot come; see --web");
+                    Ok(None)
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
+    }
+}
+
 /// Finds out what to tell, and leaves the link where `link` and `status` find it.
-fn tell(config: &Config, endpoints: &[Endpoint], fingerprint: &str) -> Result<Ready, StartError> {
+fn tell(
+    config: &Config,
+    endpoints: &[Endpoint],
+    web: Option<&WebPort>,
+    fingerprint: &str,
+) -> Result<Ready, StartError> {
     let trouble = |source| StartError::Data { path: config.data.clone(), source };
     let Some(first) = endpoints.first() else {
         return Err(trouble(io::Error::other("nothing to listen on")));
     };
     let listen = first.local_addr().map_err(trouble)?;
-    let link = link(config, listen, fingerprint);
+    let web = web.and_then(WebPort::address);
+    let link = link(config, listen, web.map(|web| web.port()), fingerprint);
     fs::write(config.data.join(LINK), &link).map_err(trouble)?;
-    Ok(Ready { listen, link })
+    Ok(Ready { listen, web: web.map(config::reachable), link })
 }
 
-fn link(config: &Config, listen: SocketAddr, fingerprint: &str) -> String {
+/// The join link. The web port stands in it where it is another than that of UDP.
+fn link(config: &Config, listen: SocketAddr, web: Option<u16>, fingerprint: &str) -> String {
     let host = config.public.clone().unwrap_or_else(|| config::reachable(listen).to_string());
-    format!("swapmeet://{host}/#{fingerprint}")
+    let web = web.filter(|port| *port != listen.port()).map(|port| format!("?web={port}")).unwrap_or_default();
+    format!("swapmeet://{host}/{web}#{fingerprint}")
+}
+
+/// The web port as members reach it: where it has the number of the UDP port here, it has that of the link there.
+fn web_port_of_members(ready: &Ready) -> Option<u16> {
+    let web = ready.web?.port();
+    let of_link = || ready.link.strip_prefix("swapmeet://")?.split('/').next()?.rsplit_once(':')?.1.parse().ok();
+    if web == ready.listen.port() { of_link() } else { Some(web) }
 }
 
 /// Puts a fresh server certificate in place long before the old one ends.
-async fn renew_certificate(ctx: Arc<Ctx>, endpoints: Vec<Endpoint>, alpn: &[u8], stop: CancellationToken) {
+async fn renew_certificate(
+    ctx: Arc<Ctx>,
+    endpoints: Vec<Endpoint>,
+    alpn: &[u8],
+    web: Option<Arc<WebPort>>,
+    stop: CancellationToken,
+) {
     let mut every = tokio::time::interval(TRACKER_CERTIFICATE_RENEW);
     every.tick().await;
     while stop.run_until_cancelled(every.tick()).await.is_some() {
@@ -302,6 +353,9 @@ async fn renew_certificate(ctx: Arc<Ctx>, endpoints: Vec<Endpoint>, alpn: &[u8],
                 },
                 Err(error) => tracing::error!(%error, "the server's certificate could not be renewed"),
             }
+        }
+        if let Some(Err(error)) = web.as_ref().map(|web| web.renew(&ctx.authority)) {
+            tracing::error!(%error, "the web port's certificate could not be renewed");
         }
     }
 }

@@ -1,6 +1,10 @@
 //! UDP sockets, QUIC endpoints and transport settings, with the reasons for each number in `limits`.
 
-use std::{io, net::SocketAddr, net::UdpSocket, sync::Arc};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    sync::Arc,
+};
 
 use certs::SigningKey;
 use quinn::{
@@ -10,11 +14,12 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::congestion::ModelConfig;
+use super::{congestion::ModelConfig, tunnel::Tunnel};
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS_MAX, ROUND_TRIP_GUESS,
     SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES, STREAM_WINDOW_BYTES, TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX,
-    TRACKER_IDLE, TRACKER_KEEP_ALIVE, TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX,
+    TRACKER_IDLE, TRACKER_KEEP_ALIVE, TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX, TUNNEL_INCOMING_MAX,
+    WEB_NEWCOMERS_MAX,
 };
 
 /// A UDP socket for an endpoint: large buffers, IPv6 sockets for IPv6 alone.
@@ -34,6 +39,23 @@ pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// A TCP socket that listens: IPv6 sockets for IPv6 alone.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of an earlier run that still linger do not hold up the next one.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(WEB_NEWCOMERS_MAX as i32)?;
     Ok(socket.into())
 }
 
@@ -62,9 +84,21 @@ pub fn endpoint_config(key: &SigningKey) -> io::Result<EndpointConfig> {
     Ok(config)
 }
 
+/// An endpoint at one end of a tunnel, else as [`endpoint`].
+///
+/// # Errors
+/// When the tunnel has no address.
+pub fn tunnelled(tunnel: Arc<Tunnel>, server: Option<ServerConfig>, key: &SigningKey) -> io::Result<Endpoint> {
+    Endpoint::new_with_abstract_socket(endpoint_config(key)?, server, tunnel, Arc::new(TokioRuntime))
+}
+
 /// Settings of the tracker's side: small windows and few streams, because the limit is the memory of an idle member.
 #[must_use]
 pub fn tracker_transport() -> Arc<TransportConfig> {
+    Arc::new(tracker_settings())
+}
+
+fn tracker_settings() -> TransportConfig {
     let mut transport = transport();
     transport
         .max_idle_timeout(TRACKER_IDLE.try_into().ok())
@@ -73,14 +107,24 @@ pub fn tracker_transport() -> Arc<TransportConfig> {
         .stream_receive_window(VarInt::from_u32(TRACKER_STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES);
-    Arc::new(transport)
+    transport
 }
 
 /// Settings of a device's connection to its tracker.
 #[must_use]
 pub fn device_transport() -> Arc<TransportConfig> {
+    Arc::new(device_settings())
+}
+
+fn device_settings() -> TransportConfig {
     let mut transport = bulk_transport();
     transport.max_idle_timeout(TRACKER_IDLE.try_into().ok()).keep_alive_interval(Some(TRACKER_KEEP_ALIVE));
+    transport
+}
+
+/// The same in a tunnel, which carries the largest datagrams from the first to the last.
+fn in_tunnel(mut transport: TransportConfig) -> Arc<TransportConfig> {
+    transport.initial_mtu(DATAGRAM_BYTES_MAX).min_mtu(DATAGRAM_BYTES_MAX).mtu_discovery_config(None);
     Arc::new(transport)
 }
 
@@ -130,6 +174,21 @@ pub fn tracker_server(tls: rustls::ServerConfig) -> Result<ServerConfig, NoIniti
     Ok(server)
 }
 
+/// The server side of the tracker's end of a tunnel, which one device comes through.
+///
+/// # Errors
+/// When the TLS configuration has no cipher for QUIC.
+pub fn tunnelled_tracker_server(tls: rustls::ServerConfig) -> Result<ServerConfig, NoInitialCipherSuite> {
+    let mut server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    server
+        .transport_config(in_tunnel(tracker_settings()))
+        .max_incoming(TUNNEL_INCOMING_MAX)
+        .incoming_buffer_size(64 * 1024)
+        .incoming_buffer_size_total(256 * 1024)
+        .migration(false);
+    Ok(server)
+}
+
 /// The server side of a device's endpoint.
 ///
 /// # Errors
@@ -151,6 +210,16 @@ pub fn peer_server(tls: rustls::ServerConfig) -> Result<ServerConfig, NoInitialC
 pub fn tracker_client(tls: rustls::ClientConfig) -> Result<ClientConfig, NoInitialCipherSuite> {
     let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     client.transport_config(device_transport());
+    Ok(client)
+}
+
+/// The client side towards a tracker at the other end of a tunnel.
+///
+/// # Errors
+/// When the TLS configuration has no cipher for QUIC.
+pub fn tunnelled_tracker_client(tls: rustls::ClientConfig) -> Result<ClientConfig, NoInitialCipherSuite> {
+    let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
+    client.transport_config(in_tunnel(device_settings()));
     Ok(client)
 }
 

@@ -1,11 +1,13 @@
 //! Everything that touches quinn: sockets, transport settings, frames on streams, sealed streams. A newer quinn is a
 //! change here.
 
+pub mod capsule;
 pub mod congestion;
 pub mod endpoint;
 pub mod frame;
 pub mod sealed;
 mod stream;
+pub mod tunnel;
 #[cfg(any(test, feature = "virtual-net"))]
 pub mod virtual_net;
 

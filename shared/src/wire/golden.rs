@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, PROBE_ALPN, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN,
-    TRACKER_NAME,
+    TRACKER_NAME, TUNNEL_PATH, TUNNEL_PROTOCOL,
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
     peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Queued, RelayedAnswer, Want, Watch},
@@ -22,7 +22,8 @@ use super::{
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
         LocatedFile, MemberEntry, NewDevice, Password, PeerSource, Presence, PublishEntry, Reference, Register,
-        Registration, Request, SignInPassword, SignedIn, SourceEntry, TrackerStatus, VersionEntry, Visibility, Welcome,
+        Registration, Request, SignInPassword, SignedIn, SourceEntry, TrackerStatus, VersionEntry, Visibility, Ways,
+        Welcome,
     },
 };
 use crate::{
@@ -244,7 +245,7 @@ fn the_constants_of_the_protocol_stay() {
     for bytes in [TRACKER_ALPN, PEER_ALPN, EXPORTER_LABEL, ENROL_CONTEXT, SIGN_IN_CONTEXT, PROBE_ALPN] {
         writeln!(table, "{}", bytes.escape_ascii()).unwrap();
     }
-    for name in [TRACKER_NAME, PEER_NAME] {
+    for name in [TRACKER_NAME, PEER_NAME, TUNNEL_PATH, TUNNEL_PROTOCOL] {
         writeln!(table, "{name}").unwrap();
     }
     freeze("constants", &table);
@@ -391,6 +392,7 @@ samples!(Request, REQUEST_BYTES_MAX, {
     Relay => [Request::Relay { device: DeviceId([0xd1; 16]) }],
     Ticket => [Request::Ticket],
     Introduce => [Request::Introduce { device: DeviceId([0xd1; 16]), attempt: Attempt::FreshSockets }],
+    Ways => [Request::Ways],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -472,6 +474,7 @@ samples!(Answer, REPLY_BYTES_MAX, {
         Answer::Ticket { port: None, ticket: [0x7c; 16] },
     ],
     Introduced => [Answer::Introduced(introduction())],
+    Ways => [Answer::Ways(Ways { web: Some(7443) }), Answer::Ways(Ways { web: None })],
 });
 
 samples!(Event, REPLY_BYTES_MAX, {

@@ -1,13 +1,15 @@
 //! The wire protocol: this page is its specification, the types below are its letter.
 //!
 //! # Participants
-//! A **tracker** listens on one UDP port, and on a second one for [probes](reach). A **device** (an installation of the client, belonging to a member) holds
-//! one connection to the tracker and any number to other devices, all from one UDP socket per address family.
+//! A **tracker** listens on one UDP port, and on a second one for [probes](reach). A **device** (an installation of the
+//! client, belonging to a member) holds one connection to the tracker and any number to other devices, all from one UDP
+//! socket per address family. Where UDP is blocked, it reaches the tracker, and nobody else, through the tracker's web
+//! port.
 //!
 //! # Goals and non-goals
 //! Goals: everything is bounded before it is decoded; a short file never looks complete; a wrong byte is noticed
 //! within one group of 16 KiB and its sender is known; the protocol only grows. Non-goals: anonymity, hiding the
-//! size of a transfer, working without QUIC (UDP), transport of anything but requests, events and blobs.
+//! size of a transfer, transport of anything but requests, events and blobs.
 //!
 //! # Connections
 //! | ALPN | who dials whom | certificates |
@@ -21,6 +23,13 @@
 //! `swapmeet:account:ID` as URI names, and each end checks that it reached the device it meant.
 //! Because a dialer's handshake ends before the acceptor has checked its certificate, the dialer's first stream is
 //! always a hello that the other side answers ([`tracker::Request::Hello`], [`peer::Open::Hello`]).
+//!
+//! # Without UDP
+//! The tracker's web port speaks HTTP/1.1 in TLS 1.3 ([`WEB_ALPN`]) with a certificate of the same authority, which the
+//! device pins in the same way. `GET` [`TUNNEL_PATH`] with `Upgrade: connect-udp` (RFC 9298) turns the TLS connection
+//! into a tunnel: both sides then send the datagrams of the very QUIC connection described here in capsules (RFC 9297),
+//! so that sign-in, requests, events, grants and verification are the same. The path names the tracker itself; a tunnel
+//! leads nowhere else. Datagrams in it have up to [`crate::limits::DATAGRAM_BYTES_MAX`] bytes from the first one on.
 //!
 //! # Streams
 //! One bidirectional stream is one request. A message is a frame: its length as `u32` little endian, then that many
@@ -67,6 +76,12 @@ pub const TRACKER_ALPN: &[u8] = b"swapmeet-tracker/1";
 pub const PEER_ALPN: &[u8] = b"swapmeet-peer/1";
 /// Protocol between a device and the tracker's second port.
 pub const PROBE_ALPN: &[u8] = b"swapmeet-probe/1";
+/// Protocol at the tracker's web port.
+pub const WEB_ALPN: &[u8] = b"http/1.1";
+/// Where a tunnel to the tracker begins: the template of RFC 9298, section 3, for [`TRACKER_NAME`] and its usual port.
+pub const TUNNEL_PATH: &str = "/.well-known/masque/udp/tracker.swapmeet.invalid/7443/";
+/// What the web port is asked to upgrade to (RFC 9298, section 3.2).
+pub const TUNNEL_PROTOCOL: &str = "connect-udp";
 /// Server name of every tracker; never resolved.
 pub const TRACKER_NAME: &str = "tracker.swapmeet.invalid";
 /// Server name of every device; never resolved.

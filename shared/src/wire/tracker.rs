@@ -131,6 +131,8 @@ pub enum Request {
         /// Which try it is.
         attempt: Attempt,
     },
+    /// Other ways to this tracker than the one that the join link names. Answered with [`Answer::Ways`].
+    Ways,
 }
 
 /// What the tracker answers.
@@ -194,6 +196,8 @@ pub enum Answer {
     },
     /// To `Introduce`.
     Introduced(Introduction),
+    /// To `Ways`.
+    Ways(Ways),
 }
 
 /// What the tracker tells by itself.
@@ -250,6 +254,13 @@ pub struct Welcome {
     pub time_ms: i64,
     /// The address that this connection comes from, as the tracker sees it.
     pub observed: SocketAddr,
+}
+
+/// Ways to a tracker besides QUIC over UDP at the address of the join link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ways {
+    /// TCP port of the web port, on the host of the join link. `None`: there is none.
+    pub web: Option<u16>,
 }
 
 /// Who may make an account.

@@ -9,6 +9,7 @@ mod fallback;
 mod get;
 mod hostile_peers;
 mod hostile_sources;
+mod https;
 mod identity;
 mod interrupted;
 mod limits;

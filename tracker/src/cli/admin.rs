@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Failure, print, print_json};
 use crate::{
     AUTHORITY, Config, LINK, LOCK, ServeArgs, StartError,
-    config::Listen,
+    config::{Listen, Web},
     store::{SqliteStore, Store as _},
 };
 
@@ -64,7 +64,11 @@ fn find_link(config: &Config) -> Result<String, Failure> {
         Listen::At(address) => address,
         Listen::Everywhere(port) => SocketAddr::from(([0, 0, 0, 0], port)),
     };
-    Ok(crate::link(config, listen, &fingerprint))
+    let web = match config.web {
+        Web::At(address) if address.port() != 0 => Some(address.port()),
+        Web::At(_) | Web::Beside | Web::Off => None,
+    };
+    Ok(crate::link(config, listen, web, &fingerprint))
 }
 
 fn no_tracker(data: &Path) -> Failure {

@@ -71,10 +71,12 @@ impl From<StartError> for Failure {
             StartError::Config(_) => ("bad_configuration", "see `swapmeet-tracker config` for what is possible"),
             StartError::AlreadyRunning(_) => ("already_running", "stop it first, or give this one another --data"),
             StartError::Data { .. } => ("bad_data_folder", "give a folder that this user may write with --data"),
-            StartError::Listen { .. } => ("cannot_listen", "choose another address or port with --listen"),
-            StartError::Certs(_) | StartError::Store(_) | StartError::Blobs(_) | StartError::Serve(_) => {
-                ("unexpected", "run again with -v for more")
-            }
+            StartError::Listen { .. } => ("cannot_listen", "choose another address or port with --listen or --web"),
+            StartError::Certs(_)
+            | StartError::Store(_)
+            | StartError::Blobs(_)
+            | StartError::Web(_)
+            | StartError::Serve(_) => ("unexpected", "run again with -v for more"),
         };
         Self { exit: error.exit_code(), code, message: chain(&error), hint }
     }

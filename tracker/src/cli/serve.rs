@@ -33,8 +33,9 @@ pub(super) fn serve(flags: &ServeArgs) -> Result<(), Failure> {
 pub fn ready_line(ready: &Ready) -> String {
     // Written by hand, because the order of the fields is part of the contract.
     format!(
-        r#"{{"v":1,"type":"ready","listen":{},"web":null,"link":{}}}"#,
+        r#"{{"v":1,"type":"ready","listen":{},"web":{},"link":{}}}"#,
         json!(ready.listen.to_string()),
+        json!(ready.web.map(|web| format!("https://{web}"))),
         json!(ready.link)
     )
 }
@@ -54,10 +55,16 @@ mod tests {
 
     #[test]
     fn the_ready_line_is_the_one_promised() {
-        let ready = Ready { listen: "127.0.0.1:5".parse().unwrap(), link: "swapmeet://h:5/#abc".to_owned() };
+        let mut ready =
+            Ready { listen: "127.0.0.1:5".parse().unwrap(), web: None, link: "swapmeet://h:5/#abc".to_owned() };
         assert_eq!(
             ready_line(&ready),
             r#"{"v":1,"type":"ready","listen":"127.0.0.1:5","web":null,"link":"swapmeet://h:5/#abc"}"#
+        );
+        ready.web = Some("[::1]:6".parse().unwrap());
+        assert_eq!(
+            ready_line(&ready),
+            r#"{"v":1,"type":"ready","listen":"127.0.0.1:5","web":"https://[::1]:6","link":"swapmeet://h:5/#abc"}"#
         );
     }
 }

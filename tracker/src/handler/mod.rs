@@ -12,7 +12,7 @@ use shared::{
     id::{BlobHash, DeviceId},
     limits::GRANT_BLOBS_MAX,
     name::NameError,
-    wire::tracker::{Event, Registration},
+    wire::tracker::{Event, Registration, Ways},
 };
 
 use crate::{
@@ -58,6 +58,8 @@ pub struct Ctx {
     pub attempts: Mutex<Attempts>,
     /// Who may make an account.
     pub registration: Registration,
+    /// Ways to this tracker besides the one of the join link.
+    pub ways: Ways,
     /// When the tracker started.
     pub started: Instant,
     /// The second port, if there is one.
@@ -70,7 +72,8 @@ pub struct Ctx {
 
 /// The connections, as far as handlers need them.
 pub trait Live: fmt::Debug + Send + Sync {
-    /// The address that a connected device is seen at now.
+    /// The UDP address that a connected device is seen at now. `None`: it is not connected, or in a tunnel, where
+    /// nobody but the tracker reaches it. So it is online for the members, and no source.
     fn observed(&self, device: DeviceId) -> Option<SocketAddr>;
 
     /// How far away it is: a round trip.

@@ -73,7 +73,7 @@ impl Admission {
 }
 
 /// What counts as one address: an IPv4 address, or an IPv6 network that one household gets.
-fn source(address: IpAddr) -> IpAddr {
+pub(super) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),

@@ -15,7 +15,7 @@ use shared::{
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Place, Server, dispatch};
+use super::{Place, Server, Way, dispatch};
 use crate::{handler::Peer, presence::ConnectionNo, store::Caller};
 
 /// A connection and who is signed in on it. Its end ends the session.
@@ -24,6 +24,7 @@ pub(super) struct Session {
     pub(super) server: Arc<Server>,
     pub(super) connection: Connection,
     pub(super) number: ConnectionNo,
+    way: Way,
     exported: [u8; 32],
     caller: RwLock<Option<SignedIn>>,
     /// Held while someone signs in, so that two sign-ins on one connection come one after the other.
@@ -56,7 +57,7 @@ impl Session {
         let over = CancellationToken::new();
         let signed_in = SignedIn { caller, over: over.clone() };
         *self.caller.write().unwrap_or_else(PoisonError::into_inner) = Some(signed_in);
-        let older = self.server.sessions.insert(device, self.number, self.connection.clone(), over);
+        let older = self.server.sessions.insert(device, self.number, self.connection.clone(), over, self.way);
         self.server.ctx.roster.arrive(device, account, self.number);
         if let Some(older) = older.filter(|older| older.stable_id() != self.connection.stable_id()) {
             net::close(&older, Code::Conflict);
@@ -93,7 +94,7 @@ impl Drop for EndOf {
     }
 }
 
-pub(super) async fn run(server: Arc<Server>, incoming: Incoming, mut place: Place, number: ConnectionNo) {
+pub(super) async fn run(server: Arc<Server>, incoming: Incoming, way: Way, mut place: Place, number: ConnectionNo) {
     let Some(connection) = handshake(incoming).await else { return };
     place.establish();
     let Ok(exported) = net::exported(&connection) else { return };
@@ -101,6 +102,7 @@ pub(super) async fn run(server: Arc<Server>, incoming: Incoming, mut place: Plac
         server: server.clone(),
         connection: connection.clone(),
         number,
+        way,
         exported,
         caller: RwLock::new(None),
         signing_in: tokio::sync::Mutex::new(()),

@@ -159,6 +159,10 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
         }
         Request::Ticket => introduce::ticket(ctx, &caller()?, session.number),
         Request::Introduce { device, attempt } => introduce::introduce(ctx, &caller()?, device, attempt, now)?,
+        Request::Ways => {
+            caller()?;
+            Answer::Ways(ctx.ways)
+        }
         Request::Subscribe | Request::Fetch | Request::Relay { .. } => {
             return Err(Error::Unsupported("this request takes the whole stream"));
         }
@@ -255,5 +259,6 @@ const fn kind(request: &Request) -> &'static str {
         Request::Relay { .. } => "relay",
         Request::Ticket => "ticket",
         Request::Introduce { .. } => "introduce",
+        Request::Ways => "ways",
     }
 }

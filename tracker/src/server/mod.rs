@@ -1,4 +1,5 @@
-//! The QUIC side: accepts connections, gives each a task, and each stream of it a task.
+//! The QUIC side: accepts connections, gives each a task, and each stream of it a task. They come over UDP or, where
+//! that is blocked, through tunnels of the web port; beyond [`web`] it makes no difference.
 //!
 //! Everything runs well on a current-thread runtime, which is what the program uses: handshakes and small requests are
 //! twice as fast there as on several threads, and disk, database and password hashing have threads of their own.
@@ -24,11 +25,22 @@ mod dispatch;
 pub mod probe;
 mod relay;
 mod sessions;
+pub mod web;
 
 pub use admission::{Admission, Verdict};
 pub use sessions::Sessions;
+pub use web::WebPort;
 
 use crate::handler::Ctx;
+
+/// How a connection reaches the tracker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As it should be: others can be told its address.
+    Udp,
+    /// In a tunnel through the web port.
+    Tunnel,
+}
 
 /// What all connections share.
 #[derive(Debug)]
@@ -55,15 +67,18 @@ impl Server {
         })
     }
 
-    /// Accepts connections on these endpoints until stopped, and then sees the connections off.
+    /// Accepts connections on these endpoints and the web port until stopped, and then sees the connections off.
     ///
     /// # Errors
     /// When an endpoint dies: its socket failed.
-    pub async fn run(self: Arc<Self>, endpoints: Vec<Endpoint>) -> io::Result<()> {
+    pub async fn run(self: Arc<Self>, endpoints: Vec<Endpoint>, web: Option<Arc<WebPort>>) -> io::Result<()> {
         let tasks = TaskTracker::new();
         let mut acceptors = tokio::task::JoinSet::new();
         for endpoint in &endpoints {
             acceptors.spawn(self.clone().accept(endpoint.clone(), tasks.clone()));
+        }
+        if let Some(web) = web {
+            acceptors.spawn(web.accept(self.clone(), tasks.clone()));
         }
         let dead = tokio::select! {
             () = self.stop.cancelled() => false,
@@ -87,11 +102,11 @@ impl Server {
 
     async fn accept(self: Arc<Self>, endpoint: Endpoint, tasks: TaskTracker) {
         while let Some(incoming) = endpoint.accept().await {
-            self.admit(incoming, &tasks);
+            self.admit(incoming, Way::Udp, &tasks);
         }
     }
 
-    fn admit(self: &Arc<Self>, incoming: Incoming, tasks: &TaskTracker) {
+    fn admit(self: &Arc<Self>, incoming: Incoming, way: Way, tasks: &TaskTracker) {
         let address = incoming.remote_address();
         let verdict = self.admission().judge(address.ip(), incoming.remote_address_validated());
         match verdict {
@@ -100,7 +115,7 @@ impl Server {
                 let number = self.connections.fetch_add(1, Ordering::Relaxed);
                 let span = tracing::info_span!("conn", number);
                 tracing::debug!(parent: &span, %address, "connection");
-                tasks.spawn(connection::run(self.clone(), incoming, place, number).instrument(span));
+                tasks.spawn(connection::run(self.clone(), incoming, way, place, number).instrument(span));
             }
             Verdict::Retry => {
                 if let Err(error) = incoming.retry() {

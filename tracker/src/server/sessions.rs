@@ -19,19 +19,22 @@ use shared::{
 
 use tokio_util::sync::CancellationToken;
 
+use super::Way;
 use crate::{copies::Reach, handler::Live, presence::ConnectionNo};
 
 /// Connections by device: the newest of each.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    connections: Mutex<HashMap<DeviceId, Entry>>,
+    connections: Mutex<HashMap<DeviceId, Signed>>,
 }
 
-#[derive(Debug)]
-struct Entry {
+/// A connection that a device is signed in on.
+#[derive(Debug, Clone)]
+struct Signed {
     number: ConnectionNo,
     connection: Connection,
     over: CancellationToken,
+    way: Way,
 }
 
 impl Sessions {
@@ -42,14 +45,15 @@ impl Sessions {
         number: ConnectionNo,
         connection: Connection,
         over: CancellationToken,
+        way: Way,
     ) -> Option<Connection> {
-        self.lock().insert(device, Entry { number, connection, over }).map(|older| older.connection)
+        self.lock().insert(device, Signed { number, connection, over, way }).map(|older| older.connection)
     }
 
     /// A connection ended or signed out.
     pub fn remove(&self, device: DeviceId, number: ConnectionNo) {
         let mut connections = self.lock();
-        if connections.get(&device).is_some_and(|current| current.number == number) {
+        if connections.get(&device).is_some_and(|signed| signed.number == number) {
             connections.remove(&device);
         }
     }
@@ -57,23 +61,25 @@ impl Sessions {
     /// The connection of a device.
     #[must_use]
     pub fn connection(&self, device: DeviceId) -> Option<Connection> {
-        self.lock().get(&device).map(|entry| entry.connection.clone())
+        self.lock().get(&device).map(|signed| signed.connection.clone())
     }
 
     /// The connection of a device, and what ends when the device is no longer signed in there.
     #[must_use]
     pub fn signed_in(&self, device: DeviceId) -> Option<(Connection, CancellationToken)> {
-        self.lock().get(&device).map(|entry| (entry.connection.clone(), entry.over.clone()))
+        self.lock().get(&device).map(|signed| (signed.connection.clone(), signed.over.clone()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, Signed>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Live for Sessions {
     fn observed(&self, device: DeviceId) -> Option<SocketAddr> {
-        self.connection(device).map(|connection| connection.remote_address())
+        let connections = self.lock();
+        let reached = connections.get(&device).filter(|signed| signed.way == Way::Udp);
+        reached.map(|signed| signed.connection.remote_address())
     }
 
     fn rtt(&self, device: DeviceId) -> Option<Duration> {

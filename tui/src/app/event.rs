@@ -9,7 +9,7 @@ use crate::{
         index::{Arrange, Arranged, Index, SortBy},
         keys::{Action, Key},
     },
-    engine::api::{Command, Failure, Steer, Update},
+    engine::api::{Command, Failure, Finding, Steer, Update},
 };
 
 /// What a running call is for.
@@ -49,6 +49,10 @@ pub enum Purpose {
     Reconnect,
     /// Changing a limit.
     Limit,
+    /// Examining network and tracker; what was found so far.
+    Doctor {
+        found: Vec<Finding>,
+    },
 }
 
 /// How the screen ends.

@@ -96,6 +96,10 @@ impl State {
             (Purpose::Rescan | Purpose::Share { .. }, Update::Hashing(hashing)) => {
                 self.files.hashing = Some(hashing);
             }
+            (Purpose::Doctor { mut found }, Update::Finding(finding)) => {
+                found.push(finding);
+                self.calls.insert(call, Purpose::Doctor { found });
+            }
             (Purpose::Rescan, Update::Rescanned(found)) => {
                 let text = format!(
                     "looked through: {} new, {} changed, {} missing, {} as before",
@@ -136,10 +140,17 @@ impl State {
 
     pub(in crate::app) fn on_connection(&mut self, connection: Connection) {
         let was_offline = matches!(self.connection, Connection::Offline { .. });
+        let was_https = matches!(self.connection, Connection::Online { https: true, .. });
         match &connection {
-            Connection::Online { .. } => {
+            Connection::Online { https, .. } => {
                 self.watch_again = None;
-                if was_offline {
+                if *https && !was_https {
+                    let text = "UDP is blocked here: connected over HTTPS, only copies on the tracker can be fetched";
+                    let hint = "UDP is tried again by itself; R tries now, swapmeet doctor tells more";
+                    self.messages.say(self.now, NoticeLevel::Warning, text.to_owned(), hint);
+                } else if was_https && !https {
+                    self.messages.success(self.now, "UDP gets through again".to_owned());
+                } else if was_offline {
                     self.messages.success(self.now, "back online");
                 }
             }
@@ -193,6 +204,10 @@ impl State {
             (Purpose::Status | Purpose::Reconnect, Ok(())) => {}
             (Purpose::Status, Err(failure)) => self.messages.fail(now, "ask the engine", &failure),
             (Purpose::Reconnect, Err(failure)) => self.messages.fail(now, "reach the tracker", &failure),
+            (Purpose::Doctor { found }, Ok(())) => self.show_findings(&found),
+            (Purpose::Doctor { .. }, Err(failure)) => {
+                self.messages.fail(now, "look at network and tracker", &failure);
+            }
             (Purpose::Probe, result) => {
                 if let Some(gate) = &mut self.gate
                     && gate.probe == Probe::Asking(call)

@@ -223,6 +223,7 @@ actions! {
     Zoom "zoom" "Give the list the whole screen, or take it back";
     Mouse "mouse" "Let go of the mouse, so that the terminal selects text, or take it again";
     Reconnect "reconnect" "Try the tracker again now";
+    Doctor "doctor" "Examine network and tracker, and say what to do";
     SignIn "sign-in" "Sign in to a tracker";
     Register "register" "Make an account on a tracker";
     SignOut "sign-out" "Forget the account on this device";
@@ -398,7 +399,7 @@ pub const TABLE: &[Binding] = &[
 ];
 
 /// Actions without a key of their own, offered by `:` and `?` in every pane.
-pub const UNBOUND: &[Action] = &[A::Limit, A::SignIn, A::Register, A::SignOut];
+pub const UNBOUND: &[Action] = &[A::Limit, A::Doctor, A::SignIn, A::Register, A::SignOut];
 
 /// What `key` does where these contexts are in force, nearest first.
 #[must_use]

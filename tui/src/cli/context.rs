@@ -242,7 +242,7 @@ mod tests {
         let offline = Connection::Offline { cause: "no route".to_owned(), retry_ms: None, tries: 3 };
         assert_eq!(exit_code_of_silence(offline).await, 7);
         assert_eq!(exit_code_of_silence(Connection::Connecting).await, 7);
-        assert_eq!(exit_code_of_silence(Connection::Online { rtt_ms: 1 }).await, 5);
+        assert_eq!(exit_code_of_silence(Connection::Online { rtt_ms: 1, https: false }).await, 5);
     }
 
     #[tokio::test]

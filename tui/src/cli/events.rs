@@ -7,7 +7,7 @@ use super::{
     context::Context,
     out::{Cell, Column, Moment, Record},
     record::{FileRecord, MemberRecord, TransferRecord, state_word},
-    status::connection_word,
+    status::{connection_word, via_word},
     talk::{Ended, Outcome},
 };
 use crate::engine::{
@@ -64,27 +64,47 @@ struct EventRecord {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Body {
-    Connection { state: &'static str, rtt_ms: Option<u32>, cause: Option<String>, retry: Option<Moment> },
-    Member { member: MemberRecord },
-    File { file: Box<FileRecord> },
-    Transfer { transfer: Box<TransferRecord> },
-    Id { id: String },
-    Failed { id: String, message: String },
-    Notice { level: &'static str, text: String },
+    Connection {
+        state: &'static str,
+        rtt_ms: Option<u32>,
+        cause: Option<String>,
+        retry: Option<Moment>,
+        via: Option<&'static str>,
+    },
+    Member {
+        member: MemberRecord,
+    },
+    File {
+        file: Box<FileRecord>,
+    },
+    Transfer {
+        transfer: Box<TransferRecord>,
+    },
+    Id {
+        id: String,
+    },
+    Failed {
+        id: String,
+        message: String,
+    },
+    Notice {
+        level: &'static str,
+        text: String,
+    },
 }
 
 impl From<Event> for EventRecord {
     fn from(event: Event) -> Self {
         let (what, sentence, body) = match event.what {
             EventKind::Connection { connection } => {
-                let state = connection_word(&connection);
+                let (state, via) = (connection_word(&connection), via_word(&connection));
                 let (rtt_ms, cause, retry) = match connection {
-                    Connection::Online { rtt_ms } => (Some(rtt_ms), None, None),
+                    Connection::Online { rtt_ms, .. } => (Some(rtt_ms), None, None),
                     Connection::Offline { cause, retry_ms, .. } => (None, Some(cause), retry_ms.map(Moment)),
                     Connection::SignedOut | Connection::Connecting => (None, None, None),
                 };
                 let sentence = cause.as_ref().map_or_else(|| state.to_owned(), |cause| format!("{state}: {cause}"));
-                (Type::Connection, sentence, Body::Connection { state, rtt_ms, cause, retry })
+                (Type::Connection, sentence, Body::Connection { state, rtt_ms, cause, retry, via })
             }
             EventKind::MemberChanged { member } => {
                 let sentence = format!("{} {:?}", member.name, member.status).to_lowercase();

@@ -9,6 +9,7 @@ mod context;
 mod copy;
 #[cfg(feature = "host")]
 mod demo;
+mod doctor;
 mod engine;
 mod events;
 mod get;
@@ -182,6 +183,8 @@ enum Verb {
     Whoami,
     /// One call of health: account, connection, tracker, shares, transfers
     Status,
+    /// Examine terminal, network and tracker, and say what to do where something is wrong
+    Doctor(doctor::Doctor),
     /// Publish files and folders in place
     Share(share::Share),
     /// Take own files and folders out of the index
@@ -253,6 +256,7 @@ impl Verb {
             Self::Logout => logout::run(context).await,
             Self::Whoami => whoami::run(context).await,
             Self::Status => status::run(context).await,
+            Self::Doctor(doctor) => doctor.run(context).await,
             Self::Share(share) => share.run(context).await,
             Self::Unshare(unshare) => unshare.run(context).await,
             Self::Rescan(rescan) => rescan.run(context).await,
@@ -320,7 +324,7 @@ mod tests {
 
     #[test]
     fn options_of_later_versions_are_unknown_rather_than_ignored() {
-        for line in ["swapmeet share x --protect", "swapmeet get x --raw", "swapmeet doctor"] {
+        for line in ["swapmeet share x --protect", "swapmeet get x --raw"] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }
@@ -336,6 +340,8 @@ mod tests {
             "logout",
             "whoami",
             "status",
+            "doctor",
+            "doctor --tracker L",
             "share a b --to bob,carol --note n --copy --dry-run",
             "unshare abcd",
             "rescan",

@@ -86,12 +86,14 @@ struct StatusRecord {
     port: u16,
     id: Option<String>,
     device: Option<String>,
+    /// `udp`, or `https` where UDP is blocked.
+    via: Option<&'static str>,
 }
 
 impl StatusRecord {
     fn new(status: Status, attached: bool) -> Self {
         let (rtt_ms, cause, retry, tries) = match &status.connection {
-            Connection::Online { rtt_ms } => (Some(*rtt_ms), None, None, None),
+            Connection::Online { rtt_ms, .. } => (Some(*rtt_ms), None, None, None),
             Connection::Offline { cause, retry_ms, tries } => {
                 (None, Some(cause.clone()), retry_ms.map(Moment), Some(*tries))
             }
@@ -100,6 +102,7 @@ impl StatusRecord {
         let account = status.account.as_ref();
         let tracker = status.tracker.as_ref();
         Self {
+            via: via_word(&status.connection),
             connection: connection_word(&status.connection),
             name: account.map(|account| account.name.clone()),
             tracker: account.map(|account| account.tracker.clone()),
@@ -153,6 +156,7 @@ impl Record for StatusRecord {
             Column::text("VERSION"),
             Column::text("PID"),
             Column::text("PORT"),
+            Column::text("VIA"),
         ];
         COLUMNS
     }
@@ -181,6 +185,7 @@ impl Record for StatusRecord {
             self.version.as_str().into(),
             Cell::Count(self.pid.into()),
             Cell::Count(self.port.into()),
+            self.via.map_or(Cell::Empty, Cell::from),
         ]
     }
 }
@@ -192,6 +197,15 @@ pub(super) fn connection_word(connection: &Connection) -> &'static str {
         Connection::Connecting => "connecting",
         Connection::Online { .. } => "online",
         Connection::Offline { .. } => "offline",
+    }
+}
+
+/// How the tracker is reached, in one word.
+pub(super) fn via_word(connection: &Connection) -> Option<&'static str> {
+    match connection {
+        Connection::Online { https: false, .. } => Some("udp"),
+        Connection::Online { https: true, .. } => Some("https"),
+        Connection::SignedOut | Connection::Connecting | Connection::Offline { .. } => None,
     }
 }
 

@@ -84,6 +84,8 @@ pub enum Command {
     Events,
     /// Tries the tracker again now.
     Reconnect,
+    /// Looks at network and tracker, at this one instead of the account's if given: [`Update::Finding`]s.
+    Doctor { tracker: Option<String> },
     /// Stops the engine; transfers resume at the next start.
     Stop,
 }
@@ -206,6 +208,7 @@ pub enum Update {
     Traffic(Traffic),
     Notice(Notice),
     Event(Event),
+    Finding(Finding),
 }
 
 /// Why a call ended badly: what happened, and what to do next.
@@ -336,6 +339,9 @@ pub enum Connection {
     Online {
         /// Milliseconds.
         rtt_ms: u32,
+        /// Over HTTPS, because UDP is blocked: members cannot be reached, only the tracker.
+        #[serde(default)]
+        https: bool,
     },
     /// Lost, or never reached.
     Offline {
@@ -661,6 +667,31 @@ pub struct TransferPage {
 pub struct Traffic {
     pub down: u64,
     pub up: u64,
+}
+
+/// Something that the doctor looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What was looked at: a word for programs.
+    pub id: String,
+    pub state: Health,
+    /// What is so; cleaned already.
+    pub text: String,
+    /// What to do about it; empty where there is nothing to do.
+    pub hint: String,
+}
+
+/// How a finding is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    Ok,
+    /// It could not be looked at.
+    Unknown,
+    /// Something works worse than it could.
+    Warn,
+    /// Something does not work.
+    Bad,
 }
 
 /// Something that a person should know.

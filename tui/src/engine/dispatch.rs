@@ -19,7 +19,7 @@ use super::{
     },
     client::{Answer as Reply, Call},
     core::{Core, or_stop},
-    failure, limits, link,
+    doctor, failure, limits, link,
     link::TrackerLink,
     session::{self, SavedAccount},
     transfers,
@@ -140,6 +140,13 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
         Command::Events => events(core, out).await,
         Command::Reconnect => {
             core.session.poke();
+            Ok(())
+        }
+        Command::Doctor { tracker } => {
+            let link = tracker.map(|text| text.parse::<TrackerLink>()).transpose()?;
+            for finding in doctor::examine(core, link).await {
+                out.send(Update::Finding(finding)).await?;
+            }
             Ok(())
         }
         Command::Stop => {

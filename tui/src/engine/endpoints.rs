@@ -15,6 +15,7 @@ use shared::{
     reach::is_local,
 };
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 /// The engine's sockets: one for each address family that this machine has, and fresh ones for second attempts.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Endpoints {
     fresh: Mutex<Vec<Door>>,
     key: SigningKey,
     server: Mutex<Option<quinn::ServerConfig>>,
+    /// Tunnels to the tracker, where UDP is blocked.
+    tunnels: TaskTracker,
 }
 
 /// A socket: its endpoint, and a second handle by which packets leave that are none of the endpoint's.
@@ -86,7 +89,14 @@ impl Endpoints {
         if let Err(error) = &v6 {
             tracing::debug!(%error, "no IPv6 on this machine");
         }
-        Ok(Self { v4, v6: v6.ok(), fresh: Mutex::default(), key: key.clone(), server: Mutex::default() })
+        Ok(Self {
+            v4,
+            v6: v6.ok(),
+            fresh: Mutex::default(),
+            key: key.clone(),
+            server: Mutex::default(),
+            tunnels: TaskTracker::new(),
+        })
     }
 
     /// The socket for an address's family.
@@ -180,6 +190,11 @@ impl Endpoints {
         addresses
     }
 
+    /// Runs the work of a tunnel until it ends.
+    pub fn carry(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tunnels.spawn(work);
+    }
+
     /// Says goodbye to everyone and waits a moment for it to arrive.
     pub async fn close(&self) {
         let fresh = std::mem::take(&mut *locked(&self.fresh));
@@ -190,6 +205,10 @@ impl Endpoints {
             if timeout(Duration::from_secs(1), door.endpoint.wait_idle()).await.is_err() {
                 tracing::debug!("a connection did not say goodbye in time");
             }
+        }
+        self.tunnels.close();
+        if timeout(Duration::from_secs(1), self.tunnels.wait()).await.is_err() {
+            tracing::debug!("a tunnel did not end in time");
         }
     }
 }

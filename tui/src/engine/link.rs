@@ -1,4 +1,5 @@
-//! Join links and links to files: `swapmeet://host:port/#FINGERPRINT`, `swapmeet://host:port/file/ID#FINGERPRINT`.
+//! Join links and links to files: `swapmeet://host:port/#FINGERPRINT`, `swapmeet://host:port/file/ID#FINGERPRINT`. A join
+//! link may carry `?invite=CODE` and `?web=PORT`.
 
 use std::str::FromStr;
 
@@ -21,13 +22,16 @@ pub struct TrackerLink {
     pub fingerprint: Fingerprint,
     /// An invitation code, if the link carries one.
     pub invite: Option<String>,
+    /// The tracker's web port, where it is another one than that of the address.
+    pub web: Option<u16>,
 }
 
 impl TrackerLink {
     /// The link without an invitation.
     #[must_use]
     pub fn text(&self) -> String {
-        format!("{SCHEME}{}/#{}", self.address, self.fingerprint)
+        let web = self.web.map(|port| format!("?web={port}")).unwrap_or_default();
+        format!("{SCHEME}{}/{web}#{}", self.address, self.fingerprint)
     }
 
     /// The link to a file or folder on this tracker; `kind` is `file` or `folder`.
@@ -62,8 +66,10 @@ impl FromStr for TrackerLink {
             return Err(bad("has no HOST:PORT"));
         }
         let fingerprint = fingerprint.parse().map_err(|_| bad("has a fingerprint that is not one"))?;
-        let invite = query.split('&').find_map(|pair| pair.strip_prefix("invite=")).map(str::to_owned);
-        Ok(Self { address: address.to_owned(), fingerprint, invite })
+        let given = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let invite = given("invite").map(str::to_owned);
+        let web = given("web").map(str::parse).transpose().map_err(|_| bad("has a web port that is not one"))?;
+        Ok(Self { address: address.to_owned(), fingerprint, invite, web })
     }
 }
 
@@ -134,8 +140,23 @@ mod tests {
     }
 
     #[test]
+    fn another_web_port_is_part_of_the_link() {
+        let text = format!("swapmeet://example.org:7443/?web=8443&invite=AB-1#{}", fingerprint());
+        let link: TrackerLink = text.parse().unwrap();
+        assert_eq!((link.web, link.invite.as_deref()), (Some(8443), Some("AB-1")));
+        assert_eq!(link.text().parse::<TrackerLink>().unwrap(), TrackerLink { invite: None, ..link });
+    }
+
+    #[test]
     fn half_a_link_says_what_is_missing() {
-        for text in ["", "http://x:1/#a", "swapmeet://x:1/", "swapmeet://x/#FP", "swapmeet://x:1/#short"] {
+        for text in [
+            "",
+            "http://x:1/#a",
+            "swapmeet://x:1/",
+            "swapmeet://x/#FP",
+            "swapmeet://x:1/#short",
+            "swapmeet://x:1/?web=y#FP",
+        ] {
             let failure = text.replace("FP", &fingerprint()).parse::<TrackerLink>().unwrap_err();
             assert_eq!(failure.kind, FailureKind::Usage, "{text}");
         }

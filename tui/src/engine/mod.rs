@@ -5,7 +5,9 @@ pub mod client;
 
 pub mod catalog;
 pub mod core;
+pub mod dial;
 pub mod dispatch;
+pub mod doctor;
 pub mod endpoints;
 pub mod face;
 pub mod failure;
@@ -24,3 +26,4 @@ pub mod scan;
 pub mod session;
 pub mod state;
 pub mod transfers;
+pub mod tunnel;

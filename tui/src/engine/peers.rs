@@ -102,6 +102,9 @@ pub enum PeerError {
     /// It does not want to talk.
     #[error("refused: {0}")]
     Refused(String),
+    /// Nobody but the tracker can be reached from here.
+    #[error("cannot be reached: UDP is blocked here")]
+    UdpBlocked,
     /// This device has no certificate now.
     #[error("this device is not signed in")]
     SignedOut,
@@ -263,6 +266,9 @@ impl Peers {
         };
         let _turn = turn.lock().await;
         let online = core.session.newest().ok_or(PeerError::SignedOut)?;
+        if !core.session.reaches_members() {
+            return Err(PeerError::UdpBlocked);
+        }
         tokio::select! {
             biased;
             // It may be the other side that gets through.

@@ -200,7 +200,7 @@ impl Relays {
     }
 
     /// What the tracker said not long ago on this connection.
-    fn known_to_decline(&self, online: &Online) -> Result<(), RelayError> {
+    pub fn known_to_decline(&self, online: &Online) -> Result<(), RelayError> {
         let declined = self.declined();
         let fresh = declined
             .as_ref()

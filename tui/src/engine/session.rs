@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,27 +17,29 @@ use serde::{Deserialize, Serialize};
 use shared::{
     id::{AccountId, DeviceId},
     limits::{
-        CERTIFICATE_RENEW, HELLO, NETWORK_ANSWER, RECONNECT_MAX, RECONNECT_MIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX,
-        REQUEST_READ, TRACKER_DIAL,
+        CERTIFICATE_RENEW, NETWORK_ANSWER, NETWORK_LOOK, RECONNECT_MAX, RECONNECT_MIN, REPLY_BYTES_MAX,
+        REQUEST_BYTES_MAX, REQUEST_READ, UDP_AGAIN_MAX, UDP_AGAIN_MIN,
     },
     net::{self, Outgoing, endpoint, frame},
     show::show_line,
     transfer::serve::{Gate, serve_paced},
     wire::{
-        Code, PEER_ALPN, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME,
+        Code, PEER_ALPN, SIGN_IN_CONTEXT,
         peer::Open,
-        tracker::{Answer, Changes, Event, NewDevice, Registration, Request, SignedIn, Welcome},
+        tracker::{Answer, Changes, Event, NewDevice, Registration, Request, SignedIn},
     },
 };
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 
+pub use super::dial::dial;
 use super::{
     api::{self, Direction, Failure, FailureKind, PathKind},
     core::{Core, now_ms},
+    dial::{self, Greeted, Way},
     failure, holdings,
     limits::Party,
     link::TrackerLink,
@@ -60,11 +65,14 @@ pub struct SavedAccount {
 #[derive(Debug)]
 pub struct Online {
     pub connection: Connection,
+    pub way: Way,
     pub account: SavedAccount,
     /// Key that grants are signed with.
     pub grant_key: [u8; 32],
     /// For connections to members.
     pub credentials: PeerCredentials,
+    /// When the certificate in them ends, milliseconds since 1970.
+    pub certificate_ends_ms: AtomicI64,
     pub observed: SocketAddr,
     pub registration: Registration,
     /// How far the tracker's clock is ahead of this machine's.
@@ -88,6 +96,8 @@ pub struct Session {
     poke: Notify,
     /// This device may be on another network.
     moved: Notify,
+    /// Somebody wants UDP to be tried now, where it is blocked.
+    udp_again: Notify,
     /// The newest sign-in, also after its connection was lost: certificate and grant key stay good for a while.
     newest: Mutex<Option<Arc<Online>>>,
 }
@@ -98,6 +108,7 @@ impl Default for Session {
             phase: watch::Sender::new(Phase::Connecting),
             poke: Notify::new(),
             moved: Notify::new(),
+            udp_again: Notify::new(),
             newest: Mutex::default(),
         }
     }
@@ -109,9 +120,15 @@ impl Session {
         self.phase.subscribe()
     }
 
-    /// Looks at the account again, or tries the tracker now.
+    /// Looks at the account again, or tries the tracker now; where it is reached over HTTPS, UDP.
     pub fn poke(&self) {
         self.poke.notify_one();
+        self.udp_again.notify_waiters();
+    }
+
+    /// Whether other members can be reached directly, as far as known: not where UDP is blocked.
+    pub fn reaches_members(&self) -> bool {
+        self.newest().is_none_or(|online| online.way == Way::Udp)
     }
 
     /// This device is on another network: the tracker shall hear of it, over a new connection if the old one is dead.
@@ -188,6 +205,7 @@ impl Phase {
             Self::Connecting => api::Connection::Connecting,
             Self::Online(online) => api::Connection::Online {
                 rtt_ms: u32::try_from(online.connection.rtt().as_millis()).unwrap_or(u32::MAX),
+                https: online.way == Way::Https,
             },
             Self::Offline { cause, retry_ms, tries } => {
                 api::Connection::Offline { cause: cause.clone(), retry_ms: *retry_ms, tries: *tries }
@@ -218,82 +236,6 @@ pub async fn ask(connection: &Connection, request: &Request) -> Result<Answer, F
     }
 }
 
-/// A connection that was greeted, not yet signed in.
-#[derive(Debug)]
-pub struct Greeted {
-    pub connection: Connection,
-    pub welcome: Welcome,
-    pub clock_ahead_ms: i64,
-}
-
-/// Reaches a tracker and checks that it is the one of the link.
-pub async fn dial(core: &Core, link: &TrackerLink) -> Result<Greeted, Failure> {
-    let addresses = resolve(&link.address).await?;
-    let (tls, seen) = certs::tracker_client_config(link.fingerprint, TRACKER_ALPN).map_err(failure::unexpected)?;
-    let config = endpoint::tracker_client(tls).map_err(failure::unexpected)?;
-    let mut cause = "no address of this machine's kind".to_owned();
-    for address in addresses {
-        let Some(endpoint) = core.endpoints.for_address(address) else { continue };
-        let connecting = match endpoint.connect_with(config.clone(), address, TRACKER_NAME) {
-            Ok(connecting) => connecting,
-            Err(error) => {
-                cause = error.to_string();
-                continue;
-            }
-        };
-        match timeout(TRACKER_DIAL, connecting).await {
-            Ok(Ok(connection)) => match greet(connection).await {
-                Ok(greeted) => return Ok(greeted),
-                Err(failure) => cause = failure.message,
-            },
-            Ok(Err(error)) => {
-                if let Some(presented) = seen.get()
-                    && presented != link.fingerprint
-                {
-                    return Err(wrong_tracker(link, presented));
-                }
-                cause = error.to_string();
-            }
-            Err(_) => cause = format!("{address} does not answer"),
-        }
-    }
-    Err(failure::unreachable(&cause))
-}
-
-fn wrong_tracker(link: &TrackerLink, presented: certs::Fingerprint) -> Failure {
-    Failure::new(
-        FailureKind::SignIn,
-        "wrong_fingerprint",
-        format!(
-            "this is not the tracker of the link: expected {}, but {} shows {presented}",
-            link.fingerprint, link.address
-        ),
-        "do not go on before the tracker's owner confirms a new join link; somebody may be in between",
-    )
-}
-
-async fn greet(connection: Connection) -> Result<Greeted, Failure> {
-    let hello = Request::Hello { program: PROGRAM.to_owned() };
-    let answer = timeout(HELLO, ask(&connection, &hello)).await;
-    match answer {
-        Ok(Ok(Answer::Welcome(welcome))) => {
-            let clock_ahead_ms = welcome.time_ms.saturating_sub(now_ms());
-            Ok(Greeted { connection, welcome, clock_ahead_ms })
-        }
-        Ok(Ok(_)) => Err(failure::bad_answer()),
-        Ok(Err(failure)) => Err(failure),
-        Err(_) => Err(failure::unreachable("it does not say hello")),
-    }
-}
-
-async fn resolve(address: &str) -> Result<Vec<SocketAddr>, Failure> {
-    let found = tokio::net::lookup_host(address).await;
-    match found {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(failure::unreachable(&format!("{}: {error}", show_line(address, 100)))),
-    }
-}
-
 /// What a device shows to be enrolled on this connection.
 pub fn new_device(core: &Core, connection: &Connection) -> Result<NewDevice, Failure> {
     let exported = net::exported(connection).map_err(failure::unexpected)?;
@@ -310,6 +252,7 @@ fn host_label() -> String {
 pub async fn run(core: Arc<Core>) {
     let session = &core.session;
     let mut tries = 0;
+    let mut begun: Option<Box<Back>> = None;
     loop {
         let account: Option<SavedAccount> = match core.state.setting("account").await {
             Ok(account) => account,
@@ -319,7 +262,7 @@ pub async fn run(core: Arc<Core>) {
             }
         };
         let Some(account) = account else {
-            tries = 0;
+            (tries, begun) = (0, None);
             session.phase.send_replace(Phase::SignedOut);
             core.hub.account(None);
             tokio::select! {
@@ -327,17 +270,27 @@ pub async fn run(core: Arc<Core>) {
                 () = core.stop.cancelled() => return,
             }
         };
-        if tries == 0 {
+        // Not where somebody signed in elsewhere meanwhile.
+        let before = begun.take().filter(|back: &Box<Back>| back.before.account == account);
+        if tries == 0 && before.is_none() {
             session.phase.send_replace(Phase::Connecting);
         }
         let ended = tokio::select! {
-            ended = hold(&core, account, &mut tries) => ended,
+            ended = hold(&core, account, before, &mut tries) => ended,
             () = core.stop.cancelled() => {
                 if let Some(online) = session.current() {
                     // Zero is a goodbye: the tracker shows us offline at once.
                     online.connection.close(0u32.into(), b"bye");
                 }
                 return;
+            }
+        };
+        let ended = match ended {
+            Ended::Lost(failure) => failure,
+            Ended::BackToUdp(back) => {
+                tracing::info!("UDP gets through to the tracker again");
+                begun = Some(back);
+                continue;
             }
         };
         tries += 1;
@@ -369,31 +322,100 @@ fn backoff(tries: u32) -> Duration {
     doubled.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
-/// One connection from dialling to its end.
-async fn hold(core: &Arc<Core>, account: SavedAccount, tries: &mut u32) -> Failure {
-    let online = match sign_in(core, account).await {
+/// How a connection ended.
+enum Ended {
+    Lost(Failure),
+    /// It is over HTTPS, and the tracker has answered over UDP.
+    BackToUdp(Box<Back>),
+}
+
+/// A better connection, and the one that serves until it does.
+struct Back {
+    greeted: Greeted,
+    before: Arc<Online>,
+}
+
+/// One connection from dialling to its end. `begun`: it was dialled already.
+async fn hold(core: &Arc<Core>, account: SavedAccount, begun: Option<Box<Back>>, tries: &mut u32) -> Ended {
+    let (greeted, before) = match begun {
+        Some(back) => (Some(back.greeted), Some(back.before)),
+        None => (None, None),
+    };
+    let signed_in = sign_in(core, account, greeted).await;
+    let online = match signed_in {
         Ok(online) => Arc::new(online),
-        Err(failure) => return failure,
+        Err(failure) => {
+            leave(before.as_deref());
+            return Ended::Lost(failure);
+        }
     };
     *tries = 0;
     *core.session.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(online.clone());
     core.session.phase.send_replace(Phase::Online(online.clone()));
+    leave(before.as_deref());
     core.hub.account(Some(core.account_row(&online.account)));
     // Another network, perhaps: who was out of reach from the last one may be reachable from here.
     core.relays.look_again(None);
-    tracing::info!(rtt_ms = online.connection.rtt().as_millis(), "signed in at the tracker");
+    tracing::info!(way = ?online.way, rtt_ms = online.connection.rtt().as_millis(), "signed in at the tracker");
     let mut tasks: JoinSet<Failure> = JoinSet::new();
     tasks.spawn(follow(core.clone(), online.clone()));
     tasks.spawn(serve_tracker(core.clone(), online.clone()));
     tasks.spawn(renew(core.clone(), online.clone()));
     let lost = online.connection.closed();
     let ended = tokio::select! {
-        error = lost => closed(&error),
-        Some(ended) = tasks.join_next() => ended.unwrap_or_else(failure::unexpected),
+        error = lost => Ended::Lost(closed(&error)),
+        Some(ended) = tasks.join_next() => Ended::Lost(ended.unwrap_or_else(failure::unexpected)),
+        greeted = udp_back(core, &online), if online.way == Way::Https => {
+            Ended::BackToUdp(Box::new(Back { greeted, before: online.clone() }))
+        }
     };
-    online.connection.close(0u32.into(), b"bye");
+    if let Ended::Lost(_) = &ended {
+        leave(Some(&online));
+    }
     tasks.shutdown().await;
     ended
+}
+
+/// Says goodbye on a connection.
+fn leave(online: Option<&Online>) {
+    if let Some(online) = online {
+        online.connection.close(0u32.into(), b"bye");
+    }
+}
+
+/// While the tracker is reached over HTTPS: tries UDP with growing pauses, and at once on another network or when
+/// somebody asks. Ends when the tracker has answered.
+async fn udp_back(core: &Core, online: &Online) -> Greeted {
+    let remote = online.connection.remote_address();
+    let mut here = core.endpoints.local_addresses(remote, &network::interfaces()).await;
+    let mut pause = UDP_AGAIN_MIN;
+    let mut try_at = Instant::now() + pause;
+    loop {
+        tokio::select! {
+            () = sleep_until(try_at.min(Instant::now() + NETWORK_LOOK)) => {}
+            () = core.session.udp_again.notified() => try_at = Instant::now(),
+        }
+        let now_here = core.endpoints.local_addresses(remote, &network::interfaces()).await;
+        if now_here != here {
+            tracing::debug!("on another network");
+            (here, pause, try_at) = (now_here, UDP_AGAIN_MIN, Instant::now());
+        }
+        if Instant::now() < try_at {
+            continue;
+        }
+        match udp_now(core, &online.account).await {
+            Ok(greeted) => return greeted,
+            Err(failure) => tracing::debug!(%failure, "UDP is still blocked"),
+        }
+        try_at = Instant::now() + pause;
+        pause = (pause * 2).min(UDP_AGAIN_MAX);
+    }
+}
+
+async fn udp_now(core: &Core, account: &SavedAccount) -> Result<Greeted, Failure> {
+    let link: TrackerLink = account.tracker.parse()?;
+    let addresses = dial::resolve(&link.address).await?;
+    dial::over_udp(core, &link, &addresses).await
 }
 
 fn closed(error: &quinn::ConnectionError) -> Failure {
@@ -405,9 +427,12 @@ fn closed(error: &quinn::ConnectionError) -> Failure {
     failure::unreachable(&error.to_string())
 }
 
-async fn sign_in(core: &Arc<Core>, account: SavedAccount) -> Result<Online, Failure> {
+async fn sign_in(core: &Arc<Core>, account: SavedAccount, greeted: Option<Greeted>) -> Result<Online, Failure> {
     let link: TrackerLink = account.tracker.parse()?;
-    let greeted = dial(core, &link).await?;
+    let greeted = match greeted {
+        Some(greeted) => greeted,
+        None => dial(core, &link).await?,
+    };
     let exported = net::exported(&greeted.connection).map_err(failure::unexpected)?;
     let proof = core.key.sign(&[SIGN_IN_CONTEXT, &exported].concat()).to_vec();
     let request = Request::SignInKey { device: account.device, proof };
@@ -417,11 +442,14 @@ async fn sign_in(core: &Arc<Core>, account: SavedAccount) -> Result<Online, Fail
     let credentials = credentials(core, &signed_in)?;
     let tls = credentials.server_config(PEER_ALPN).map_err(failure::unexpected)?;
     core.endpoints.serve(endpoint::peer_server(tls).map_err(failure::unexpected)?);
+    dial::note_way(core, &link, greeted.way).await;
     Ok(Online {
         connection: greeted.connection,
+        way: greeted.way,
         account,
         grant_key: signed_in.grant_key,
         credentials,
+        certificate_ends_ms: AtomicI64::new(signed_in.certificate_ends_ms),
         observed: greeted.welcome.observed,
         registration: greeted.welcome.registration,
         clock_ahead_ms: greeted.clock_ahead_ms,
@@ -439,10 +467,11 @@ async fn renew(core: Arc<Core>, online: Arc<Online>) -> Failure {
     loop {
         tokio::time::sleep(CERTIFICATE_RENEW).await;
         let renewed = match ask(&online.connection, &Request::Renew).await {
-            Ok(Answer::SignedIn(signed_in)) => online
-                .credentials
-                .replace_certificate(CertificateDer::from(signed_in.certificate))
-                .map_err(failure::unexpected),
+            Ok(Answer::SignedIn(signed_in)) => {
+                online.certificate_ends_ms.store(signed_in.certificate_ends_ms, Ordering::Relaxed);
+                let certificate = CertificateDer::from(signed_in.certificate);
+                online.credentials.replace_certificate(certificate).map_err(failure::unexpected)
+            }
             Ok(_) => Err(failure::bad_answer()),
             Err(failure) => Err(failure),
         };
@@ -511,7 +540,9 @@ async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(),
         holdings::announce(core.clone(), online.clone()).await;
         std::future::pending::<Result<(), Failure>>().await
     };
+    let link: TrackerLink = online.account.tracker.parse()?;
     let publish = async {
+        dial::learn_ways(core, &link, connection).await;
         core.library.publish_pending(core).await;
         std::future::pending::<Result<(), Failure>>().await
     };

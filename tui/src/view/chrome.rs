@@ -78,7 +78,12 @@ fn connection(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) -> u16 {
     match &state.connection {
         Connection::SignedOut => parts.push((format!("{} signed out", glyphs.offline), look.warning())),
         Connection::Connecting => parts.push((format!("{} connecting", glyphs.away), look.warning())),
-        Connection::Online { .. } => {
+        Connection::Online { https: true, .. } => {
+            let over = if wide { " over HTTPS, UDP is blocked" } else { " HTTPS" };
+            let over = if areas.shape == Shape::Pocket { "" } else { over };
+            parts.push((format!("{} online{over}", glyphs.away), look.warning()));
+        }
+        Connection::Online { https: false, .. } => {
             if areas.shape == Shape::Pocket {
                 parts.push((glyphs.online.to_owned(), look.good()));
             } else {

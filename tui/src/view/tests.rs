@@ -15,8 +15,9 @@ use crate::{
         sample, start, update,
     },
     engine::api::{
-        Command, Connection, Direction, Failure, FailureKind, FolderRow, IndexPage, LimitChange, Limits, QueuePlace,
-        Rank, RateRow, RateWish, Status, Steer, TrackerInfo, Traffic, TransferPage, TransferState, Update,
+        Command, Connection, Direction, Failure, FailureKind, Finding, FolderRow, Health, IndexPage, LimitChange,
+        Limits, QueuePlace, Rank, RateRow, RateWish, Status, Steer, TrackerInfo, Traffic, TransferPage, TransferState,
+        Update,
     },
 };
 
@@ -52,7 +53,7 @@ impl Play {
     fn busy(width: u16, height: u16) -> Self {
         let mut play = Self::fresh(width, height);
         play.tell(Update::Account(Some(sample::account())));
-        play.tell(Update::Connection(Connection::Online { rtt_ms: 3 }));
+        play.tell(Update::Connection(Connection::Online { rtt_ms: 3, https: false }));
         play.tell(Update::Members(sample::members()));
         play.index(sample::files());
         play.tell(Update::Shares(sample::shares()));
@@ -294,9 +295,39 @@ fn a_newcomer_lands_in_the_files_with_a_tip() {
         downloads: PathBuf::from("/home/alice/Downloads"),
     };
     play.answer(Update::Status(Box::new(status)));
-    play.tell(Update::Connection(Connection::Online { rtt_ms: 1 }));
+    play.tell(Update::Connection(Connection::Online { rtt_ms: 1, https: false }));
     play.index(Vec::new());
     insta::assert_snapshot!(play.screen());
+}
+
+#[test]
+fn the_doctor_shows_what_wants_attention_and_names_the_rest() {
+    let mut play = Play::busy(80, 24);
+    play.keys(":doctor<enter>");
+    assert_eq!(play.last_call().1, &Command::Doctor { tracker: None });
+    let finding = |id: &str, state, text: &str, hint: &str| {
+        let (id, text, hint) = (id.to_owned(), text.to_owned(), hint.to_owned());
+        Update::Finding(Finding { id, state, text, hint })
+    };
+    play.answer(finding("tracker", Health::Ok, "it runs", ""));
+    play.answer(finding("udp", Health::Warn, "UDP to the tracker is blocked", "let UDP port 7443 out"));
+    play.answer(finding("round_trip", Health::Ok, "12 ms", ""));
+    play.answer(finding("nat", Health::Unknown, "not known", ""));
+    play.end(Ok(()));
+    insta::assert_snapshot!(play.screen());
+    play.keys("c");
+    assert!(!play.screen().contains("UDP to the tracker"), "{}", play.screen());
+}
+
+#[test]
+fn a_connection_over_https_is_told_apart() {
+    let mut play = Play::busy(120, 36);
+    play.tell(Update::Connection(Connection::Online { rtt_ms: 30, https: true }));
+    let screen = play.screen();
+    assert!(screen.contains("online over HTTPS, UDP is blocked"), "{screen}");
+    assert!(screen.contains("only copies on the tracker can be fetched"), "{screen}");
+    play.tell(Update::Connection(Connection::Online { rtt_ms: 3, https: false }));
+    assert!(play.screen().contains("UDP gets through again"), "{}", play.screen());
 }
 
 #[test]
@@ -535,7 +566,7 @@ fn the_offline_countdown_moves_every_second_and_an_idle_screen_not_at_all() {
     play.tick(1_000);
     assert!(play.screen().contains("OFFLINE retry in 11s"));
     let mut idle = Play::fresh(120, 36);
-    idle.tell(Update::Connection(Connection::Online { rtt_ms: 1 }));
+    idle.tell(Update::Connection(Connection::Online { rtt_ms: 1, https: false }));
     idle.index(sample::files());
     let revision = idle.state.revision;
     idle.tick(30_000);

@@ -151,6 +151,7 @@ impl State {
             Action::Zoom => self.zoom(),
             Action::Mouse => self.turn_mouse(effects),
             Action::Reconnect => self.reconnect(effects),
+            Action::Doctor => self.call_doctor(effects),
             Action::SignIn => self.open_gate(Kind::SignIn),
             Action::Register => self.open_gate(Kind::Register),
             Action::SignOut => self.ask_sign_out(),

@@ -12,7 +12,7 @@ use crate::{
         layout::Shape,
         list::List,
     },
-    engine::api::{Command, FolderRow},
+    engine::api::{Command, Finding, FolderRow, Health},
 };
 
 impl State {
@@ -142,6 +142,36 @@ impl State {
             self.call(Command::Reconnect, Purpose::Reconnect, effects);
         }
         self.messages.success(self.now, "trying the tracker now");
+    }
+
+    pub(in crate::app) fn call_doctor(&mut self, effects: &mut Vec<Effect>) {
+        self.messages.success(self.now, "looking at network and tracker");
+        self.call(Command::Doctor { tracker: None }, Purpose::Doctor { found: Vec::new() }, effects);
+    }
+
+    /// What the doctor found: what wants attention in full, the rest by name.
+    pub(in crate::app) fn show_findings(&mut self, found: &[Finding]) {
+        let names = |state: Health| {
+            let names = found.iter().filter(|finding| finding.state == state);
+            names.map(|finding| finding.id.replace('_', " ")).collect::<Vec<_>>().join(", ")
+        };
+        let mut lines = Vec::new();
+        for finding in found.iter().filter(|finding| matches!(finding.state, Health::Warn | Health::Bad)) {
+            let word = if finding.state == Health::Bad { "bad" } else { "warning" };
+            lines.push(format!("{word}: {}", show(&finding.text)));
+            if !finding.hint.is_empty() {
+                lines.push(format!("  {}", show(&finding.hint)));
+            }
+            lines.push(String::new());
+        }
+        for (word, state) in [("well", Health::Ok), ("not known", Health::Unknown)] {
+            let names = names(state);
+            if !names.is_empty() {
+                lines.push(format!("{word}: {names}"));
+            }
+        }
+        let choices = vec![Choice::new('c', "close", Act::Close)];
+        self.layers.push(Layer::Dialog(Dialog::new("Doctor", lines, choices)));
     }
 
     pub(in crate::app) fn next_field(&mut self, forward: bool) {

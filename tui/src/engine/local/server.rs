@@ -432,6 +432,7 @@ fn is_brief(command: &Command) -> bool {
         | Command::Limit { .. }
         | Command::Members
         | Command::Reconnect
+        | Command::Doctor { .. }
         | Command::Stop => true,
         Command::Transfers { watch } => !watch,
         Command::Copy { wait, .. } => !wait,

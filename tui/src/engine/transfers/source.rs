@@ -181,7 +181,8 @@ impl Sources {
     /// The sources of one located file that the plan allows: members first, this device itself never.
     pub fn of(&self, core: &Core, found: FoundFile<'_>, from: From) -> Vec<Source> {
         let mut sources = Vec::new();
-        if from != From::Copy {
+        // Where UDP is blocked, waiting for them would only hold up the copy.
+        if from != From::Copy && core.session.reaches_members() {
             let devices = |places: &[u16]| -> Vec<PeerSource> {
                 let devices = places.iter().filter_map(|place| self.peers.get(usize::from(*place)));
                 devices.filter(|peer| peer.device != core.device()).take(SERVED_STREAMS_MAX).cloned().collect()
