@@ -214,7 +214,7 @@ impl Flow {
             Brain::Theirs { cubic, slow, cut } => {
                 if sent > *cut {
                     *cut = now;
-                    cubic.get_or_insert(Cubic::new(now, *slow)).on_loss(now, 2.0);
+                    cubic.get_or_insert_with(|| Cubic::new(now, *slow)).on_loss(now, 2.0);
                 }
             }
         }

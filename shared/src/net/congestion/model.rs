@@ -341,7 +341,7 @@ impl Model {
     fn contend(&mut self, now: Moment) {
         self.ceiling = f64::INFINITY;
         let packets = self.cruise_window() / self.mtu as f64;
-        self.cubic.get_or_insert(Cubic::new(now, packets));
+        self.cubic.get_or_insert_with(|| Cubic::new(now, packets));
         self.enter(now, Phase::Contend);
     }
 
