@@ -629,7 +629,8 @@ pub const VERDICTS_MAX: usize = 1024;
 pub const FRESH_SOCKETS_MAX: usize = 16;
 /// Age up to which two connections of one pair count as made at the same time: the life of an attempt and its dial.
 pub const SIMULTANEOUS: Duration = Duration::from_secs(8);
-/// Silence after which a connection is given up whose other end has made a new one: it would not have without need.
+/// Silence after which a connection is given up that may be dead: its other end has made a new one, or it was asked from
+/// a new address whether it lives.
 pub const OLDER_SILENCE: Duration = Duration::from_secs(1);
 /// Time without stream data after which the spare one of two connections of a pair is closed.
 pub const SPARE_IDLE: Duration = Duration::from_secs(15);

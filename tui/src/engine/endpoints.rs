@@ -71,6 +71,10 @@ impl Door {
         Ok(())
     }
 
+    fn is_ipv4(&self) -> bool {
+        self.endpoint.local_addr().is_ok_and(|address| address.is_ipv4())
+    }
+
     fn is_unused(&self) -> bool {
         // One handle is the list's: nobody is about to use it.
         Arc::strong_count(&self.socket) == 1 && self.endpoint.open_connections() == 0
@@ -145,11 +149,14 @@ impl Endpoints {
         Ok(door)
     }
 
-    /// The network changed: every connection that we dialled tells the other end where we are now.
-    pub fn refresh(&self) {
+    /// The network changed: every connection that we dialled tells the other end where we are now. `gone`: the address
+    /// that we were at; its sockets are replaced, because a NAT may still hold their ports for that address. With
+    /// them go the connections that others dialled, which could not live on anyway.
+    pub fn refresh(&self, gone: Option<IpAddr>) {
         let fresh = locked(&self.fresh).clone();
         for door in self.doors().chain(&fresh) {
-            if let Err(error) = door.refresh() {
+            let is_gone = gone.is_some_and(|gone| door.is_ipv4() == gone.is_ipv4());
+            if let Err(error) = if is_gone { door.replace() } else { door.refresh() } {
                 tracing::warn!(%error, "a socket could not be refreshed");
             }
         }

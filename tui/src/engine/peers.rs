@@ -13,7 +13,7 @@ use shared::{
     id::{AccountId, DeviceId},
     limits::{
         HELLO, OLDER_SILENCE, PEER_CONNECTIONS_MAX, PEER_DIAL, PEER_FRAME_BYTES_MAX, REQUEST_READ, SERVED_STREAMS_MAX,
-        SIMULTANEOUS, SPARE_IDLE,
+        SPARE_IDLE,
     },
     net::{self, Outgoing, endpoint, frame},
     reach::is_local,
@@ -170,17 +170,18 @@ impl Peers {
         let made = Made { at: Instant::now(), dialled_here };
         let mut open = self.open();
         let links = open.entry(device).or_default();
-        let is_second = links.iter().any(Link::is_alive);
-        let is_old = |link: &&Link| made.at.duration_since(link.made.at) > SIMULTANEOUS && link.is_alive();
-        let older: Vec<Connection> = links.iter().filter(is_old).map(|link| link.connection.clone()).collect();
+        let older: Vec<Connection> =
+            links.iter().filter(|link| link.is_alive()).map(|link| link.connection.clone()).collect();
         links.push(Link { connection: connection.clone(), made, path });
         drop(open);
         self.arrived.notify_waiters();
-        if is_second && dialled_here {
+        if !older.is_empty() && dialled_here {
             self.tasks.spawn(close_when_spare(core.clone(), connection.clone(), device));
         }
         if !dialled_here {
-            older.into_iter().for_each(|older| drop(self.tasks.spawn(close_when_silent(core.clone(), older))));
+            for older in older {
+                self.tasks.spawn(close_when_silent(core.clone(), older));
+            }
         }
     }
 
@@ -253,6 +254,21 @@ impl Peers {
         stranded
     }
 
+    /// Makes sure of the connections that this device dialled, after a change of its network: where the other end's NAT
+    /// does not let it in from a new address, the two are introduced again.
+    pub fn confirm_dialled(&self, core: &Arc<Core>) {
+        for (device, links) in &*self.open() {
+            for link in links.iter().filter(|link| link.made.dialled_here && link.is_alive()) {
+                let (core, device, connection) = (core.clone(), *device, link.connection.clone());
+                self.tasks.spawn(async move {
+                    if close_when_silent(core.clone(), connection).await {
+                        reach::meet_again(&core, device);
+                    }
+                });
+            }
+        }
+    }
+
     /// The member that a device belongs to, as its certificate said.
     pub fn member_of(&self, device: DeviceId) -> Option<AccountId> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).get(&device).copied()
@@ -319,18 +335,20 @@ async fn close_when_spare(core: Arc<Core>, connection: Connection, device: Devic
     }
 }
 
-/// Closes a connection whose other end has made a new one, if nothing comes on it any more: what waits for something
-/// on it goes on over the new one.
-async fn close_when_silent(core: Arc<Core>, connection: Connection) {
+/// Closes a connection that may be dead, if nothing comes on it any more: what waits for something on it goes on over
+/// another one. Says whether it did.
+async fn close_when_silent(core: Arc<Core>, connection: Connection) -> bool {
     let before = connection.stats().udp_rx.datagrams;
     tokio::select! {
         () = sleep(OLDER_SILENCE) => {}
-        _ = connection.closed() => return,
-        () = core.stop.cancelled() => return,
+        _ = connection.closed() => return false,
+        () = core.stop.cancelled() => return false,
     }
-    if connection.stats().udp_rx.datagrams == before {
+    let is_silent = connection.stats().udp_rx.datagrams == before;
+    if is_silent {
         net::close(&connection, Code::Unavailable);
     }
+    is_silent
 }
 
 /// Dials a device at these addresses, each a while after the one before it; the first that answers is taken.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use shared::limits::{NETWORK_GATHER, SLEEP_CHECK, SLEEP_MIN};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
 
 pub mod netlink;
 
@@ -74,40 +74,61 @@ pub async fn run(core: Arc<Core>) {
         }
     };
     let mut known = Place::now(tracker_of(&core)).await;
+    // The address that was last used towards the tracker.
+    let mut home = None;
+    let mut phase = core.session.watch();
     let mut clocks = Clocks { passed: Instant::now(), wall: SystemTime::now() };
     let mut timer = interval(SLEEP_CHECK);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // When to look, after changes have gathered.
+    let mut look_at: Option<Instant> = None;
     loop {
-        let told = tokio::select! {
-            told = told(watch.as_ref()) => told,
-            _ = timer.tick() => watch.is_none(),
+        tokio::select! {
+            () = told(watch.as_ref()) => _ = look_at.get_or_insert(Instant::now() + NETWORK_GATHER),
+            () = until(look_at) => {}
+            _ = timer.tick() => {}
+            Ok(()) = phase.changed() => {
+                // A connection to the tracker is no move, but tells which address matters.
+                if known.towards_tracker.is_none() {
+                    known.towards_tracker = Place::now(tracker_of(&core)).await.towards_tracker;
+                    home = known.towards_tracker.or(home);
+                }
+            }
             () = core.stop.cancelled() => return,
-        };
-        let slept = clocks.slept(Instant::now(), SystemTime::now());
-        if !told && !slept {
+        }
+        let now = Instant::now();
+        let slept = clocks.slept(now, SystemTime::now());
+        if !slept && watch.is_some() && look_at.is_none_or(|at| now < at) {
             continue;
         }
-        let tracker = tracker_of(&core);
-        let place = Place::now(tracker).await;
-        // A first connection to the tracker is no move.
-        let learned = known.towards_tracker.is_none() && known.addresses == place.addresses && !slept;
-        let moved = place != known && !learned;
+        look_at = None;
+        let place = Place::now(tracker_of(&core)).await;
+        let moved = place != known;
         known = place;
         if (moved || slept) && known.is_connected() && !known.addresses.is_empty() {
-            tracing::info!(slept, addresses = known.addresses.len(), "the network changed");
-            settle(&core, &known.addresses);
+            let gone = home.filter(|home| !known.addresses.contains(home));
+            tracing::info!(slept, gone = gone.is_some(), addresses = known.addresses.len(), "the network changed");
+            settle(&core, &known.addresses, gone);
+            home = known.towards_tracker.or(home);
         }
     }
 }
 
-/// Waits for a change of addresses or routes, and for those that come with it.
-async fn told(watch: Option<&netlink::Watch>) -> bool {
+/// Waits for a change of addresses or routes. Safe to cancel.
+async fn told(watch: Option<&netlink::Watch>) {
     let Some(watch) = watch else { return std::future::pending().await };
     if let Err(error) = watch.changed().await {
         tracing::debug!(%error, "the kernel's word was lost");
+        // A socket that fails for good is no reason to turn in circles.
+        sleep(NETWORK_GATHER).await;
     }
-    sleep(NETWORK_GATHER).await;
-    true
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn tracker_of(core: &Core) -> Option<SocketAddr> {
@@ -115,10 +136,11 @@ fn tracker_of(core: &Core) -> Option<SocketAddr> {
 }
 
 /// Makes the best of a new network.
-fn settle(core: &Arc<Core>, addresses: &[IpAddr]) {
+fn settle(core: &Arc<Core>, addresses: &[IpAddr], gone: Option<IpAddr>) {
     core.reach.moved();
     // Connections that we dialled go on from the new address, as soon as the other end has heard from it.
-    core.endpoints.refresh();
+    core.endpoints.refresh(gone);
+    core.peers.confirm_dialled(core);
     core.session.moved();
     // Those that others dialled are bound to the address that they came to. Who made them does not know yet.
     for device in core.peers.drop_stranded(addresses) {

@@ -15,8 +15,8 @@ use quinn::{Connection, Endpoint};
 use shared::{
     id::DeviceId,
     limits::{
-        INTRODUCTION_START_MAX, INTRODUCTIONS_AT_ONCE_MAX, PEER_DIAL_STAGGER, PROBE_WAIT, PUNCH_BYTES, PUNCH_LIFE,
-        REQUEST_READ,
+        ADDRESSES_MAX, INTRODUCTION_START_MAX, INTRODUCTIONS_AT_ONCE_MAX, PEER_DIAL_STAGGER, PROBE_WAIT, PUNCH_BYTES,
+        PUNCH_LIFE, REQUEST_READ,
     },
     reach::canonical,
     wire::{
@@ -319,17 +319,18 @@ async fn meet(
 ) -> Result<Connection, Missed> {
     // The other side asks because what there was of connections does not work for it.
     let since = Instant::now();
+    let candidates = &rendezvous.candidates[..rendezvous.candidates.len().min(ADDRESSES_MAX)];
     sleep(Duration::from_millis(rendezvous.start_in_ms.into()).min(INTRODUCTION_START_MAX)).await;
     let part = async {
         match rendezvous.role {
             Role::Dial => {
                 let endpoint = from.map(Door::endpoint);
-                let dialled = peers::dial_any(core, online, device, &rendezvous.candidates, Duration::ZERO, endpoint);
+                let dialled = peers::dial_any(core, online, device, candidates, Duration::ZERO, endpoint);
                 if let Ok(connection) = dialled.await {
                     return connection;
                 }
             }
-            Role::Await => punch(core, &rendezvous.candidates, from).await,
+            Role::Await => punch(core, candidates, from).await,
         }
         std::future::pending().await
     };
