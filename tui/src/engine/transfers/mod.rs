@@ -271,7 +271,7 @@ fn start_queued(core: &Arc<Core>, running: &mut JoinSet<()>) {
     let (streams, others): (Vec<_>, Vec<_>) = startable.partition(|transfer| transfer.plan.target == Target::Stream);
     let mut queued: Vec<Entry> = others.into_iter().map(|transfer| transfer.entry()).collect();
     order::sort(&mut queued);
-    let free = TRANSFERS_AT_ONCE_MAX.saturating_sub(running.len());
+    let free = TRANSFERS_AT_ONCE_MAX.saturating_sub(all.iter().filter(|transfer| has_place(transfer)).count());
     let waiting = queued.split_off(free.min(queued.len()));
     if !waiting.is_empty() {
         make_room(&all, &waiting);
@@ -284,9 +284,14 @@ fn start_queued(core: &Arc<Core>, running: &mut JoinSet<()>) {
     }
 }
 
+/// Whether it runs in one of the places that transfers wait for. A stream has one of its own.
+fn has_place(transfer: &Transfer) -> bool {
+    transfer.attempting.load(Ordering::Relaxed) && transfer.plan.target != Target::Stream
+}
+
 /// Sends transfers back to the queue for which others that matter more have to wait.
 fn make_room(all: &[Arc<Transfer>], waiting: &[Entry]) {
-    let attempting = || all.iter().filter(|transfer| transfer.attempting.load(Ordering::Relaxed));
+    let attempting = || all.iter().filter(|transfer| has_place(transfer));
     let running: Vec<Entry> = attempting().filter(|t| t.wish() == Wish::Run).map(|t| t.entry()).collect();
     let leaving = attempting().filter(|transfer| transfer.wish() != Wish::Run).count();
     for id in order::to_give_way(&running, leaving, waiting) {
