@@ -84,7 +84,9 @@ pub async fn run(core: Arc<Core>) {
     let mut look_at: Option<Instant> = None;
     loop {
         tokio::select! {
-            () = told(watch.as_ref()) => _ = look_at.get_or_insert(Instant::now() + NETWORK_GATHER),
+            () = told(watch.as_ref()) => {
+                look_at.get_or_insert(Instant::now() + NETWORK_GATHER);
+            }
             () = until(look_at) => {}
             _ = timer.tick() => {}
             Ok(()) = phase.changed() => {
