@@ -139,11 +139,17 @@ impl Lab {
     /// A tracker in the middle.
     #[must_use]
     pub fn tracker(&self, family: Family) -> Tracker {
+        self.tracker_with(family, &[])
+    }
+
+    /// A tracker in the middle that is told more.
+    #[must_use]
+    pub fn tracker_with(&self, family: Family, more: &[&str]) -> Tracker {
         let (listen, public) = match family {
             Family::V4 => ("203.0.113.1:7443", "203.0.113.1:7443"),
             Family::V6 => ("[2001:db8::1]:7443", "[2001:db8::1]:7443"),
         };
-        Tracker::start_within(&self.room("pub"), listen, &["--public", public])
+        Tracker::start_within(&self.room("pub"), listen, &[&["--public", public], more].concat())
     }
 
     /// A member whose programs run in this place.
