@@ -73,9 +73,7 @@ pub(super) fn side(ctx: &Ctx, device: DeviceId) -> Option<Side> {
     })
 }
 
-/// Answers at the second port. `None`: the connection ended meanwhile. The future ends within [`MEETING_WAIT`].
-///
-/// [`MEETING_WAIT`]: shared::limits::MEETING_WAIT
+/// Answers at the second port, to a meeting when the other side has come, or not in time.
 pub async fn probe(ctx: &Ctx, request: ProbeRequest, address: SocketAddr, rtt: Duration, now: Moment) -> ProbeAnswer {
     let address = canonical(address);
     match request {

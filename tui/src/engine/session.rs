@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use shared::{
     id::{AccountId, DeviceId},
     limits::{
-        CERTIFICATE_RENEW, NETWORK_ANSWER, NETWORK_LOOK, RECONNECT_MAX, RECONNECT_MIN, REPLY_BYTES_MAX,
-        REQUEST_BYTES_MAX, REQUEST_READ, UDP_AGAIN_MAX, UDP_AGAIN_MIN,
+        CERTIFICATE_RENEW, NETWORK_LOOK, RECONNECT_MAX, RECONNECT_MIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX,
+        REQUEST_READ, UDP_AGAIN_MAX, UDP_AGAIN_MIN,
     },
     net::{self, Outgoing, endpoint, frame},
     show::show_line,
@@ -129,6 +129,11 @@ impl Session {
     /// Whether other members can be reached directly, as far as known: not where UDP is blocked.
     pub fn reaches_members(&self) -> bool {
         self.newest().is_none_or(|online| online.way == Way::Udp)
+    }
+
+    /// Waits until this device is on another network.
+    pub async fn has_moved(&self) {
+        self.moved.notified().await;
     }
 
     /// This device is on another network: the tracker shall hear of it, over a new connection if the old one is dead.
@@ -522,7 +527,7 @@ async fn follow(core: Arc<Core>, online: Arc<Online>) -> Failure {
 async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(), Failure> {
     let connection = &online.connection;
     core.reach.looked_at(false);
-    announce(core, connection).await?;
+    probe::announce(core, connection).await?;
     let lost = |error: &dyn std::fmt::Display| failure::unreachable(&error.to_string());
     let (send, mut recv) = connection.open_bi().await.map_err(|error| lost(&error))?;
     let mut send = Outgoing::new(send);
@@ -549,35 +554,11 @@ async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(),
     tokio::try_join!(
         hear(core, connection, &mut recv, &moved),
         keep_in_step(core, connection, &moved),
-        keep_announced(core, online),
+        probe::keep_announced(core, online),
         publish,
         announce
     )?;
     Ok(())
-}
-
-/// Tells the tracker where this device is.
-async fn announce(core: &Core, connection: &Connection) -> Result<(), Failure> {
-    let addresses = core.endpoints.local_addresses(connection.remote_address(), &network::interfaces()).await;
-    ask(connection, &Request::Announce { addresses }).await.map(drop)
-}
-
-/// Lets the tracker find out how this device's NAT maps, now and whenever the network has changed.
-async fn keep_announced(core: &Core, online: &Online) -> Result<(), Failure> {
-    loop {
-        if let Err(failure) = probe::observe(core, online).await {
-            tracing::debug!(%failure, "the tracker did not look at this device");
-        }
-        core.reach.looked_at(true);
-        core.session.moved.notified().await;
-        core.reach.looked_at(false);
-        let told = timeout(NETWORK_ANSWER, announce(core, &online.connection)).await;
-        if !matches!(told, Ok(Ok(()))) {
-            // The connection did not survive it; a new one shall not wait.
-            core.session.poke();
-            return Err(failure::unreachable("the network changed"));
-        }
-    }
 }
 
 /// Acts on the tracker's events until they end.

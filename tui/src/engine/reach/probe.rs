@@ -1,11 +1,12 @@
-//! The tracker's second port: how this device is seen from outside, and meetings from fresh sockets.
+//! Where this device is, as told to the tracker; how it is seen from outside, by the tracker's second port; and meetings
+//! from fresh sockets there.
 
 use std::net::SocketAddr;
 
-use quinn::Endpoint;
+use quinn::{Connection, Endpoint};
 use shared::{
     id::DeviceId,
-    limits::{PROBE_FRAME_BYTES_MAX, PROBE_WAIT, TRACKER_DIAL},
+    limits::{NETWORK_ANSWER, PROBE_FRAME_BYTES_MAX, PROBE_WAIT, TRACKER_DIAL},
     net::{Outgoing, endpoint, frame},
     wire::{
         PROBE_ALPN, TRACKER_NAME,
@@ -20,11 +21,38 @@ use crate::engine::{
     core::Core,
     failure,
     link::TrackerLink,
+    network,
     session::{self, Online},
 };
 
+/// Tells the tracker where this device is.
+pub async fn announce(core: &Core, connection: &Connection) -> Result<(), Failure> {
+    let addresses = core.endpoints.local_addresses(connection.remote_address(), &network::interfaces()).await;
+    session::ask(connection, &Request::Announce { addresses }).await.map(drop)
+}
+
+/// Lets the tracker find out how this device's NAT maps, now and whenever the network has changed.
+pub async fn keep_announced(core: &Core, online: &Online) -> Result<(), Failure> {
+    loop {
+        match timeout(PROBE_WAIT * 2, observe(core, online)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => tracing::debug!(%failure, "the tracker did not look at this device"),
+            Err(_) => tracing::debug!("the tracker did not look at this device in time"),
+        }
+        core.reach.looked_at(true);
+        core.session.has_moved().await;
+        core.reach.looked_at(false);
+        let told = timeout(NETWORK_ANSWER, announce(core, &online.connection)).await;
+        if !matches!(told, Ok(Ok(()))) {
+            // The connection did not survive it; a new one shall not wait.
+            core.session.poke();
+            return Err(failure::unreachable("the network changed"));
+        }
+    }
+}
+
 /// Shows the sockets of both families to the tracker, so that it knows how others may reach this device.
-pub async fn observe(core: &Core, online: &Online) -> Result<(), Failure> {
+async fn observe(core: &Core, online: &Online) -> Result<(), Failure> {
     let Answer::Ticket { port, ticket } = session::ask(&online.connection, &Request::Ticket).await? else {
         return Err(failure::bad_answer());
     };
@@ -40,6 +68,8 @@ pub async fn observe(core: &Core, online: &Online) -> Result<(), Failure> {
         }
         Err(failure) => tracing::info!(%failure, "how this device's NAT maps is not known"),
     }
+    // The roles of an introduction follow from this; the other kind of address is only one more way.
+    core.reach.looked_at(true);
     let Some(other) = other_family(online, main).await else { return Ok(()) };
     match show(core, online, SocketAddr::new(other.ip(), port), device, ticket).await {
         Ok((address, _)) => core.reach.note_seen(address, None),
