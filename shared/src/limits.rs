@@ -374,8 +374,13 @@ pub const CONGESTION_PACKETS_START: u64 = 10;
 /// Packets in flight at least, so that confirmations keep coming.
 pub const CONGESTION_PACKETS_MIN: u64 = 4;
 /// Departures of which a controller remembers what was delivered before: with 48 for each round trip this covers more
-/// than two. It is memory of every connection.
+/// than two. It is memory of every busy connection, 64 bytes each.
 pub const CONGESTION_SENDS_MAX: usize = 128;
+/// Time that such a departure is remembered at least: longer than any round trip.
+pub const CONGESTION_SENDS_LIFE: Duration = Duration::from_secs(10);
+/// Packets in flight while a path is still unknown: with every second one lost they leave the 1,000 holes that a receiver
+/// bears.
+pub const CONGESTION_STARTUP_PACKETS_MAX: u64 = 2_000;
 /// Lost packets of one round trip that may be missing in a stream: quinn's receiver gives up at 1,024 holes.
 pub const CONGESTION_HOLES_MAX: u64 = 512;
 /// Time that packets wait in the two hosts, however short the path is.

@@ -2,13 +2,13 @@
 //!
 //! The model of a path is its bandwidth (the most it delivered lately) and its round trip without queues. Their product
 //! is what the path itself holds; more only waits in a queue. Random loss says nothing about either, so it is not
-//! answered. The phases follow BBR (draft-ietf-ccwg-bbr-03): startup, then cruising with regular probing up (is there
+//! answered. The phases follow BBR (draft-ietf-ccwg-bbr): startup, then cruising with regular probing up (is there
 //! more?) and down (what is the round trip without our own queue?). Two things differ:
 //!
 //! - quinn paces by the window, at 5/4 of it per round trip, so the window alone is the control.
-//! - If the queue stays when ours has left it, then somebody else fills it. Who held to the model would starve, or starve
-//!   them, so as long as that lasts the window follows CUBIC (RFC 9438). Copa does alike (Arun and Balakrishnan, NSDI
-//!   2018, section 2.2).
+//! - If the queue stays when ours has left it, then somebody else fills it. Who held to the model would starve, or
+//!   starve them, so as long as that lasts the window follows CUBIC (RFC 9438). Copa does alike (Arun and Balakrishnan,
+//!   NSDI 2018, section 2.2).
 //!
 //! Loss that is neither the path's own nor explained by a full queue lowers a ceiling, as in BBR's second version.
 
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::limits::{
     CONGESTION_CRUISE, CONGESTION_HOLES_MAX, CONGESTION_HOST_DELAY, CONGESTION_PACKETS_MIN, CONGESTION_PACKETS_START,
-    CONGESTION_ROUND_TRIP_LIFE,
+    CONGESTION_ROUND_TRIP_LIFE, CONGESTION_STARTUP_PACKETS_MAX,
 };
 
 /// In startup: twice what was delivered in the last round, as in slow start. Also the bound at all times.
@@ -36,11 +36,13 @@ const GAIN_UP: f64 = 1.3;
 const GAIN_DOWN: f64 = 0.85;
 /// The same when no short round trip was seen for long: room for several flows of this kind to see it.
 const GAIN_DEEP: f64 = 0.5;
-/// Sharing a queue, never less than nearly what the path delivered without one: less would not be a share, but what is
-/// left when busy hosts and random loss look like a full queue.
-const GAIN_SHARED_MIN: f64 = 0.9;
+/// Sharing a queue, never less than what this flow's rate needs without one: less is no share, but what is left when
+/// busy hosts and random loss look like a full queue.
+const GAIN_SHARED_MIN: f64 = 1.0;
 /// Growth of the bandwidth in one round that makes it worth to go on growing.
 const GROWTH: f64 = 1.1;
+/// The same in startup.
+const GROWTH_STARTUP: f64 = 1.25;
 /// Rounds without growth after which the path is full.
 const FULL_ROUNDS: u32 = 3;
 /// Share of packets lost beyond the path's own loss that shows that there is too much in flight.
@@ -84,40 +86,52 @@ pub(super) enum Stage {
 /// What happened in the current round trip.
 #[derive(Debug, Clone, Copy, Default)]
 struct Round {
-    /// Delivered bytes at its start.
+    /// Bytes delivered when it began: it ends when a packet is confirmed that left later.
     ends_at: u64,
     acked: u64,
+    /// Bytes confirmed together just now.
     newly: u64,
     lost: u64,
+    /// The shortest time from sending to confirmation.
     rtt: Option<Duration>,
     /// Not only because the application had little to send.
     measured: bool,
 }
 
+/// What is known about one path, and what follows from it. Rates are in bytes per second, windows in bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Model {
     mtu: u64,
     sampler: Sampler,
+    /// The most that was delivered in this and the last cycle of probing.
     bandwidth: Highest,
+    /// The shortest round trip, and when it was last seen.
     round_trip: Option<(Duration, Moment)>,
     /// The longest round trips, as the least of each round, so that a single late confirmation does not count.
     queued: Highest,
     round: Round,
     phase: Phase,
+    /// When the phase began.
     since: Moment,
     cycle: u64,
     in_flight: u64,
     /// Bandwidth at the last growth, and rounds since.
     full: (f64, u32),
+    /// More than this in flight was lost.
     ceiling: f64,
-    /// Bytes lost and sent while the queue was empty of ours, the older ones weighing less.
+    /// Bytes lost, and all bytes, while the queue was empty of ours, the older ones weighing less.
     own_loss: (f64, f64),
-    /// Bytes that were confirmed at once beyond what the bandwidth explains.
+    /// Bytes that were confirmed at once beyond what the bandwidth explains (draft-ietf-ccwg-bbr, section 5.5.9).
     clumps: Highest,
+    /// Since when that is counted, and what was confirmed since.
     clump: (Moment, u64),
+    /// Rounds in a longer queue than this flow makes by itself.
     long_rounds: u32,
+    /// The window among flows that fill the queue, as long as there are any.
     cubic: Option<Cubic>,
+    /// When the window was last made smaller: losses of packets from before are answered already.
     changed_at: Moment,
+    /// This cycle saw more than what the application had little of.
     measured: bool,
     /// Packets as long as little is known.
     start: u64,
@@ -252,16 +266,17 @@ impl Model {
         }
         self.round.measured |= !sample.app_limited;
         self.measured |= !sample.app_limited;
+        self.note_clump(now);
+    }
+
+    fn note_clump(&mut self, now: Moment) {
+        let newly = std::mem::take(&mut self.round.newly);
         let (begun, acked) = self.clump;
         let explained = self.bandwidth.get() * now.saturating_sub(begun).as_secs_f64();
-        let acked = acked + self.round.newly;
-        if acked as f64 <= explained || begun.is_zero() {
-            self.clump = (now, 0);
-        } else {
-            self.clump = (begun, acked);
-            self.clumps.note((acked as f64 - explained).min(self.window as f64));
-        }
-        self.round.newly = 0;
+        let (begun, acked, explained) =
+            if acked as f64 <= explained { (now, newly, 0.0) } else { (begun, acked + newly, explained) };
+        self.clump = (begun, acked);
+        self.clumps.note((acked as f64 - explained).min(self.window as f64));
     }
 
     fn end_round(&mut self, now: Moment) {
@@ -348,7 +363,8 @@ impl Model {
     /// Whether the bandwidth grew in this round.
     fn grown(&mut self, measured: bool) -> bool {
         let bandwidth = self.bandwidth.get();
-        let grown = bandwidth >= self.full.0 * if self.phase == Phase::Startup { 1.25 } else { GROWTH };
+        let growth = if self.phase == Phase::Startup { GROWTH_STARTUP } else { GROWTH };
+        let grown = bandwidth >= self.full.0 * growth;
         if grown {
             self.full = (bandwidth, 0);
         } else if measured {
@@ -405,7 +421,7 @@ impl Model {
 
     fn cut(&mut self, now: Moment) {
         self.changed_at = now;
-        let least = GAIN_SHARED_MIN * self.product() / self.mtu as f64;
+        let least = GAIN_SHARED_MIN * self.product() / (1.0 - self.own_loss()) / self.mtu as f64;
         if let Some(cubic) = &mut self.cubic {
             cubic.on_loss(now, least);
         }
@@ -422,7 +438,7 @@ impl Model {
         let most = GAIN_MAX * product + self.spare();
         let own = 1.0 - self.own_loss();
         let wanted = match self.phase {
-            Phase::Startup => self.window as f64,
+            Phase::Startup => (self.window as f64).min((CONGESTION_STARTUP_PACKETS_MAX * self.mtu) as f64),
             Phase::Cruise => self.cruise_window(),
             Phase::Up { .. } => (GAIN_UP * product / own + self.spare()).min(self.ceiling),
             Phase::Down { deep: false, .. } => GAIN_DOWN * product.min(self.ceiling),
@@ -467,7 +483,7 @@ impl Model {
 
     /// Longer round trips than without a queue by this much are still without one.
     fn tolerance(&self) -> Duration {
-        (self.round_trip() / 16).max(CONGESTION_HOST_DELAY)
+        self.round_trip() / 16 + CONGESTION_HOST_DELAY
     }
 
     /// The longest round trip that this flow alone would cause while cruising.
@@ -476,6 +492,7 @@ impl Model {
         Duration::from_secs_f64(alone * 1.15) + CONGESTION_HOST_DELAY
     }
 
+    /// Whether packets wait about as long as they ever did lately.
     fn queue_is_full(&self) -> bool {
         let least = self.round_trip().as_secs_f64();
         let longest = self.queued.get();

@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::limits::CONGESTION_SENDS_MAX;
+use crate::limits::{CONGESTION_SENDS_LIFE, CONGESTION_SENDS_MAX};
 
 /// A moment, as time since the connection's controller was made.
 pub(super) type Moment = Duration;
@@ -54,6 +54,11 @@ impl Sampler {
         self.delivered
     }
 
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.departures.len()
+    }
+
     /// Packets left together. `idle` says that none were under way.
     pub(super) fn on_sent(&mut self, now: Moment, idle: bool) {
         if idle {
@@ -62,6 +67,11 @@ impl Sampler {
         }
         if self.departures.back().is_some_and(|last| now < last.at + self.spacing) {
             return;
+        }
+        // What is confirmed so late was lost long ago, or needs no confirmation, and an idle connection needs no memory.
+        let old = (self.spacing * SPACINGS * 16).max(CONGESTION_SENDS_LIFE);
+        while self.departures.front().is_some_and(|first| first.at + old < now) {
+            self.departures.pop_front();
         }
         if self.departures.len() >= CONGESTION_SENDS_MAX {
             // Every second one is enough: what left later counts from the entry before.
@@ -98,7 +108,7 @@ impl Sampler {
         self.departures.drain(..index);
         let departure = *self.departures.front()?;
 
-        let interval = (sent.saturating_sub(departure.first_sent)).max(now.saturating_sub(departure.delivered_at));
+        let interval = sent.saturating_sub(departure.first_sent).max(now.saturating_sub(departure.delivered_at));
         let delivered = self.delivered - departure.delivered;
         self.first_sent = sent;
         self.delivered_at = now;

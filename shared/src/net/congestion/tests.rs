@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::{
     link::{Brain, Link, World},
     model::Phase,
+    rate::Sampler,
 };
+use crate::limits::CONGESTION_SENDS_MAX;
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -209,6 +211,24 @@ fn a_large_lossy_path_leaves_fewer_holes_than_a_receiver_keeps() {
         let holes = model.window() as f64 / 1452.0 * loss / (1.0 - loss);
         assert!(holes < 800.0, "seed {seed}: {holes:.0} holes");
     }
+}
+
+#[test]
+fn who_only_confirms_remembers_little() {
+    let mut sampler = Sampler::default();
+    for second in 0..10_000 {
+        sampler.on_sent(seconds(10 * second), false);
+    }
+    assert!(sampler.remembered() <= 2, "keep-alives: {}", sampler.remembered());
+    for milli in 0..10_000 {
+        sampler.on_sent(seconds(100_000) + Duration::from_millis(milli), false);
+    }
+    assert!(sampler.remembered() <= CONGESTION_SENDS_MAX, "a download: {}", sampler.remembered());
+}
+
+#[test]
+fn very_long_round_trips_are_measured() {
+    check_alone(Link::new(2.0, 2_500, 1.0, 0.0), 120, 0.5, 0.02);
 }
 
 #[test]
