@@ -6,9 +6,9 @@
 //! more?) and down (what is the round trip without our own queue?). Two things differ:
 //!
 //! - quinn paces by the window, at 5/4 of it per round trip, so the window alone is the control.
-//! - If the queue stays when ours has left it, then somebody else fills it. Who held to the model would starve, or starve
-//!   them, so as long as that lasts the window follows CUBIC (RFC 9438). Copa does alike (Arun and Balakrishnan, NSDI
-//!   2018, section 2.2).
+//! - If the queue stays when ours has left it, then somebody else fills it. Who held to the model would starve, or
+//!   starve them, so as long as that lasts the window follows CUBIC (RFC 9438). Copa does alike (Arun and Balakrishnan,
+//!   NSDI 2018, section 2.2).
 //!
 //! Loss that is neither the path's own nor explained by a full queue lowers a ceiling, as in BBR's second version.
 
@@ -36,8 +36,8 @@ const GAIN_UP: f64 = 1.3;
 const GAIN_DOWN: f64 = 0.85;
 /// The same when no short round trip was seen for long: room for several flows of this kind to see it.
 const GAIN_DEEP: f64 = 0.5;
-/// Sharing a queue, never less than what this flow's rate needs without one: less is no share, but what is left when busy
-/// hosts and random loss look like a full queue.
+/// Sharing a queue, never less than what this flow's rate needs without one: less is no share, but what is left when
+/// busy hosts and random loss look like a full queue.
 const GAIN_SHARED_MIN: f64 = 1.0;
 /// Growth of the bandwidth in one round that makes it worth to go on growing.
 const GROWTH: f64 = 1.1;
