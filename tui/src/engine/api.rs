@@ -511,7 +511,8 @@ pub struct TransferRow {
     pub bytes_relay: u64,
     pub bytes_local: u64,
     pub sources: Vec<TransferSource>,
-    /// The file in equal parts, for a map: 0 (nothing) to 8 (all verified), 9 in flight. Empty for folders.
+    /// The file in equal parts, for a map: 0 (nothing) to 8 (all verified), [`IN_FLIGHT`], [`NOBODY_HAS`]. Empty for
+    /// folders.
     pub map: Vec<u8>,
     pub log: Vec<LogLine>,
     pub created_ms: i64,
@@ -594,6 +595,11 @@ pub struct TransferSource {
     #[serde(default)]
     pub queue: Option<QueuePlace>,
 }
+
+/// In the map of a transfer: somebody was asked for a part.
+pub const IN_FLIGHT: u8 = 9;
+/// In the map of a transfer: of those who are here, nobody has some of a part.
+pub const NOBODY_HAS: u8 = 10;
 
 /// How a source is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -49,8 +49,8 @@ pub(crate) struct Glyphs {
     pub(crate) bullet: &'static str,
     pub(crate) dot: &'static str,
     pub(crate) levels: [&'static str; 8],
-    /// Pieces: all verified, partly, in flight, missing.
-    pub(crate) pieces: [&'static str; 4],
+    /// Pieces: all verified, partly, in flight, missing, missing everywhere.
+    pub(crate) pieces: [&'static str; 5],
 }
 
 pub(crate) const SYMBOLS: Glyphs = Glyphs {
@@ -73,7 +73,7 @@ pub(crate) const SYMBOLS: Glyphs = Glyphs {
     bullet: "•",
     dot: "·",
     levels: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
-    pieces: ["█", "▓", "▒", "░"],
+    pieces: ["█", "▓", "▒", "░", "!"],
 };
 
 pub(crate) const ASCII: Glyphs = Glyphs {
@@ -96,7 +96,7 @@ pub(crate) const ASCII: Glyphs = Glyphs {
     bullet: "*",
     dot: "-",
     levels: ["_", "_", ".", "-", "=", "+", "*", "#"],
-    pieces: ["#", "+", "~", "."],
+    pieces: ["#", "+", "~", ".", "!"],
 };
 
 impl Look {

@@ -16,7 +16,9 @@ use crate::{
         layout::{Areas, Shape},
         transfers::{Transfer, View},
     },
-    engine::api::{Direction, PathKind, Priority, TransferRow, TransferSource, TransferState, ordinal},
+    engine::api::{
+        Direction, IN_FLIGHT, NOBODY_HAS, PathKind, Priority, TransferRow, TransferSource, TransferState, ordinal,
+    },
 };
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
@@ -198,7 +200,7 @@ fn sparkline(look: Look, speeds: &VecDeque<u64>, peak: u64, width: usize) -> Str
 }
 
 /// The map of pieces drawn in `cells` cells: the worst state of the parts in a cell wins, except that one in flight is
-/// always seen.
+/// always seen, and one that nobody has too.
 fn pieces(look: Look, map: &[u8], cells: usize) -> Vec<&'static str> {
     let glyphs = &look.glyphs.pieces;
     let cells = cells.min(map.len());
@@ -206,7 +208,8 @@ fn pieces(look: Look, map: &[u8], cells: usize) -> Vec<&'static str> {
         let (from, to) = (cell * map.len() / cells, (cell + 1) * map.len() / cells);
         let part = &map[from..to.max(from + 1).min(map.len())];
         match () {
-            () if part.contains(&9) => glyphs[2],
+            () if part.contains(&NOBODY_HAS) => glyphs[4],
+            () if part.contains(&IN_FLIGHT) => glyphs[2],
             () if part.iter().all(|state| *state == 8) => glyphs[0],
             () if part.iter().all(|state| *state == 0) => glyphs[3],
             () => glyphs[1],
@@ -292,8 +295,9 @@ fn own_half(canvas: &mut Canvas<'_>, state: &State, transfer: &Transfer, area: R
             row += 1;
         }
         if rows > 0 {
-            let [have, partly, flight, missing] = look.glyphs.pieces;
-            let legend = format!("{have} have  {partly} partly  {flight} in flight  {missing} missing");
+            let [have, partly, flight, missing, nobody] = look.glyphs.pieces;
+            let legend =
+                format!("{have} have  {partly} partly  {flight} in flight  {missing} missing  {nobody} no source");
             canvas.line(area, row, &legend, Style::new());
             row += 2;
         }
@@ -473,8 +477,8 @@ pub(super) fn page(state: &State, width: usize) -> (String, Vec<String>) {
     let cells = pieces(look, &row.map, width * 4);
     lines.extend(cells.chunks(width.max(1)).map(<[&str]>::concat));
     if !cells.is_empty() {
-        let [have, partly, flight, missing] = look.glyphs.pieces;
-        lines.push(format!("{have} have  {partly} partly  {flight} in flight  {missing} missing"));
+        let [have, partly, flight, missing, nobody] = look.glyphs.pieces;
+        lines.push(format!("{have} have  {partly} partly  {flight} in flight  {missing} missing  {nobody} no source"));
         lines.push(String::new());
     }
     lines.extend(place_lines(state, transfer, width));

@@ -39,7 +39,7 @@ use super::{
     worker::{Ending, News, Work, Worker},
 };
 use crate::engine::{
-    api::{Failure, FailureKind, From, TransferState},
+    api::{Failure, FailureKind, From, IN_FLIGHT, NOBODY_HAS, TransferState},
     core::Core,
     failure,
     state::PlannedFile,
@@ -375,8 +375,14 @@ impl Driver<'_> {
                 self.transfer.set_state(TransferState::Running, "");
                 self.machine.handle(now, Input::Joined { source: id, kind, have });
             }
-            News::Has(Some(have)) => self.machine.handle(now, Input::Gained { source: id, have }),
+            News::Has(Some(have)) => {
+                if let Some(known) = &mut worker.have {
+                    known.extend(&have);
+                }
+                self.machine.handle(now, Input::Gained { source: id, have });
+            }
             News::Has(None) => {
+                worker.have = None;
                 let (kind, _) = worker.source.at_joining();
                 self.machine.handle(now, Input::Joined { source: id, kind, have: None });
             }
@@ -493,26 +499,47 @@ impl Driver<'_> {
         }
     }
 
+    /// What is missing here and at everybody who is here.
+    fn nobody_has(&self) -> GroupSet {
+        let mut missing = self.machine.have().missing_in(0..self.partial.layout().groups());
+        let mut here = self.workers.values().filter(|worker| worker.place.is_some()).peekable();
+        if here.peek().is_none() {
+            return GroupSet::new();
+        }
+        for worker in here {
+            match &worker.have {
+                Some(have) => missing.subtract(have),
+                None => return GroupSet::new(),
+            }
+        }
+        missing
+    }
+
     fn draw_map(&mut self, now: Instant) {
         if now.duration_since(self.mapped) < shared::limits::TICK {
             return;
         }
         self.mapped = now;
-        let map = map_of(self.partial.layout(), self.machine.have(), &self.machine.in_flight());
+        let layout = self.partial.layout();
+        let map = map_of(layout, self.machine.have(), &self.machine.in_flight(), &self.nobody_has());
         self.transfer.change(|row| row.map = map);
         self.describe_sources();
     }
 }
 
-/// The file in equal parts: 0 (nothing) to 8 (all verified), 9 in flight.
-fn map_of(layout: Layout, have: &GroupSet, in_flight: &GroupSet) -> Vec<u8> {
+/// The file in equal parts: see [`TransferRow::map`](crate::engine::api::TransferRow::map).
+fn map_of(layout: Layout, have: &GroupSet, in_flight: &GroupSet, nobody_has: &GroupSet) -> Vec<u8> {
     let cells = (layout.groups()).min(MAP_CELLS as u64);
     (0..cells)
         .map(|cell| {
             let range = cell * layout.groups() / cells..(cell + 1) * layout.groups() / cells;
             let held = have.within(range.clone()).count();
             let total = range.end - range.start;
-            if held < total && !in_flight.within(range).is_empty() { 9 } else { (held * 8 / total.max(1)) as u8 }
+            match () {
+                () if nobody_has.overlaps(&range) => NOBODY_HAS,
+                () if held < total && in_flight.overlaps(&range) => IN_FLIGHT,
+                () => (held * 8 / total.max(1)) as u8,
+            }
         })
         .collect()
 }

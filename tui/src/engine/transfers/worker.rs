@@ -50,13 +50,16 @@ pub struct Worker {
     pub source: Source,
     pub orders: mpsc::Sender<Order>,
     pub place: Option<usize>,
+    /// What it has; `None` is everything.
+    pub have: Option<GroupSet>,
 }
 
 impl Worker {
     /// A worker for this source, and what its task takes orders from: slices, and a grant in between.
     pub fn new(source: Source) -> (Self, mpsc::Receiver<Order>) {
         let (orders, orders_in) = mpsc::channel(SLICES_IN_FLIGHT_MAX * 2 + 1);
-        (Self { source, orders, place: None }, orders_in)
+        let (_, have) = source.at_joining();
+        (Self { source, orders, place: None, have }, orders_in)
     }
 }
 
