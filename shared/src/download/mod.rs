@@ -4,17 +4,27 @@
 //! A group is **missing** (nobody is asked for it), **requested** (part of one source's slice, or in the endgame of
 //! two sources' slices), or **held** (verified and on disk): always one of these and only one.
 //!
-//! Members come first. The tracker's copy gets new work only while no member that could serve a missing group delivers:
-//! none is here, or all have been silent for a moment; what it was already asked for, it may end. Work is handed out
-//! from the lowest missing group upwards, in slices of a second or two by the measured speed of each source, smaller
-//! towards the end so that all sources end together (`assign.rs`). When nothing is left to hand out, an idle source
-//! takes over the tail of the slowest one (`race.rs`).
+//! **Who.** Members come first. The tracker's copy gets new work only while no member that could serve a missing group
+//! delivers: none is here, or all have been silent for a moment; what it was already asked for, it may end. A caller in
+//! a hurry lets it work [beside the members](CopyRule::Beside).
+//!
+//! **How much.** Slices of a second or two by the measured speed of each source, smaller towards the end so that all
+//! sources end together (`assign.rs`).
+//!
+//! **In which order.** What a reader needs next comes first (`reader.rs`). Then, if every source has everything, from
+//! the lowest missing group upwards; if some have only parts, what the fewest of these have, and among equally rare
+//! groups in the order of [`Download::spread`] (`order.rs`).
+//!
+//! **Twice.** When nothing is left for an idle source, it takes over the tail of the slowest one (`race.rs`); when a
+//! reader would have to wait for a slow source, a faster one is asked too (`reader.rs`). No group is asked of three.
 //!
 //! The caller calls [`Download::handle`], then drains [`Download::poll_action`], and calls again with
 //! [`Input::Tick`] at [`Download::next_deadline`].
 
 mod assign;
+mod order;
 mod race;
+mod reader;
 mod sets;
 mod source;
 #[cfg(test)]
@@ -28,8 +38,8 @@ use std::{
     time::Instant,
 };
 
-use self::source::Source;
 pub use self::source::SourceView;
+use self::{order::Spread, source::Source};
 use crate::{
     content::{GroupSet, Layout},
     limits::{GROUP_BYTES, RACE_CHECK, SLICE_BYTES, WANT_RANGES_MAX},
@@ -50,6 +60,17 @@ pub enum SourceKind {
     Peer,
     /// The tracker's stored copy, which is spared as long as members serve.
     Copy,
+}
+
+/// When the tracker's copy gets work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CopyRule {
+    /// Only while no member delivers: the tracker's line belongs to everybody, and members are enough. For downloads
+    /// that nobody waits for.
+    #[default]
+    Spare,
+    /// Always, as if it were a member: for somebody who reads along or waits while the members are slow.
+    Beside,
 }
 
 /// Why a source is gone.
@@ -102,6 +123,14 @@ pub enum Input {
     },
     /// Time went by.
     Tick,
+    /// Somebody reads the blob from front to back while it arrives, and needs this group next. `None`: nobody reads
+    /// any more. May be told as often as the reader moves.
+    Reader {
+        /// The first group that was not read yet.
+        at: Option<u64>,
+    },
+    /// The tracker's copy gets work by this rule from now on. What it was asked for already, it may end.
+    Copies(CopyRule),
 }
 
 /// What the machine wants done.
@@ -118,7 +147,9 @@ pub enum Action {
         groups: GroupSet,
     },
     /// What is left of this slice is no longer wanted from this source: somebody else was, or will be, faster. It
-    /// does not count among the source's slices any more; what comes of it until it has ended is wasted.
+    /// does not count among the source's slices any more, so new ones may be asked at once; what comes of it until it
+    /// has ended is wasted. The source's other slices stay wanted: a caller that can only end them all together
+    /// answers with [`Input::Left`] and lets the source join again.
     Cancel {
         /// Whose.
         source: SourceId,
@@ -151,6 +182,12 @@ pub struct Download {
     is_finished: bool,
     /// When it was last told something.
     now: Option<Instant>,
+    spread: Spread,
+    copies: CopyRule,
+    /// What a reader needs next.
+    reader: Option<u64>,
+    /// When idle sources were last compared with slow ones, unless something has changed since.
+    raced_at: Option<Instant>,
 }
 
 /// Groups that one source was asked for.
@@ -180,9 +217,22 @@ impl Download {
             actions: VecDeque::new(),
             is_finished: false,
             now: None,
+            spread: Spread::ascending(layout.groups()),
+            copies: CopyRule::default(),
+            reader: None,
+            raced_at: None,
         };
         download.finish_if_whole();
         download
+    }
+
+    /// Where some sources have only parts, fetches equally rare groups in an order that follows from this seed instead
+    /// of from the front. Each download of a swarm is to have a seed of its own, so that they fetch different groups
+    /// and have something for each other. The order is one of areas of a MiB or more; within, it is ascending.
+    #[must_use]
+    pub fn spread(mut self, seed: u64) -> Self {
+        self.spread = Spread::seeded(self.layout.groups(), seed);
+        self
     }
 
     /// Takes note of something. Time never runs backwards: an earlier `now` counts as the latest one known.
@@ -194,9 +244,12 @@ impl Download {
             Input::Gained { source, have } => self.gain(source, &have),
             Input::Left { source, why } => self.leave(source, why),
             Input::Verified { source, slice, groups, bytes } => self.hold(now, source, slice, groups, bytes),
-            Input::Tick => {}
+            Input::Tick => self.raced_at = None,
+            Input::Reader { at } => self.reader = at,
+            Input::Copies(rule) => self.copies = rule,
         }
         self.give_up_stalled(now);
+        self.hurry(now);
         self.assign(now);
         self.race(now);
         self.rest_idle(now);
@@ -220,7 +273,7 @@ impl Download {
         // Until then silence changes nothing; from then on others may help.
         let quiet =
             self.sources.values().filter_map(Source::quiet_at).filter(|at| self.now.is_none_or(|now| *at > now));
-        let race = self.now.filter(|now| self.may_race(*now)).map(|now| now + RACE_CHECK);
+        let race = self.now.filter(|now| self.may_race(*now)).map(|now| self.raced_at.unwrap_or(now) + RACE_CHECK);
         stall.into_iter().chain(quiet).chain(race).min()
     }
 
@@ -271,17 +324,19 @@ impl Download {
             return;
         }
         let have = have.map(|have| have.within(0..self.layout.groups()));
+        self.raced_at = None;
         match self.sources.get_mut(&id) {
-            Some(source) => source.describe(kind, have),
+            Some(source) => source.describe(kind, have, self.layout),
             None => {
-                self.sources.insert(id, Source::new(kind, have));
+                self.sources.insert(id, Source::new(kind, have, self.layout));
             }
         }
     }
 
     fn gain(&mut self, id: SourceId, have: &GroupSet) {
         if let Some(source) = self.sources.get_mut(&id) {
-            source.gain(&have.within(0..self.layout.groups()));
+            source.gain(&have.within(0..self.layout.groups()), self.layout);
+            self.raced_at = None;
         }
     }
 
@@ -306,16 +361,21 @@ impl Download {
         if let Some(source) = self.sources.get_mut(&source) {
             source.brought(now, bytes);
         }
+        // What comes of a cancelled slice says nothing about those who work.
+        let is_live = self.slices.contains_key(&slice);
         let (mut emptied, mut beaten) = (Vec::new(), Vec::new());
         for (id, known) in &mut self.slices {
-            let count = known.left.count();
+            let (count, front) = (known.left.count(), known.left.ranges().next().map_or(0, |range| range.start));
             known.left.remove(groups.clone());
             if known.left.is_empty() {
                 // Its own last group ends a slice by itself; every other end has to be told to its source.
                 emptied.push((*id, *id == slice && groups.end >= known.end));
-            } else if known.left.count() < count && *id != slice {
-                beaten.push(*id);
+            } else if is_live && known.left.count() < count && *id != slice {
+                beaten.push((*id, front));
             }
+        }
+        if !emptied.is_empty() {
+            self.raced_at = None;
         }
         for (id, ended_by_itself) in emptied {
             let Some(ended) = self.slices.remove(&id) else { continue };
@@ -323,7 +383,7 @@ impl Download {
                 self.actions.push_back(Action::Cancel { source: ended.source, slice: id });
             }
         }
-        self.cancel_overtaken(now, slice, &beaten);
+        self.cancel_overtaken(now, (source, slice), &groups, &beaten);
     }
 
     fn give_up_stalled(&mut self, now: Instant) {
@@ -372,13 +432,19 @@ impl Download {
         });
         let slices: Vec<_> = self.slices_of(id).map(|(slice, _)| slice).collect();
         for slice in slices {
-            let Some(freed) = self.slices.remove(&slice) else { continue };
-            let mut free = freed.left;
-            for other in self.slices.values() {
-                free.subtract(&other.left);
-            }
-            self.missing.extend(&free);
+            self.free(slice);
         }
+    }
+
+    /// Takes a slice back: what is left of it is missing, except for what somebody else was asked for too.
+    fn free(&mut self, slice: SliceId) {
+        let Some(freed) = self.slices.remove(&slice) else { return };
+        let mut free = freed.left;
+        for other in self.slices.values() {
+            free.subtract(&other.left);
+        }
+        self.missing.extend(&free);
+        self.raced_at = None;
     }
 
     fn finish_if_whole(&mut self) {

@@ -3,14 +3,17 @@
 //! A source serves its slices from the front, so an idle faster one takes groups from the back: as many as let both
 //! end at the same time. These groups are then requested of two. As each group is verified, the other side's rest
 //! shrinks; a slice of which nothing is left is cancelled, and so is one whose whole rest a faster source is already
-//! bringing.
+//! bringing, or whose next groups it has just brought.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
-use super::{Action, Download, SliceId, Source, SourceId, SourceKind, sets};
+use super::{Action, CopyRule, Download, SliceId, Source, SourceId, SourceKind, sets};
 use crate::{
     content::GroupSet,
-    limits::{GROUP_BYTES, RACE_REST_MIN, SLICE_BYTES, WANT_RANGES_MAX},
+    limits::{GROUP_BYTES, RACE_CHECK, RACE_REST_MIN, SLICE_BYTES, WANT_RANGES_MAX},
 };
 
 /// Work of a slow source that another could take over.
@@ -37,6 +40,11 @@ impl Rest {
 impl Download {
     /// Lets idle sources take over tails, the fastest first.
     pub(super) fn race(&mut self, now: Instant) {
+        // Between two looks nothing changes but time.
+        if self.raced_at.is_some_and(|at| now < at + RACE_CHECK) {
+            return;
+        }
+        self.raced_at = Some(now);
         let mut idle = self.idle_sources(now);
         idle.sort_by_key(|id| (std::cmp::Reverse(self.sources.get(id).and_then(|source| source.speed(now))), *id));
         for id in idle {
@@ -46,19 +54,25 @@ impl Download {
         }
     }
 
-    /// Whether somebody idle may soon take over from somebody slow.
+    /// Whether somebody with nothing or little to do may soon take over from somebody slow.
     pub(super) fn may_race(&self, now: Instant) -> bool {
-        !self.slices.is_empty() && !self.idle_sources(now).is_empty()
+        !self.slices.is_empty() && (!self.idle_sources(now).is_empty() || self.may_hurry(now))
     }
 
-    /// Usable sources without work; the copy only when no member delivers.
+    /// Usable sources without work.
     fn idle_sources(&self, now: Instant) -> Vec<SourceId> {
+        self.helpers(now, 1)
+    }
+
+    /// Usable sources with fewer slices than this; the copy only if it may work.
+    pub(super) fn helpers(&self, now: Instant, slices: usize) -> Vec<SourceId> {
         let is_peer = |source: &Source| source.kind() == SourceKind::Peer;
-        let a_peer_delivers = self.sources.values().any(|source| is_peer(source) && source.is_prompt(now));
+        let spares_copies = self.copies == CopyRule::Spare
+            && self.sources.values().any(|source| is_peer(source) && source.is_prompt(now));
         self.sources
             .iter()
-            .filter(|(id, source)| source.is_usable() && self.slices_of(**id).next().is_none())
-            .filter(|(_, source)| is_peer(source) || !a_peer_delivers)
+            .filter(|(id, source)| source.is_usable() && self.slices_of(**id).count() < slices)
+            .filter(|(_, source)| is_peer(source) || !spares_copies)
             .map(|(id, _)| *id)
             .collect()
     }
@@ -94,11 +108,14 @@ impl Download {
         let left: u64 = self.slices_of(id).map(|(_, slice)| self.layout.bytes_in(&slice.left)).sum();
         let by_speed = Duration::from_millis(left.saturating_mul(1000).checked_div(speed).unwrap_or(u64::MAX));
         let time = by_speed.max(silence);
-        let slices: Vec<_> = self.slices_of(id).map(|(slice, _)| self.unraced(slice, helper_has)).collect();
+        // Only the end of a slice: its source would go on sending what is brought from its middle.
+        let tail = |slice| sets::common_tail(&self.unraced(slice), helper_has);
+        let slices: Vec<_> = self.slices_of(id).map(|(slice, _)| tail(slice)).collect();
         slices.iter().any(|groups| !groups.is_empty()).then_some(Rest { time, slices, speed })
     }
 
-    fn unraced(&self, slice: SliceId, helper_has: Option<&GroupSet>) -> GroupSet {
+    /// What only this slice was asked for.
+    pub(super) fn unraced(&self, slice: SliceId) -> GroupSet {
         let Some(own) = self.slices.get(&slice) else { return GroupSet::new() };
         let mut groups = own.left.clone();
         for (other, rival) in &self.slices {
@@ -106,19 +123,27 @@ impl Download {
                 groups.subtract(&rival.left);
             }
         }
-        sets::intersection(&groups, helper_has)
+        groups
     }
 
-    /// Cancels those of the `beaten` slices whose whole rest is also under way in `ahead`, which has just brought some
-    /// of their groups before they did.
-    pub(super) fn cancel_overtaken(&mut self, now: Instant, ahead: SliceId, beaten: &[SliceId]) {
-        for id in beaten {
-            let (Some(winner), Some(loser)) = (self.slices.get(&ahead), self.slices.get(id)) else { continue };
-            let is_overtaken =
-                sets::is_inside(&loser.left, &winner.left) && self.is_faster(winner.source, loser.source, now);
-            if is_overtaken {
+    /// Cancels those of the `beaten` slices, given with the group that was next in them, whose source will be behind
+    /// for good: `ahead`, of a faster source, has just brought `groups` before they did, and these were next in them or
+    /// their whole rest is also under way in `ahead`.
+    pub(super) fn cancel_overtaken(
+        &mut self,
+        now: Instant,
+        ahead: (SourceId, SliceId),
+        groups: &Range<u64>,
+        beaten: &[(SliceId, u64)],
+    ) {
+        for (id, front) in beaten {
+            let Some(loser) = self.slices.get(id) else { continue };
+            let is_under_way =
+                self.slices.get(&ahead.1).is_some_and(|winner| sets::is_inside(&loser.left, &winner.left));
+            let is_overtaken = groups.contains(front) || is_under_way;
+            if is_overtaken && self.is_faster(ahead.0, loser.source, now) {
                 self.actions.push_back(Action::Cancel { source: loser.source, slice: *id });
-                self.slices.remove(id);
+                self.free(*id);
             }
         }
     }

@@ -7,8 +7,10 @@ use std::{
 
 use super::{SourceKind, sets};
 use crate::{
-    content::GroupSet,
-    limits::{COPY_AFTER, RESPONSE_GUESS, SOURCE_STALL, SPEED_MEASURE_MIN, SPEED_STEP, SPEED_WINDOW},
+    content::{GroupSet, Layout},
+    limits::{
+        COPY_AFTER, RESPONSE_GUESS, SOURCE_RANGES_MAX, SOURCE_STALL, SPEED_MEASURE_MIN, SPEED_STEP, SPEED_WINDOW,
+    },
 };
 
 /// A source as others see it.
@@ -44,10 +46,10 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) const fn new(kind: SourceKind, have: Option<GroupSet>) -> Self {
+    pub(super) fn new(kind: SourceKind, have: Option<GroupSet>, layout: Layout) -> Self {
         Self {
             kind,
-            have,
+            have: part_of(layout, have),
             bytes_verified: 0,
             meter: Meter::new(),
             response: None,
@@ -65,14 +67,15 @@ impl Source {
         self.have.as_ref()
     }
 
-    pub(super) fn describe(&mut self, kind: SourceKind, have: Option<GroupSet>) {
+    pub(super) fn describe(&mut self, kind: SourceKind, have: Option<GroupSet>, layout: Layout) {
         self.kind = kind;
-        self.have = have;
+        self.have = part_of(layout, have);
     }
 
-    pub(super) fn gain(&mut self, more: &GroupSet) {
-        if let Some(have) = &mut self.have {
+    pub(super) fn gain(&mut self, more: &GroupSet, layout: Layout) {
+        if let Some(mut have) = self.have.take() {
             have.extend(more);
+            self.have = part_of(layout, Some(have));
         }
     }
 
@@ -157,6 +160,19 @@ impl Source {
             stalled_since: self.stalled_since,
         }
     }
+}
+
+/// What a source has, in few enough ranges; a part that is everything is `None`.
+fn part_of(layout: Layout, have: Option<GroupSet>) -> Option<GroupSet> {
+    let have = have.filter(|have| !have.contains_all(&(0..layout.groups())))?;
+    Some(if have.ranges().len() <= SOURCE_RANGES_MAX {
+        have
+    } else {
+        have.ranges().take(SOURCE_RANGES_MAX).fold(GroupSet::new(), |mut kept, range| {
+            kept.insert(range.clone());
+            kept
+        })
+    })
 }
 
 /// Speed over the last seconds of work. Idle time does not count: nobody is slow for having nothing to do.
