@@ -4,6 +4,9 @@
 //! end at the same time. These groups are then requested of two. As each group is verified, the other side's rest
 //! shrinks; a slice of which nothing is left is cancelled, and so is one whose whole rest a faster source is already
 //! bringing, or whose next groups it has just brought.
+//!
+//! An idle source that has something of such a slice but not its end would make the slow one send its part in vain. If
+//! the slice is much too large for the slow one by what is known now, what is left of it is handed out anew.
 
 use std::{
     ops::Range,
@@ -13,7 +16,7 @@ use std::{
 use super::{Action, CopyRule, Download, SliceId, Source, SourceId, SourceKind, sets};
 use crate::{
     content::GroupSet,
-    limits::{GROUP_BYTES, RACE_CHECK, RACE_REST_MIN, SLICE_BYTES, WANT_RANGES_MAX},
+    limits::{GROUP_BYTES, RACE_CHECK, RACE_REST_MIN, SLICE_BYTES, SLICE_BYTES_MIN, SLICE_WORK, WANT_RANGES_MAX},
 };
 
 /// Work of a slow source that another could take over.
@@ -48,10 +51,38 @@ impl Download {
         let mut idle = self.idle_sources(now);
         idle.sort_by_key(|id| (std::cmp::Reverse(self.sources.get(id).and_then(|source| source.speed(now))), *id));
         for id in idle {
+            if self.slices_of(id).next().is_some() {
+                continue;
+            }
             if let Some(groups) = self.tail_for(id, now) {
                 self.request(now, id, groups);
+            } else if let Some(slice) = self.oversized_for(id, now) {
+                self.take_back(slice);
+                self.assign(now);
             }
         }
+    }
+
+    fn take_back(&mut self, slice: SliceId) {
+        if let Some(known) = self.slices.get(&slice) {
+            self.actions.push_back(Action::Cancel { source: known.source, slice });
+        }
+        self.free(slice);
+    }
+
+    /// A slice much larger than its source would get by its speed now, of which the helper has something, though not
+    /// its end: what is left of it is better handed out anew.
+    fn oversized_for(&self, helper: SourceId, now: Instant) -> Option<SliceId> {
+        let helper_has = self.sources.get(&helper)?.have();
+        let sizes = self.slices.iter().filter(|(_, slice)| slice.source != helper).filter_map(|(number, slice)| {
+            let source = self.sources.get(&slice.source)?;
+            let speed = source.speed(now).or_else(|| (!source.is_prompt(now)).then_some(0))?;
+            let right = (speed.saturating_mul(SLICE_WORK.as_millis() as u64) / 1000).max(SLICE_BYTES_MIN);
+            let left = self.layout.bytes_in(&slice.left);
+            let helps = || !sets::intersection(&self.unraced(*number), helper_has).is_empty();
+            (left > 2 * right && helps()).then_some((left / right, *number))
+        });
+        sizes.max().map(|(_, number)| number)
     }
 
     /// Whether somebody with nothing or little to do may soon take over from somebody slow.
@@ -142,8 +173,7 @@ impl Download {
                 self.slices.get(&ahead.1).is_some_and(|winner| sets::is_inside(&loser.left, &winner.left));
             let is_overtaken = groups.contains(front) || is_under_way;
             if is_overtaken && self.is_faster(ahead.0, loser.source, now) {
-                self.actions.push_back(Action::Cancel { source: loser.source, slice: *id });
-                self.free(*id);
+                self.take_back(*id);
             }
         }
     }
