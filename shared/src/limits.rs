@@ -332,6 +332,9 @@ pub const RACE_CHECK: Duration = Duration::from_millis(500);
 pub const RESPONSE_GUESS: Duration = Duration::from_secs(1);
 /// Work that a source ends sooner than this is left to it: asking another one would gain nothing.
 pub const RACE_REST_MIN: Duration = Duration::from_millis(500);
+/// Thousandths of a blob that races may cost in bytes that come twice; slices that are silent are raced for at any
+/// cost, since little of them comes.
+pub const RACE_COST_PERMILLE: u64 = 6;
 /// Ranges of a source's groups that are remembered, and that are looked at when the rarest ones are chosen: many times
 /// what an honest source has that downloads itself, and little to keep. What a source has beyond is not asked of it.
 pub const SOURCE_RANGES_MAX: usize = 16 * 1024;

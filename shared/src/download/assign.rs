@@ -26,9 +26,9 @@ impl Download {
     /// Whoever has the least to do is served first, so that the first work is spread; among these the fastest.
     fn next_assignment(&self, now: Instant) -> Option<(SourceId, GroupSet)> {
         let has_work_for = |source: &Source| source.is_usable() && source.has_any_of(&self.missing);
-        let has_room = |id: &SourceId| self.slices_of(*id).count() < SLICES_IN_FLIGHT_MAX;
+        let has_room = |source: &Source| source.slices().len() < SLICES_IN_FLIGHT_MAX;
         let mut able: Vec<_> =
-            self.sources.iter().filter(|(id, source)| has_room(id) && has_work_for(source)).collect();
+            self.sources.iter().filter(|(_, source)| has_room(source) && has_work_for(source)).collect();
         if able.is_empty() {
             return None;
         }
@@ -37,9 +37,8 @@ impl Download {
             && workers.iter().any(|source| source.kind() == SourceKind::Peer && source.is_prompt(now));
         let may_work = |source: &Source| source.kind() == SourceKind::Peer || !spares_copies;
         able.retain(|(_, source)| may_work(source));
-        let (id, source) = able
-            .into_iter()
-            .min_by_key(|(id, source)| (self.slices_of(**id).count(), Reverse(source.speed(now)), **id))?;
+        let (id, source) =
+            able.into_iter().min_by_key(|(id, source)| (source.slices().len(), Reverse(source.speed(now)), **id))?;
         let workers: Vec<_> = workers.into_iter().filter(|source| may_work(source)).collect();
         Some((*id, self.choose(*id, source, now, &workers)))
     }

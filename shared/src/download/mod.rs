@@ -177,6 +177,8 @@ pub struct Download {
     /// Sources that get no more work.
     shunned: BTreeSet<SourceId>,
     slices: BTreeMap<SliceId, Slice>,
+    /// Bytes that were verified though they were held already.
+    twice: u64,
     next_slice: u64,
     actions: VecDeque<Action>,
     is_finished: bool,
@@ -213,6 +215,7 @@ impl Download {
             sources: BTreeMap::new(),
             shunned: BTreeSet::new(),
             slices: BTreeMap::new(),
+            twice: 0,
             next_slice: 0,
             actions: VecDeque::new(),
             is_finished: false,
@@ -316,7 +319,7 @@ impl Download {
     /// How a source does; `None` when it is not here.
     #[must_use]
     pub fn source(&self, id: SourceId) -> Option<SourceView> {
-        Some(self.sources.get(&id)?.view(self.slices_of(id).count(), self.now?))
+        Some(self.sources.get(&id)?.view(self.now?))
     }
 
     fn join(&mut self, id: SourceId, kind: SourceKind, have: Option<GroupSet>) {
@@ -356,6 +359,7 @@ impl Download {
         if groups.is_empty() {
             return;
         }
+        self.twice += self.held.within(groups.clone()).count() * GROUP_BYTES;
         self.held.insert(groups.clone());
         self.missing.remove(groups.clone());
         if let Some(source) = self.sources.get_mut(&source) {
@@ -365,12 +369,15 @@ impl Download {
         let is_live = self.slices.contains_key(&slice);
         let (mut emptied, mut beaten) = (Vec::new(), Vec::new());
         for (id, known) in &mut self.slices {
-            let (count, front) = (known.left.count(), known.left.ranges().next().map_or(0, |range| range.start));
+            if known.left.overlapping(&groups).len() == 0 {
+                continue;
+            }
+            let front = known.left.ranges().next().map_or(0, |range| range.start);
             known.left.remove(groups.clone());
             if known.left.is_empty() {
                 // Its own last group ends a slice by itself; every other end has to be told to its source.
                 emptied.push((*id, *id == slice && groups.end >= known.end));
-            } else if is_live && known.left.count() < count && *id != slice {
+            } else if is_live && *id != slice {
                 beaten.push((*id, front));
             }
         }
@@ -378,7 +385,7 @@ impl Download {
             self.raced_at = None;
         }
         for (id, ended_by_itself) in emptied {
-            let Some(ended) = self.slices.remove(&id) else { continue };
+            let Some(ended) = self.forget(id) else { continue };
             if !ended_by_itself {
                 self.actions.push_back(Action::Cancel { source: ended.source, slice: id });
             }
@@ -401,27 +408,33 @@ impl Download {
     fn request(&mut self, now: Instant, id: SourceId, groups: GroupSet) {
         debug_assert!(!groups.is_empty() && groups.ranges().len() <= WANT_RANGES_MAX);
         debug_assert!(groups.count() * GROUP_BYTES <= SLICE_BYTES);
-        if let Some(source) = self.sources.get_mut(&id) {
-            source.begin(now);
-        }
         let slice = SliceId(self.next_slice);
         self.next_slice += 1;
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.begin(now, slice);
+        }
         let end = groups.ranges().last().map_or(0, |range| range.end);
         self.slices.insert(slice, Slice { source: id, left: groups.clone(), end });
         self.actions.push_back(Action::Fetch { source: id, slice, groups });
     }
 
     fn rest_idle(&mut self, now: Instant) {
-        let busy: BTreeSet<_> = self.slices.values().map(|slice| slice.source).collect();
-        for (id, source) in &mut self.sources {
-            if !busy.contains(id) {
-                source.rest(now);
-            }
+        for source in self.sources.values_mut().filter(|source| source.slices().is_empty()) {
+            source.rest(now);
         }
     }
 
     fn slices_of(&self, id: SourceId) -> impl DoubleEndedIterator<Item = (SliceId, &Slice)> {
-        self.slices.iter().filter(move |(_, slice)| slice.source == id).map(|(number, slice)| (*number, slice))
+        let numbers = self.sources.get(&id).into_iter().flat_map(Source::slices);
+        numbers.filter_map(move |number| Some((*number, self.slices.get(number)?)))
+    }
+
+    fn forget(&mut self, slice: SliceId) -> Option<Slice> {
+        let forgotten = self.slices.remove(&slice)?;
+        if let Some(source) = self.sources.get_mut(&forgotten.source) {
+            source.end(slice);
+        }
+        Some(forgotten)
     }
 
     /// Nothing more is wanted of this source: neither what it was asked for, nor what it is about to be.
@@ -438,7 +451,7 @@ impl Download {
 
     /// Takes a slice back: what is left of it is missing, except for what somebody else was asked for too.
     fn free(&mut self, slice: SliceId) {
-        let Some(freed) = self.slices.remove(&slice) else { return };
+        let Some(freed) = self.forget(slice) else { return };
         let mut free = freed.left;
         for other in self.slices.values() {
             free.subtract(&other.left);
@@ -465,13 +478,17 @@ impl Download {
         let sum = requested.count() + self.missing.count() + self.held.count();
         assert!(all == self.layout.all() && sum == self.layout.groups(), "a group is in no state or in two");
         assert!(sets::deepest_overlap(self.slices.values().map(|slice| &slice.left)) <= 2, "three sources race");
-        for (number, slice) in &self.slices {
+        for slice in self.slices.values() {
             assert!(
                 !slice.left.is_empty() && self.sources.contains_key(&slice.source),
                 "a slice without work or owner"
             );
-            let twice = |(other, rival): (SliceId, &Slice)| other != *number && sets::overlap(&slice.left, &rival.left);
-            assert!(!self.slices_of(slice.source).any(twice), "a source races against itself");
+        }
+        let known: usize = self.sources.values().map(|source| source.slices().len()).sum();
+        assert_eq!(known, self.slices.len(), "a source's slices are not those of the download");
+        for id in self.sources.keys() {
+            let slices = self.slices_of(*id).map(|(_, slice)| &slice.left);
+            assert!(sets::deepest_overlap(slices) <= 1, "a source races against itself");
         }
     }
 }

@@ -16,7 +16,10 @@ use std::{
 use super::{Action, CopyRule, Download, SliceId, Source, SourceId, SourceKind, sets};
 use crate::{
     content::GroupSet,
-    limits::{GROUP_BYTES, RACE_CHECK, RACE_REST_MIN, SLICE_BYTES, SLICE_BYTES_MIN, SLICE_WORK, WANT_RANGES_MAX},
+    limits::{
+        GROUP_BYTES, RACE_CHECK, RACE_COST_PERMILLE, RACE_REST_MIN, SLICE_BYTES, SLICE_BYTES_MIN, SLICE_WORK,
+        WANT_RANGES_MAX,
+    },
 };
 
 /// Work of a slow source that another could take over.
@@ -27,6 +30,8 @@ struct Rest {
     slices: Vec<GroupSet>,
     /// Bytes per second of its source.
     speed: u64,
+    /// Whether its source has not delivered for a moment.
+    is_silent: bool,
 }
 
 impl Rest {
@@ -102,7 +107,7 @@ impl Download {
             && self.sources.values().any(|source| is_peer(source) && source.is_prompt(now));
         self.sources
             .iter()
-            .filter(|(id, source)| source.is_usable() && self.slices_of(**id).count() < slices)
+            .filter(|(_, source)| source.is_usable() && source.slices().len() < slices)
             .filter(|(_, source)| is_peer(source) || !spares_copies)
             .map(|(id, _)| *id)
             .collect()
@@ -112,13 +117,16 @@ impl Download {
     fn tail_for(&self, helper: SourceId, now: Instant) -> Option<GroupSet> {
         let source = self.sources.get(&helper)?;
         let (own_speed, response) = (source.speed(now), source.response());
+        let others_end = self.time_for_missing(now);
+        let may_cost = self.may_race_cost_more();
         let rest = self
             .sources
             .keys()
             .filter(|id| **id != helper)
             .filter_map(|id| self.rest_of(*id, helper, now))
-            .filter(|rest| rest.time >= RACE_REST_MIN + 2 * response)
+            .filter(|rest| rest.time >= others_end + RACE_REST_MIN + 2 * response)
             .filter(|rest| own_speed.is_none_or(|own| own > rest.speed))
+            .filter(|rest| may_cost || rest.is_silent)
             .max_by_key(|rest| rest.time)?;
         // Not measured yet: assumed to be as fast as the other.
         let part = rest.part_for(own_speed.unwrap_or(rest.speed), response);
@@ -128,6 +136,25 @@ impl Download {
             tail.extend(&sets::last(slice, part - tail.count(), room));
         }
         (!tail.is_empty()).then_some(tail)
+    }
+
+    /// Whether what races brought twice, and may still bring, is little against the blob.
+    fn may_race_cost_more(&self) -> bool {
+        let asked: u64 = self.slices.values().map(|slice| slice.left.count()).sum();
+        let in_races = (asked - self.in_flight().count()) * GROUP_BYTES;
+        // Both ends of a race come to meet each other: of what both were asked for, little comes twice.
+        (self.twice + in_races / 4) * 1000 <= self.layout.size() * RACE_COST_PERMILLE
+    }
+
+    /// How long those who work need for what nobody was asked for yet: whoever ends before holds up nobody.
+    fn time_for_missing(&self, now: Instant) -> Duration {
+        let missing = self.layout.bytes_in(&self.missing);
+        let busy = self.sources.values().filter(|source| !source.slices().is_empty());
+        let speeds = busy.filter_map(|source| source.speed(now));
+        match (missing, speeds.sum::<u64>()) {
+            (0, _) | (_, 0) => Duration::ZERO,
+            (missing, speed) => Duration::from_millis(missing.saturating_mul(1000) / speed),
+        }
     }
 
     /// What is left to do for a source that is measured or silent, and not about to end anyway.
@@ -142,7 +169,12 @@ impl Download {
         // Only the end of a slice: its source would go on sending what is brought from its middle.
         let tail = |slice| sets::common_tail(&self.unraced(slice), helper_has);
         let slices: Vec<_> = self.slices_of(id).map(|(slice, _)| tail(slice)).collect();
-        slices.iter().any(|groups| !groups.is_empty()).then_some(Rest { time, slices, speed })
+        slices.iter().any(|groups| !groups.is_empty()).then_some(Rest {
+            time,
+            slices,
+            speed,
+            is_silent: !source.is_prompt(now),
+        })
     }
 
     /// What only this slice was asked for.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{SourceKind, sets};
+use super::{SliceId, SourceKind, sets};
 use crate::{
     content::{GroupSet, Layout},
     limits::{
@@ -40,6 +40,8 @@ pub(super) struct Source {
     /// Time from its last order out of idleness to the first bytes.
     response: Option<Duration>,
     awaits_first_bytes: bool,
+    /// In the order in which they were asked.
+    slices: Vec<SliceId>,
     /// Present while it has work.
     silent_since: Option<Instant>,
     stalled_since: Option<Instant>,
@@ -54,6 +56,7 @@ impl Source {
             meter: Meter::new(),
             response: None,
             awaits_first_bytes: false,
+            slices: Vec::new(),
             silent_since: None,
             stalled_since: None,
         }
@@ -88,8 +91,19 @@ impl Source {
         self.have.as_ref().map_or(!groups.is_empty(), |have| sets::overlap(have, groups))
     }
 
-    /// It has work now.
-    pub(super) fn begin(&mut self, now: Instant) {
+    /// The slices that it works on or is about to, in the order in which they were asked.
+    pub(super) fn slices(&self) -> &[SliceId] {
+        &self.slices
+    }
+
+    /// A slice is no longer its work.
+    pub(super) fn end(&mut self, slice: SliceId) {
+        self.slices.retain(|known| *known != slice);
+    }
+
+    /// It has this work now.
+    pub(super) fn begin(&mut self, now: Instant, slice: SliceId) {
+        self.slices.push(slice);
         if self.silent_since.is_none() {
             self.silent_since = Some(now);
             self.awaits_first_bytes = true;
@@ -150,11 +164,11 @@ impl Source {
         self.response.unwrap_or(RESPONSE_GUESS)
     }
 
-    pub(super) fn view(&self, slices: usize, now: Instant) -> SourceView {
+    pub(super) fn view(&self, now: Instant) -> SourceView {
         SourceView {
             kind: self.kind,
             bytes_verified: self.bytes_verified,
-            slices,
+            slices: self.slices.len(),
             speed: self.silent_since.and_then(|_| self.speed(now)).unwrap_or(0),
             silent_since: self.silent_since,
             stalled_since: self.stalled_since,

@@ -32,7 +32,7 @@ impl World {
         if self.nodes[place].plan.grows {
             self.after(3 * SECOND_US, Event::Grows(place));
         }
-        if self.nodes[place].plan.downloads {
+        if self.nodes[place].plan.downloads && self.nodes[place].score.finished_us.is_none() {
             let (seed, layout) = (self.rng.random(), self.layout);
             let node = &mut self.nodes[place];
             node.machine = Some(Download::new(layout, node.has.clone()).spread(seed));
@@ -132,11 +132,8 @@ impl World {
         let new = (0..self.nodes.len()).filter(is_new);
         // A starved node looks beyond its limit.
         let count = if is_content { 0 } else { room.max(1) };
-        let mut chosen = if count >= self.nodes.len() {
-            new.collect::<Vec<_>>()
-        } else {
-            new.choose_multiple(&mut self.rng, count)
-        };
+        let mut chosen =
+            if count >= self.nodes.len() { new.collect::<Vec<_>>() } else { new.choose_multiple(&mut self.rng, count) };
         chosen.sort_unstable();
         for source in chosen {
             self.dial(place, source);
@@ -260,11 +257,18 @@ impl World {
                 self.after(self.delay_us(link), Event::On(link, News::Dropped(slice)));
             }
             Cancelling::Connection => {
-                self.disconnect(link, Leaving::Lost);
-                if self.nodes[client].machine.as_ref().is_some_and(|machine| !machine.is_finished()) {
-                    self.dial(client, source);
-                }
+                self.after(0, Event::On(link, News::Closes));
             }
+        }
+    }
+
+    /// A caller that cannot cancel one slice ends all of them, and dials anew.
+    pub(super) fn close(&mut self, link: Link) {
+        self.disconnect(link, Leaving::Lost);
+        let node = &self.nodes[link.client];
+        let goes_on = node.machine.as_ref().is_some_and(|machine| !machine.is_finished());
+        if goes_on && !node.sources.contains_key(&link.source) {
+            self.dial(link.client, link.source);
         }
     }
 

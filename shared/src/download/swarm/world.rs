@@ -88,6 +88,7 @@ pub(super) enum News {
     Arrives(Group),
     Received(Group),
     BlockIsOld(u64),
+    Closes,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -314,6 +315,7 @@ impl World {
                 self.take_turn(link);
                 self.received(link, group);
             }
+            News::Closes => self.close(link),
             News::BlockIsOld(number) => {
                 if self.connection(link).is_some_and(|connection| connection.block_number == number) {
                     self.report(link);
