@@ -427,6 +427,23 @@ pub const RACE_CHECK: Duration = Duration::from_millis(500);
 pub const RESPONSE_GUESS: Duration = Duration::from_secs(1);
 /// Work that a source ends sooner than this is left to it: asking another one would gain nothing.
 pub const RACE_REST_MIN: Duration = Duration::from_millis(500);
+/// Thousandths of a blob that races may cost in bytes that come twice; slices that are silent are raced for at any
+/// cost, since little of them comes.
+pub const RACE_COST_PERMILLE: u64 = 6;
+/// Ranges of a source's groups that are remembered, and that are looked at when the rarest ones are chosen: many times
+/// what an honest source has that downloads itself, and little to keep. What a source has beyond is not asked of it.
+pub const SOURCE_RANGES_MAX: usize = 16 * 1024;
+/// Areas of a blob that downloads of the same blob fetch in different orders: many against the members of a swarm, few
+/// against what a disk and a list of ranges bear.
+pub const SPREAD_AREAS_MAX: u64 = 1024;
+/// Bytes of the smallest such area: one block of reading.
+pub const SPREAD_AREA_BYTES_MIN: u64 = READ_BLOCK_BYTES;
+/// Bytes ahead of a reader that are fetched before everything else: seconds of a film, a moment of a fast line.
+pub const READ_AHEAD_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes ahead of a reader that are asked of a second source when the first one will be late with them.
+pub const READ_URGENT_BYTES: u64 = 1024 * 1024;
+/// Time that a slice just ahead of a reader should take its source: what is read next must not wait behind much.
+pub const READ_SLICE_WORK: Duration = Duration::from_millis(500);
 /// How often faces are told what changed.
 pub const TICK: Duration = Duration::from_millis(200);
 /// Files of a new transfer that are kept in memory until its first attempt: some 5 MB.

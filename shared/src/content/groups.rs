@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+/// Ranges up to which they are added one by one.
+const FEW_RANGES: usize = 8;
+
 /// Groups of one blob. Ranges are half-open, ascending and never touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupSet {
@@ -82,8 +85,22 @@ impl GroupSet {
 
     /// Adds another set.
     pub fn extend(&mut self, other: &Self) {
-        for range in &other.ranges {
-            self.insert(range.clone());
+        if other.ranges.len() <= FEW_RANGES {
+            for range in &other.ranges {
+                self.insert(range.clone());
+            }
+            return;
+        }
+        // Each insertion moves what lies behind it: many at once are merged in one pass.
+        let mut all = [self.ranges.as_slice(), other.ranges.as_slice()].concat();
+        // Two ascending runs.
+        all.sort_by_key(|range| range.start);
+        self.ranges.clear();
+        for range in all {
+            match self.ranges.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                Some(_) | None => self.ranges.push(range),
+            }
         }
     }
 
@@ -105,8 +122,8 @@ impl GroupSet {
     /// The part of this set inside `range`.
     #[must_use]
     pub fn within(&self, range: Range<u64>) -> Self {
-        let ranges = self.ranges.iter().map(|known| known.start.max(range.start)..known.end.min(range.end));
-        Self { ranges: ranges.filter(|part| !part.is_empty()).collect() }
+        let parts = self.overlapping(&range).map(|known| known.start.max(range.start)..known.end.min(range.end));
+        Self { ranges: parts.collect() }
     }
 
     /// The first groups of this set, `count` at most.
@@ -158,6 +175,14 @@ impl GroupSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
+    }
+
+    /// The ranges that have a group in common with `range`, ascending and whole.
+    pub fn overlapping(&self, range: &Range<u64>) -> impl ExactSizeIterator<Item = &Range<u64>> + use<'_> {
+        let first = self.ranges.partition_point(|known| known.end <= range.start);
+        let last = self.ranges.partition_point(|known| known.start < range.end);
+        let is_empty = range.is_empty();
+        self.ranges.get(first..last).filter(|_| !is_empty).unwrap_or_default().iter()
     }
 
     /// The ranges, ascending.
@@ -216,6 +241,25 @@ mod tests {
             prop_assert_eq!(model(&set.within(range.clone())), range.filter(|n| numbers.contains(n)).collect());
             prop_assert_eq!(model(&set.first(length)), numbers.iter().copied().take(length as usize).collect());
             prop_assert_eq!(GroupSet::from_wire(&set.to_wire(), 1000), Some(set));
+        }
+
+        #[test]
+        fn sets_of_few_and_of_many_ranges_unite_alike(
+            one in proptest::collection::btree_set(0u64..200, 0..100), two in proptest::collection::btree_set(0u64..200, 0..100),
+            from in 0u64..200, length in 0u64..30,
+        ) {
+            let set = |numbers: &BTreeSet<u64>| {
+                let mut set = GroupSet::new();
+                numbers.iter().for_each(|number| set.insert(*number..number + 1));
+                set
+            };
+            let (mut united, range) = (set(&one), from..from + length);
+            united.extend(&set(&two));
+            prop_assert!(is_canonical(&united), "{united:?}");
+            prop_assert_eq!(model(&united), one.union(&two).copied().collect());
+            let overlapping: Vec<_> = united.overlapping(&range).collect();
+            let expected = united.ranges().filter(|known| known.start.max(range.start) < known.end.min(range.end));
+            prop_assert_eq!(overlapping, expected.collect::<Vec<_>>());
         }
     }
 }

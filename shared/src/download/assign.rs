@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Download, Source, SourceId, SourceKind, sets};
+use super::{CopyRule, Download, Source, SourceId, SourceKind, order, sets};
 use crate::{
     content::GroupSet,
     limits::{
@@ -25,30 +25,41 @@ impl Download {
 
     /// Whoever has the least to do is served first, so that the first work is spread; among these the fastest.
     fn next_assignment(&self, now: Instant) -> Option<(SourceId, GroupSet)> {
-        if self.missing.is_empty() {
+        let has_work_for = |source: &Source| source.is_usable() && source.has_any_of(&self.missing);
+        let has_room = |source: &Source| source.slices().len() < SLICES_IN_FLIGHT_MAX;
+        let mut able: Vec<_> =
+            self.sources.iter().filter(|(_, source)| has_room(source) && has_work_for(source)).collect();
+        if able.is_empty() {
             return None;
         }
-        let copies_are_spared = self.sources.values().any(|source| {
-            source.kind() == SourceKind::Peer && source.is_prompt(now) && source.has_any_of(&self.missing)
-        });
-        let mut able: Vec<_> = self
-            .sources
-            .iter()
-            .filter(|(_, source)| source.is_usable() && source.has_any_of(&self.missing))
-            .filter(|(_, source)| source.kind() == SourceKind::Peer || !copies_are_spared)
-            .collect();
-        let workers = Workers::of(able.iter().map(|(_, source)| *source), now);
-        able.retain(|(id, _)| self.slices_of(**id).count() < SLICES_IN_FLIGHT_MAX);
-        let (id, source) = able
-            .into_iter()
-            .min_by_key(|(id, source)| (self.slices_of(**id).count(), Reverse(source.speed(now)), **id))?;
-        Some((*id, self.choose(source, now, &workers)))
+        let workers: Vec<_> = self.sources.values().filter(|source| has_work_for(source)).collect();
+        let spares_copies = self.copies == CopyRule::Spare
+            && workers.iter().any(|source| source.kind() == SourceKind::Peer && source.is_prompt(now));
+        let may_work = |source: &Source| source.kind() == SourceKind::Peer || !spares_copies;
+        able.retain(|(_, source)| may_work(source));
+        let (id, source) =
+            able.into_iter().min_by_key(|(id, source)| (source.slices().len(), Reverse(source.speed(now)), **id))?;
+        let workers: Vec<_> = workers.into_iter().filter(|source| may_work(source)).collect();
+        Some((*id, self.choose(*id, source, now, &workers)))
     }
 
     /// Which of the missing groups this source gets. The one place that knows an order of groups.
-    fn choose(&self, source: &Source, now: Instant, workers: &Workers) -> GroupSet {
-        let groups = (self.slice_bytes(source, now, workers) / GROUP_BYTES).max(1);
-        sets::first_common(&self.missing, source.have(), groups, WANT_RANGES_MAX)
+    fn choose(&self, id: SourceId, source: &Source, now: Instant, workers: &[&Source]) -> GroupSet {
+        let bytes = self.slice_bytes(source, now, &Workers::of(workers, now));
+        if let Some(groups) = self.choose_for_reader(id, bytes, now) {
+            return groups;
+        }
+        self.choose_from(&self.missing, source, bytes)
+    }
+
+    /// Which of these missing groups this source gets when nobody reads them.
+    pub(super) fn choose_from(&self, missing: &GroupSet, source: &Source, bytes: u64) -> GroupSet {
+        let groups = (bytes / GROUP_BYTES).max(1);
+        let parts: Vec<_> = self.sources.values().filter(|other| other.is_usable()).filter_map(Source::have).collect();
+        if parts.is_empty() {
+            return sets::first_common(missing, None, groups, WANT_RANGES_MAX);
+        }
+        order::rarest(missing, source.have(), &parts, &self.spread, groups, WANT_RANGES_MAX)
     }
 
     /// A second or two of work, but of the rest only half of this source's share where several work: the slices
@@ -72,7 +83,7 @@ struct Workers {
 }
 
 impl Workers {
-    fn of<'a>(sources: impl Iterator<Item = &'a Source>, now: Instant) -> Self {
+    fn of(sources: &[&Source], now: Instant) -> Self {
         let mut workers = Self { count: 0, measured: 0, speed_sum: 0 };
         for source in sources {
             workers.count += 1;

@@ -4,17 +4,27 @@
 //! A group is **missing** (nobody is asked for it), **requested** (part of one source's slice, or in the endgame of
 //! two sources' slices), or **held** (verified and on disk): always one of these and only one.
 //!
-//! Members come first. The tracker's copy gets new work only while no member that could serve a missing group delivers:
-//! none is here, or all have been silent for a moment; what it was already asked for, it may end. Work is handed out
-//! from the lowest missing group upwards, in slices of a second or two by the measured speed of each source, smaller
-//! towards the end so that all sources end together (`assign.rs`). When nothing is left to hand out, an idle source
-//! takes over the tail of the slowest one (`race.rs`).
+//! **Who.** Members come first. The tracker's copy gets new work only while no member that could serve a missing group
+//! delivers: none is here, or all have been silent for a moment; what it was already asked for, it may end. A caller in
+//! a hurry lets it work [beside the members](CopyRule::Beside).
+//!
+//! **How much.** Slices of a second or two by the measured speed of each source, smaller towards the end so that all
+//! sources end together (`assign.rs`).
+//!
+//! **In which order.** What a reader needs next comes first (`reader.rs`). Then, if every source has everything, from
+//! the lowest missing group upwards; if some have only parts, what the fewest of these have, and among equally rare
+//! groups in the order of [`Download::spread`] (`order.rs`).
+//!
+//! **Twice.** When nothing is left for an idle source, it takes over the tail of the slowest one (`race.rs`); when a
+//! reader would have to wait for a slow source, a faster one is asked too (`reader.rs`). No group is asked of three.
 //!
 //! The caller calls [`Download::handle`], then drains [`Download::poll_action`], and calls again with
 //! [`Input::Tick`] at [`Download::next_deadline`].
 
 mod assign;
+mod order;
 mod race;
+mod reader;
 mod sets;
 mod source;
 #[cfg(test)]
@@ -28,8 +38,8 @@ use std::{
     time::Instant,
 };
 
-use self::source::Source;
 pub use self::source::SourceView;
+use self::{order::Spread, source::Source};
 use crate::{
     content::{GroupSet, Layout},
     limits::{GROUP_BYTES, RACE_CHECK, SLICE_BYTES, WANT_RANGES_MAX},
@@ -50,6 +60,17 @@ pub enum SourceKind {
     Peer,
     /// The tracker's stored copy, which is spared as long as members serve.
     Copy,
+}
+
+/// When the tracker's copy gets work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CopyRule {
+    /// Only while no member delivers: the tracker's line belongs to everybody, and members are enough. For downloads
+    /// that nobody waits for.
+    #[default]
+    Spare,
+    /// Always, as if it were a member: for somebody who reads along or waits while the members are slow.
+    Beside,
 }
 
 /// Why a source is gone.
@@ -108,6 +129,14 @@ pub enum Input {
     },
     /// Time went by.
     Tick,
+    /// Somebody reads the blob from front to back while it arrives, and needs this group next. `None`: nobody reads
+    /// any more. May be told as often as the reader moves.
+    Reader {
+        /// The first group that was not read yet.
+        at: Option<u64>,
+    },
+    /// The tracker's copy gets work by this rule from now on. What it was asked for already, it may end.
+    Copies(CopyRule),
 }
 
 /// What the machine wants done.
@@ -124,7 +153,9 @@ pub enum Action {
         groups: GroupSet,
     },
     /// What is left of this slice is no longer wanted from this source: somebody else was, or will be, faster. It
-    /// does not count among the source's slices any more; what comes of it until it has ended is wasted.
+    /// does not count among the source's slices any more, so new ones may be asked at once; what comes of it until it
+    /// has ended is wasted. The source's other slices stay wanted: a caller that can only end them all together
+    /// answers with [`Input::Left`] and lets the source join again.
     Cancel {
         /// Whose.
         source: SourceId,
@@ -152,11 +183,19 @@ pub struct Download {
     /// Sources that get no more work.
     shunned: BTreeSet<SourceId>,
     slices: BTreeMap<SliceId, Slice>,
+    /// Bytes that were verified though they were held already.
+    twice: u64,
     next_slice: u64,
     actions: VecDeque<Action>,
     is_finished: bool,
     /// When it was last told something.
     now: Option<Instant>,
+    spread: Spread,
+    copies: CopyRule,
+    /// What a reader needs next.
+    reader: Option<u64>,
+    /// When idle sources were last compared with slow ones, unless something has changed since.
+    raced_at: Option<Instant>,
 }
 
 /// Groups that one source was asked for.
@@ -182,13 +221,27 @@ impl Download {
             sources: BTreeMap::new(),
             shunned: BTreeSet::new(),
             slices: BTreeMap::new(),
+            twice: 0,
             next_slice: 0,
             actions: VecDeque::new(),
             is_finished: false,
             now: None,
+            spread: Spread::ascending(layout.groups()),
+            copies: CopyRule::default(),
+            reader: None,
+            raced_at: None,
         };
         download.finish_if_whole();
         download
+    }
+
+    /// Where some sources have only parts, fetches equally rare groups in an order that follows from this seed instead
+    /// of from the front. Each download of a swarm is to have a seed of its own, so that they fetch different groups
+    /// and have something for each other. The order is one of areas of a MiB or more; within, it is ascending.
+    #[must_use]
+    pub fn spread(mut self, seed: u64) -> Self {
+        self.spread = Spread::seeded(self.layout.groups(), seed);
+        self
     }
 
     /// Takes note of something. Time never runs backwards: an earlier `now` counts as the latest one known.
@@ -205,9 +258,12 @@ impl Download {
                 }
             }
             Input::Verified { source, slice, groups, bytes } => self.hold(now, source, slice, groups, bytes),
-            Input::Tick => {}
+            Input::Tick => self.raced_at = None,
+            Input::Reader { at } => self.reader = at,
+            Input::Copies(rule) => self.copies = rule,
         }
         self.give_up_stalled(now);
+        self.hurry(now);
         self.assign(now);
         self.race(now);
         self.rest_idle(now);
@@ -231,7 +287,7 @@ impl Download {
         // Until then silence changes nothing; from then on others may help.
         let quiet =
             self.sources.values().filter_map(Source::quiet_at).filter(|at| self.now.is_none_or(|now| *at > now));
-        let race = self.now.filter(|now| self.may_race(*now)).map(|now| now + RACE_CHECK);
+        let race = self.now.filter(|now| self.may_race(*now)).map(|now| self.raced_at.unwrap_or(now) + RACE_CHECK);
         stall.into_iter().chain(quiet).chain(race).min()
     }
 
@@ -274,7 +330,7 @@ impl Download {
     /// How a source does; `None` when it is not here.
     #[must_use]
     pub fn source(&self, id: SourceId) -> Option<SourceView> {
-        Some(self.sources.get(&id)?.view(self.slices_of(id).count(), self.now?))
+        Some(self.sources.get(&id)?.view(self.now?))
     }
 
     fn join(&mut self, id: SourceId, kind: SourceKind, have: Option<GroupSet>) {
@@ -282,17 +338,19 @@ impl Download {
             return;
         }
         let have = have.map(|have| have.within(0..self.layout.groups()));
+        self.raced_at = None;
         match self.sources.get_mut(&id) {
-            Some(source) => source.describe(kind, have),
+            Some(source) => source.describe(kind, have, self.layout),
             None => {
-                self.sources.insert(id, Source::new(kind, have));
+                self.sources.insert(id, Source::new(kind, have, self.layout));
             }
         }
     }
 
     fn gain(&mut self, id: SourceId, have: &GroupSet) {
         if let Some(source) = self.sources.get_mut(&id) {
-            source.gain(&have.within(0..self.layout.groups()));
+            source.gain(&have.within(0..self.layout.groups()), self.layout);
+            self.raced_at = None;
         }
     }
 
@@ -312,29 +370,38 @@ impl Download {
         if groups.is_empty() {
             return;
         }
+        self.twice += self.held.within(groups.clone()).count() * GROUP_BYTES;
         self.held.insert(groups.clone());
         self.missing.remove(groups.clone());
         if let Some(source) = self.sources.get_mut(&source) {
             source.brought(now, bytes);
         }
+        // What comes of a cancelled slice says nothing about those who work.
+        let is_live = self.slices.contains_key(&slice);
         let (mut emptied, mut beaten) = (Vec::new(), Vec::new());
         for (id, known) in &mut self.slices {
-            let count = known.left.count();
+            if known.left.overlapping(&groups).len() == 0 {
+                continue;
+            }
+            let front = known.left.ranges().next().map_or(0, |range| range.start);
             known.left.remove(groups.clone());
             if known.left.is_empty() {
                 // Its own last group ends a slice by itself; every other end has to be told to its source.
                 emptied.push((*id, *id == slice && groups.end >= known.end));
-            } else if known.left.count() < count && *id != slice {
-                beaten.push(*id);
+            } else if is_live && *id != slice {
+                beaten.push((*id, front));
             }
         }
+        if !emptied.is_empty() {
+            self.raced_at = None;
+        }
         for (id, ended_by_itself) in emptied {
-            let Some(ended) = self.slices.remove(&id) else { continue };
+            let Some(ended) = self.forget(id) else { continue };
             if !ended_by_itself {
                 self.actions.push_back(Action::Cancel { source: ended.source, slice: id });
             }
         }
-        self.cancel_overtaken(now, slice, &beaten);
+        self.cancel_overtaken(now, (source, slice), &groups, &beaten);
     }
 
     fn give_up_stalled(&mut self, now: Instant) {
@@ -352,27 +419,33 @@ impl Download {
     fn request(&mut self, now: Instant, id: SourceId, groups: GroupSet) {
         debug_assert!(!groups.is_empty() && groups.ranges().len() <= WANT_RANGES_MAX);
         debug_assert!(groups.count() * GROUP_BYTES <= SLICE_BYTES);
-        if let Some(source) = self.sources.get_mut(&id) {
-            source.begin(now);
-        }
         let slice = SliceId(self.next_slice);
         self.next_slice += 1;
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.begin(now, slice);
+        }
         let end = groups.ranges().last().map_or(0, |range| range.end);
         self.slices.insert(slice, Slice { source: id, left: groups.clone(), end });
         self.actions.push_back(Action::Fetch { source: id, slice, groups });
     }
 
     fn rest_idle(&mut self, now: Instant) {
-        let busy: BTreeSet<_> = self.slices.values().map(|slice| slice.source).collect();
-        for (id, source) in &mut self.sources {
-            if !busy.contains(id) {
-                source.rest(now);
-            }
+        for source in self.sources.values_mut().filter(|source| source.slices().is_empty()) {
+            source.rest(now);
         }
     }
 
     fn slices_of(&self, id: SourceId) -> impl DoubleEndedIterator<Item = (SliceId, &Slice)> {
-        self.slices.iter().filter(move |(_, slice)| slice.source == id).map(|(number, slice)| (*number, slice))
+        let numbers = self.sources.get(&id).into_iter().flat_map(Source::slices);
+        numbers.filter_map(move |number| Some((*number, self.slices.get(number)?)))
+    }
+
+    fn forget(&mut self, slice: SliceId) -> Option<Slice> {
+        let forgotten = self.slices.remove(&slice)?;
+        if let Some(source) = self.sources.get_mut(&forgotten.source) {
+            source.end(slice);
+        }
+        Some(forgotten)
     }
 
     /// Nothing more is wanted of this source: neither what it was asked for, nor what it is about to be.
@@ -383,13 +456,19 @@ impl Download {
         });
         let slices: Vec<_> = self.slices_of(id).map(|(slice, _)| slice).collect();
         for slice in slices {
-            let Some(freed) = self.slices.remove(&slice) else { continue };
-            let mut free = freed.left;
-            for other in self.slices.values() {
-                free.subtract(&other.left);
-            }
-            self.missing.extend(&free);
+            self.free(slice);
         }
+    }
+
+    /// Takes a slice back: what is left of it is missing, except for what somebody else was asked for too.
+    fn free(&mut self, slice: SliceId) {
+        let Some(freed) = self.forget(slice) else { return };
+        let mut free = freed.left;
+        for other in self.slices.values() {
+            free.subtract(&other.left);
+        }
+        self.missing.extend(&free);
+        self.raced_at = None;
     }
 
     fn finish_if_whole(&mut self) {
@@ -410,13 +489,17 @@ impl Download {
         let sum = requested.count() + self.missing.count() + self.held.count();
         assert!(all == self.layout.all() && sum == self.layout.groups(), "a group is in no state or in two");
         assert!(sets::deepest_overlap(self.slices.values().map(|slice| &slice.left)) <= 2, "three sources race");
-        for (number, slice) in &self.slices {
+        for slice in self.slices.values() {
             assert!(
                 !slice.left.is_empty() && self.sources.contains_key(&slice.source),
                 "a slice without work or owner"
             );
-            let twice = |(other, rival): (SliceId, &Slice)| other != *number && sets::overlap(&slice.left, &rival.left);
-            assert!(!self.slices_of(slice.source).any(twice), "a source races against itself");
+        }
+        let known: usize = self.sources.values().map(|source| source.slices().len()).sum();
+        assert_eq!(known, self.slices.len(), "a source's slices are not those of the download");
+        for id in self.sources.keys() {
+            let slices = self.slices_of(*id).map(|(_, slice)| &slice.left);
+            assert!(sets::deepest_overlap(slices) <= 1, "a source races against itself");
         }
     }
 }

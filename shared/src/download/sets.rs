@@ -20,6 +20,16 @@ pub(super) fn first_common(first: &GroupSet, second: Option<&GroupSet>, groups: 
     chosen
 }
 
+/// The groups that are in both sets without the first `groups` of them. No second set is a set of everything.
+pub(super) fn beyond_first(first: &GroupSet, second: Option<&GroupSet>, groups: u64) -> GroupSet {
+    let mut beyond = intersection(first, second);
+    let skipped = beyond.first(groups);
+    if let Some(last) = skipped.ranges().last() {
+        beyond.remove(0..last.end);
+    }
+    beyond
+}
+
 /// The last groups of a set: at most `groups` of them in at most `ranges` ranges.
 pub(super) fn last(set: &GroupSet, groups: u64, ranges: usize) -> GroupSet {
     let mut chosen = GroupSet::new();
@@ -33,6 +43,16 @@ pub(super) fn last(set: &GroupSet, groups: u64, ranges: usize) -> GroupSet {
         chosen.insert(start..range.end);
     }
     chosen
+}
+
+/// The last of the groups that are also in the other set and have no group of `set` behind them that is not: at most
+/// all of `set`. No second set is a set of everything.
+pub(super) fn common_tail(set: &GroupSet, second: Option<&GroupSet>) -> GroupSet {
+    let Some(second) = second else { return set.clone() };
+    let mut alone = set.clone();
+    alone.subtract(second);
+    let start = alone.ranges().last().map_or(0, |range| range.end);
+    set.within(start..u64::MAX)
 }
 
 /// The groups that are in both sets.
@@ -67,7 +87,10 @@ pub(super) fn deepest_overlap<'a>(sets: impl Iterator<Item = &'a GroupSet>) -> i
 }
 
 /// The ranges that are in both sets, ascending.
-fn common<'a>(first: &'a GroupSet, second: Option<&'a GroupSet>) -> impl Iterator<Item = Range<u64>> + use<'a> {
+pub(super) fn common<'a>(
+    first: &'a GroupSet,
+    second: Option<&'a GroupSet>,
+) -> impl Iterator<Item = Range<u64>> + use<'a> {
     let everything = 0..u64::MAX;
     let mut firsts = first.ranges().cloned().peekable();
     let mut seconds = second.into_iter().flat_map(GroupSet::ranges).cloned().peekable();
@@ -124,9 +147,15 @@ mod tests {
             prop_assert_eq!(numbers(&intersection(&a, Some(&b))), both.clone());
             prop_assert_eq!(intersection(&a, None), a.clone());
             prop_assert_eq!(overlap(&a, &b), !both.is_empty());
+            let tail = one.iter().rev().copied().take_while(|number| two.contains(number));
+            let tail: BTreeSet<u64> = tail.collect();
+            prop_assert_eq!(common_tail(&a, Some(&b)), set(&tail));
+            prop_assert_eq!(common_tail(&a, None), a.clone());
             prop_assert_eq!(is_inside(&a, &b), one.is_subset(&two));
             let first: Vec<u64> = both.iter().copied().take(count as usize).collect();
             prop_assert_eq!(numbers(&first_common(&a, Some(&b), count, 100)), first);
+            let behind: Vec<u64> = both.iter().copied().skip(count as usize).collect();
+            prop_assert_eq!(numbers(&beyond_first(&a, Some(&b), count)), behind);
             let tail: Vec<u64> = one.iter().copied().skip(one.len().saturating_sub(count as usize)).collect();
             prop_assert_eq!(numbers(&last(&a, count, 100)), tail);
             let deepest = (0..40).map(|n| i64::from(one.contains(&n)) + i64::from(two.contains(&n))).max().unwrap_or(0);

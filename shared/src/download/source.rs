@@ -5,10 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{SourceKind, sets};
+use super::{SliceId, SourceKind, sets};
 use crate::{
-    content::GroupSet,
-    limits::{COPY_AFTER, RESPONSE_GUESS, SOURCE_STALL, SPEED_MEASURE_MIN, SPEED_STEP, SPEED_WINDOW},
+    content::{GroupSet, Layout},
+    limits::{
+        COPY_AFTER, RESPONSE_GUESS, SOURCE_RANGES_MAX, SOURCE_STALL, SPEED_MEASURE_MIN, SPEED_STEP, SPEED_WINDOW,
+    },
 };
 
 /// A source as others see it.
@@ -38,6 +40,8 @@ pub(super) struct Source {
     /// Time from its last order out of idleness to the first bytes.
     response: Option<Duration>,
     awaits_first_bytes: bool,
+    /// In the order in which they were asked.
+    slices: Vec<SliceId>,
     /// Present while it has work.
     silent_since: Option<Instant>,
     /// When it last said that it serves others first. Gone with its next bytes.
@@ -46,14 +50,15 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) const fn new(kind: SourceKind, have: Option<GroupSet>) -> Self {
+    pub(super) fn new(kind: SourceKind, have: Option<GroupSet>, layout: Layout) -> Self {
         Self {
             kind,
-            have,
+            have: part_of(layout, have),
             bytes_verified: 0,
             meter: Meter::new(),
             response: None,
             awaits_first_bytes: false,
+            slices: Vec::new(),
             silent_since: None,
             queued_at: None,
             stalled_since: None,
@@ -68,14 +73,15 @@ impl Source {
         self.have.as_ref()
     }
 
-    pub(super) fn describe(&mut self, kind: SourceKind, have: Option<GroupSet>) {
+    pub(super) fn describe(&mut self, kind: SourceKind, have: Option<GroupSet>, layout: Layout) {
         self.kind = kind;
-        self.have = have;
+        self.have = part_of(layout, have);
     }
 
-    pub(super) fn gain(&mut self, more: &GroupSet) {
-        if let Some(have) = &mut self.have {
+    pub(super) fn gain(&mut self, more: &GroupSet, layout: Layout) {
+        if let Some(mut have) = self.have.take() {
             have.extend(more);
+            self.have = part_of(layout, Some(have));
         }
     }
 
@@ -88,8 +94,19 @@ impl Source {
         self.have.as_ref().map_or(!groups.is_empty(), |have| sets::overlap(have, groups))
     }
 
-    /// It has work now.
-    pub(super) fn begin(&mut self, now: Instant) {
+    /// The slices that it works on or is about to, in the order in which they were asked.
+    pub(super) fn slices(&self) -> &[SliceId] {
+        &self.slices
+    }
+
+    /// A slice is no longer its work.
+    pub(super) fn end(&mut self, slice: SliceId) {
+        self.slices.retain(|known| *known != slice);
+    }
+
+    /// It has this work now.
+    pub(super) fn begin(&mut self, now: Instant, slice: SliceId) {
+        self.slices.push(slice);
         if self.silent_since.is_none() {
             self.silent_since = Some(now);
             self.awaits_first_bytes = true;
@@ -164,16 +181,29 @@ impl Source {
         self.response.unwrap_or(RESPONSE_GUESS)
     }
 
-    pub(super) fn view(&self, slices: usize, now: Instant) -> SourceView {
+    pub(super) fn view(&self, now: Instant) -> SourceView {
         SourceView {
             kind: self.kind,
             bytes_verified: self.bytes_verified,
-            slices,
+            slices: self.slices.len(),
             speed: self.silent_since.and_then(|_| self.speed(now)).unwrap_or(0),
             silent_since: self.silent_since,
             stalled_since: self.stalled_since,
         }
     }
+}
+
+/// What a source has, in few enough ranges; a part that is everything is `None`.
+fn part_of(layout: Layout, have: Option<GroupSet>) -> Option<GroupSet> {
+    let have = have.filter(|have| !have.contains_all(&(0..layout.groups())))?;
+    Some(if have.ranges().len() <= SOURCE_RANGES_MAX {
+        have
+    } else {
+        have.ranges().take(SOURCE_RANGES_MAX).fold(GroupSet::new(), |mut kept, range| {
+            kept.insert(range.clone());
+            kept
+        })
+    })
 }
 
 /// Speed over the last seconds of work. Idle time does not count: nobody is slow for having nothing to do.

@@ -1,5 +1,7 @@
 //! The download machine by plain calls.
 
+mod order;
+
 use std::{
     ops::Range,
     time::{Duration, Instant},
@@ -113,6 +115,15 @@ impl Play {
             if !asked.is_empty() || self.download.is_finished() {
                 return asked;
             }
+        }
+    }
+
+    /// Works on until everything is there.
+    fn until_finished(&mut self, speeds: &[(SourceId, u64)]) {
+        let begun = self.now;
+        while !self.download.is_finished() {
+            self.work(speeds, seconds(1));
+            assert!(self.now < begun + seconds(3600), "{:?}", self.download);
         }
     }
 
