@@ -95,7 +95,7 @@ impl Begun {
         match ended {
             Ok(()) => tracing::debug!(moved, "a relay ended"),
             Err(end) => {
-                tracing::debug!(moved, ?end, "a relay was ended");
+                tracing::debug!(moved, %end, "a relay was ended");
                 for mut half in [near, far] {
                     half.give_up(end.code());
                 }
@@ -132,15 +132,17 @@ impl Half {
 const BEHIND: i32 = -1;
 
 /// Why a relay ends as a whole.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum End {
-    Declined(Declined),
+    #[error(transparent)]
+    Declined(#[from] Declined),
+    #[error("nothing moves")]
     Idle,
-    /// The asker signed out.
+    #[error("the asker signed out")]
     SignedOut,
-    /// The source signed out.
+    #[error("the source signed out")]
     Left,
-    /// A connection is lost.
+    #[error("a connection is lost")]
     Lost,
 }
 
@@ -187,7 +189,7 @@ async fn pump(relay: &Relay, from: &mut RecvStream, to: &mut Option<Outgoing>) -
             Err(_) => return Err(End::Lost),
         };
         let bytes: usize = pieces[..count].iter().map(Bytes::len).sum();
-        relay.pass(bytes as u64).await.map_err(End::Declined)?;
+        relay.pass(bytes as u64).await?;
         let Some(send) = to else { return Ok(()) };
         match send.write_all_chunks(&mut pieces[..count]).await {
             Ok(()) => {}

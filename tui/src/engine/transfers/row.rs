@@ -336,11 +336,8 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload) -> T
     let member = core.peers.member_of(device).and_then(|account| core.member_name(account));
     let elapsed = upload.began.elapsed();
     let speed = (upload.bytes as f64 / elapsed.as_secs_f64().max(0.2)) as u64;
-    let path = if core.relays.serves(device) {
-        PathKind::Relay
-    } else {
-        core.peers.live_path(device).unwrap_or(PathKind::Direct)
-    };
+    let path =
+        if upload.is_relayed { PathKind::Relay } else { core.peers.live_path(device).unwrap_or(PathKind::Direct) };
     TransferRow {
         id: id.to_owned(),
         direction: Direction::Up,
