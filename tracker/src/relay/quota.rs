@@ -131,11 +131,10 @@ impl Quota {
         }
         let used = self.used.entry(account).or_default();
         let after = used.saturating_add(bytes);
-        if *used >= limit || after > limit {
-            return Err(Declined::Spent { limit });
-        }
-        *used = after;
-        Ok(())
+        // What is too much for the rest of the day ends the day, or every relay would begin anew for a few bytes.
+        let is_spent = *used >= limit || after > limit;
+        *used = after.min(limit);
+        if is_spent { Err(Declined::Spent { limit }) } else { Ok(()) }
     }
 
     /// Relays that run.
@@ -223,8 +222,8 @@ mod tests {
     fn the_bytes_of_a_day_end_and_come_again() {
         let mut quota = calm(Some(100));
         assert_eq!(quota.0.charge(account(1), 60, 5), Ok(()));
-        assert_eq!(quota.0.charge(account(1), 41, 5), Err(Declined::Spent { limit: 100 }));
-        assert_eq!(quota.0.charge(account(1), 40, DAY_MS - 1), Ok(()));
+        assert_eq!(quota.0.charge(account(1), 41, DAY_MS - 1), Err(Declined::Spent { limit: 100 }));
+        assert_eq!(quota.0.charge(account(1), 1, DAY_MS - 1), Err(Declined::Spent { limit: 100 }));
         assert_eq!(quota.begin(ask(1, 1, 2)), Err(Declined::Spent { limit: 100 }));
         quota.begin(ask(2, 3, 4)).expect("another member has bytes of their own");
         assert_eq!(quota.0.charge(account(1), 100, DAY_MS), Ok(()));

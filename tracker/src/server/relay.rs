@@ -25,7 +25,7 @@ use super::{
 use crate::{
     handler::{Error, Moment},
     refuse,
-    relay::{Ask, Relay},
+    relay::{Ask, Declined, Relay},
 };
 
 /// Relays this stream to a device, to the end of either.
@@ -95,7 +95,7 @@ impl Begun {
         match ended {
             Ok(()) => tracing::debug!(moved, "a relay ended"),
             Err(end) => {
-                tracing::debug!(moved, ?end, "a relay was ended");
+                tracing::debug!(moved, %end, "a relay was ended");
                 for mut half in [near, far] {
                     half.give_up(end.code());
                 }
@@ -132,22 +132,24 @@ impl Half {
 const BEHIND: i32 = -1;
 
 /// Why a relay ends as a whole.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum End {
-    Declined,
+    #[error(transparent)]
+    Declined(#[from] Declined),
+    #[error("nothing moves")]
     Idle,
-    /// The asker signed out.
+    #[error("the asker signed out")]
     SignedOut,
-    /// The source signed out.
+    #[error("the source signed out")]
     Left,
-    /// A connection is lost.
+    #[error("a connection is lost")]
     Lost,
 }
 
 impl End {
     const fn code(&self) -> Code {
         match self {
-            Self::Declined => Code::RateLimited,
+            Self::Declined(_) => Code::RateLimited,
             Self::SignedOut => Code::Unauthenticated,
             Self::Left | Self::Lost => Code::Unavailable,
             Self::Idle => Code::Cancelled,
@@ -187,10 +189,7 @@ async fn pump(relay: &Relay, from: &mut RecvStream, to: &mut Option<Outgoing>) -
             Err(_) => return Err(End::Lost),
         };
         let bytes: usize = pieces[..count].iter().map(Bytes::len).sum();
-        relay.pass(bytes as u64).await.map_err(|why| {
-            tracing::debug!(?why, "a relay goes no further");
-            End::Declined
-        })?;
+        relay.pass(bytes as u64).await?;
         let Some(send) = to else { return Ok(()) };
         match send.write_all_chunks(&mut pieces[..count]).await {
             Ok(()) => {}

@@ -73,6 +73,8 @@ pub struct Upload {
     pub bytes: u64,
     /// How many of them were relayed.
     pub relayed: u64,
+    /// Whether the last of them were.
+    pub is_relayed: bool,
     pub began: Instant,
     pub last: Instant,
 }
@@ -198,18 +200,22 @@ impl Catalog {
         Arc::new(Revocable { content, blob, served: self.served.clone(), holdings: self.holdings.clone(), revoked })
     }
 
-    /// Of the bytes that an asker took, these were relayed.
-    pub fn note_relayed(&self, asker: Option<DeviceId>, bytes: u64) {
+    /// Bytes went out to an asker, relayed or not.
+    pub fn count(&self, asker: Option<DeviceId>, bytes: u64, is_relayed: bool) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
         let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(upload) = asker.and_then(|asker| uploads.get_mut(&asker)) {
-            upload.relayed += bytes;
+            upload.bytes += bytes;
+            upload.relayed += if is_relayed { bytes } else { 0 };
+            upload.is_relayed = is_relayed;
+            upload.last = Instant::now();
         }
     }
 
     fn note_upload(&self, asker: DeviceId, path: &Arc<str>) {
         let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let begin = || Upload { path: path.clone(), bytes: 0, relayed: 0, began: now, last: now };
+        let begin = || Upload { path: path.clone(), bytes: 0, relayed: 0, is_relayed: false, began: now, last: now };
         uploads.entry(asker).or_insert_with(begin).path = path.clone();
     }
 }
@@ -264,13 +270,7 @@ impl content::Catalog for Catalog {
     }
 
     fn sent(&self, _blob: BlobHash, asker: Option<DeviceId>, bytes: u64) {
-        self.sent.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(asker) = asker
-            && let Some(upload) = self.uploads.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&asker)
-        {
-            upload.bytes += bytes;
-            upload.last = Instant::now();
-        }
+        self.count(asker, bytes, false);
     }
 }
 

@@ -49,8 +49,6 @@ use super::{
 pub struct Relays {
     ways: Mutex<HashMap<DeviceId, Way>>,
     declined: Mutex<Option<Declined>>,
-    /// Relayed streams that are served now, by device.
-    serving: Mutex<HashMap<DeviceId, usize>>,
     changed: Notify,
 }
 
@@ -186,15 +184,6 @@ impl Relays {
         self.changed.notified()
     }
 
-    /// Whether streams that a device opened by relay are served now.
-    pub fn serves(&self, device: DeviceId) -> bool {
-        self.serving().contains_key(&device)
-    }
-
-    fn serving(&self) -> MutexGuard<'_, HashMap<DeviceId, usize>> {
-        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn declined(&self) -> MutexGuard<'_, Option<Declined>> {
         self.declined.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -276,7 +265,6 @@ async fn serve_sealed(core: &Arc<Core>, online: &Online, carrier: Duplex, from: 
     let (send, mut recv, who) = sealed::accept(carrier, tls, from).await.map_err(|error| text(&error))?;
     core.peers.note_member(from, AccountId(who.account));
     let send = opened(send, &mut recv).await?;
-    let _counted = Serving::of(core, from);
     let gate = Gate::Grants { device: from, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
     let catalog = Arc::new(Relayed(core.catalog.clone()));
     let pace = core.limits.pace(Direction::Up, Party::Member(AccountId(who.account)), false);
@@ -296,31 +284,6 @@ async fn opened(send: Sending, recv: &mut Receiving) -> Result<Sending, String> 
     }
 }
 
-/// A relayed stream that is being served.
-struct Serving {
-    core: Arc<Core>,
-    device: DeviceId,
-}
-
-impl Serving {
-    fn of(core: &Arc<Core>, device: DeviceId) -> Self {
-        *core.relays.serving().entry(device).or_default() += 1;
-        Self { core: core.clone(), device }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let mut serving = self.core.relays.serving();
-        if let Some(count) = serving.get_mut(&self.device) {
-            *count -= 1;
-            if *count == 0 {
-                serving.remove(&self.device);
-            }
-        }
-    }
-}
-
 /// What this device serves, counted as relayed.
 #[derive(Debug)]
 struct Relayed(Arc<Catalog>);
@@ -328,20 +291,19 @@ struct Relayed(Arc<Catalog>);
 #[async_trait]
 impl content::Catalog for Relayed {
     async fn open(&self, want: &Want, asker: Option<DeviceId>) -> Result<Arc<dyn Content>, Refusal> {
-        self.0.open(want, asker).await
+        content::Catalog::open(&*self.0, want, asker).await
     }
 
     async fn open_small(&self, wants: &[Want], asker: Option<DeviceId>) -> Vec<Result<Arc<dyn Content>, Refusal>> {
-        self.0.open_small(wants, asker).await
+        content::Catalog::open_small(&*self.0, wants, asker).await
     }
 
     fn having(&self, blob: &BlobHash) -> Option<Held> {
         self.0.having(blob)
     }
 
-    fn sent(&self, blob: BlobHash, asker: Option<DeviceId>, bytes: u64) {
-        self.0.sent(blob, asker, bytes);
-        self.0.note_relayed(asker, bytes);
+    fn sent(&self, _blob: BlobHash, asker: Option<DeviceId>, bytes: u64) {
+        self.0.count(asker, bytes, true);
     }
 }
 

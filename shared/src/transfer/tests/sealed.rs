@@ -23,8 +23,8 @@ use crate::{
         sealed::{Carrier, Duplex, SealError},
     },
     transfer::{
-        fetch::{FetchError, fetch_blob},
-        lane::{LaneError, Order},
+        fetch::{FetchError, PartialSink, fetch_blob},
+        lane::{Job, LaneError, Order},
         serve::ServeError,
     },
     wire::Code,
@@ -141,11 +141,11 @@ async fn whoever_carries_a_sealed_stream_cannot_read_it() {
     play(lane, vec![Order::Grant(meeting.grant(&[blob])), order]).await.1.unwrap();
     assert!(received.data() == data);
     within(serving).await.unwrap().unwrap();
+    meeting.end().await;
     let seen = between.seen.lock().unwrap();
     assert!(seen.len() > data.len());
     assert!(!seen.windows(8).any(|window| window == &line[..8]), "words of the file are there to read");
     assert!(!seen.windows(32).any(|window| window == blob.0), "the name of the file is there to read");
-    meeting.end().await;
 }
 
 /// What becomes of a fetch whose carrier does this.
@@ -154,12 +154,15 @@ async fn fetch_through(meddle: Meddle) -> (LaneError, ServeError, u64) {
     let (shelf, data) = (Shelf::new(), bytes(LARGE));
     let blob = shelf.file(&data);
     let (ends, _between) = Between::new(meddle);
-    let (lane, serving) = meeting.sealed_lane(ends, &shelf).await;
+    let (mut lane, serving) = meeting.sealed_lane(ends, &shelf).await;
     let arriving = Arriving::of(&data);
     assert!(lane.order(Order::Grant(meeting.grant(&[blob]))).await);
-    let Err(FetchError::Lane(error)) = within(fetch_blob(lane, arriving.partial.clone())).await else {
-        panic!("it looks complete")
-    };
+    let sink = Box::new(PartialSink(arriving.partial.clone()));
+    let layout = arriving.partial.layout();
+    assert!(lane.order(Order::Job(Job { id: 1, blob, layout, groups: layout.all(), tree: None, sink })).await);
+    // The fetcher could still ask for more: rustls, built for debugging, panics at a changed byte after its own goodbye.
+    while within(lane.event()).await.is_some() {}
+    let error = within(lane.outcome()).await.expect_err("it looks complete");
     let served = within(serving).await.unwrap().unwrap_err();
     let right = arriving.right_groups().count();
     meeting.end().await;

@@ -12,7 +12,7 @@ use shared::{
     download::{Action, Download, Input, Leaving, SliceId, SourceId},
     id::{AccountId, DeviceId},
     limits::{
-        COPY_AFTER, GRANT_RENEW, GRANT_RENEW_AGAIN, LOCATE_AGAIN, LOOK_AGAIN, MAP_CELLS, NEWS_WAITING_MAX,
+        COPY_AFTER, GRANT_RENEW, GRANT_RENEW_AGAIN, GROUP_BYTES, LOCATE_AGAIN, LOOK_AGAIN, MAP_CELLS, NEWS_WAITING_MAX,
         PARTS_PATIENCE,
     },
     show::show_line,
@@ -67,6 +67,8 @@ struct Driver<'a> {
     renew_at: Instant,
     durable: Option<JoinHandle<()>>,
     mapped: Instant,
+    /// The group that a reader of the stream needs next.
+    reader: Option<u64>,
     last_why: String,
     /// Bytes of each member, to be noted at the end.
     received: BTreeMap<AccountId, u64>,
@@ -86,7 +88,7 @@ pub(super) async fn drive(
     }
     let (news_in, mut news) = mpsc::channel(NEWS_WAITING_MAX);
     let mut driver = Driver {
-        machine: Download::new(partial.layout(), partial.have()),
+        machine: Download::new(partial.layout(), partial.have()).spread(rand::random()),
         core,
         transfer,
         file,
@@ -102,6 +104,7 @@ pub(super) async fn drive(
         renew_at: Instant::now() + GRANT_RENEW,
         durable: None,
         mapped: Instant::now(),
+        reader: None,
         last_why: String::new(),
         received: BTreeMap::new(),
         places: BTreeMap::new(),
@@ -126,6 +129,7 @@ pub(super) async fn drive(
             (look_at, looked) = (None, Instant::now());
             locate_at = Instant::now() + LOCATE_AGAIN * 2u32.pow(attempts.min(3));
         }
+        driver.follow_reader();
         if driver.act() {
             break Ok(None);
         }
@@ -307,6 +311,15 @@ impl Driver<'_> {
             && !self.machine.is_finished()
         {
             self.employ(source, grant);
+        }
+    }
+
+    /// Tells the machine what a reader of the stream needs next.
+    fn follow_reader(&mut self) {
+        let at = self.transfer.stream.needed_next().map(|byte| byte / GROUP_BYTES);
+        if at != self.reader {
+            self.reader = at;
+            self.machine.handle(Instant::now(), Input::Reader { at });
         }
     }
 

@@ -448,12 +448,8 @@ pub fn upload_row(core: &Core, device: DeviceId, id: &str, upload: &Upload, line
         Some(_) => 0,
         None => (upload.bytes as f64 / elapsed.as_secs_f64().max(0.2)) as u64,
     };
-    let all_relayed = upload.relayed > 0 && upload.relayed == upload.bytes;
-    let path = if core.relays.serves(device) || all_relayed {
-        PathKind::Relay
-    } else {
-        core.peers.live_path(core, device).unwrap_or(PathKind::Direct)
-    };
+    let direct = || core.peers.live_path(core, device).unwrap_or(PathKind::Direct);
+    let path = if upload.is_relayed { PathKind::Relay } else { direct() };
     TransferRow {
         id: id.to_owned(),
         direction: Direction::Up,

@@ -48,7 +48,7 @@ impl Better {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Whether the device is reached directly by now.
