@@ -2,6 +2,7 @@
 
 mod get;
 mod stream;
+mod watch;
 
 use std::sync::Arc;
 
@@ -136,8 +137,8 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
             }
             Ok(())
         }
-        Command::Watch => watch(core, out).await,
-        Command::Events => events(core, out).await,
+        Command::Watch => watch::everything(core, out).await,
+        Command::Events => watch::events(core, out).await,
         Command::Reconnect => {
             core.session.poke();
             Ok(())
@@ -537,75 +538,6 @@ async fn transfers(core: &Arc<Core>, watch: bool, out: &Out) -> Result<(), Failu
                 }
             }
             Err(RecvError::Closed) => return Ok(()),
-        }
-    }
-}
-
-/// Everything a screen needs, then everything that changes.
-async fn watch(core: &Arc<Core>, out: &Out) -> Result<(), Failure> {
-    let mut news = core.hub.listen();
-    let mut phase = core.session.watch();
-    tell_everything(core, out).await?;
-    loop {
-        tokio::select! {
-            changed = phase.changed() => {
-                if changed.is_err() {
-                    return Ok(());
-                }
-                let connection = phase.borrow_and_update().connection();
-                out.send(Update::Connection(connection)).await?;
-            }
-            update = news.recv() => match update {
-                // Events are for those who asked for them.
-                Ok(Update::Event(_)) => {}
-                Ok(update) => out.send(update).await?,
-                Err(RecvError::Lagged(_)) => tell_everything(core, out).await?,
-                Err(RecvError::Closed) => return Ok(()),
-            },
-        }
-    }
-}
-
-async fn tell_everything(core: &Arc<Core>, out: &Out) -> Result<(), Failure> {
-    let connection = core.session.watch().borrow().connection();
-    let account = core.account().await.ok().map(|account| core.account_row(&account));
-    out.send(Update::Account(account)).await?;
-    out.send(Update::Connection(connection)).await?;
-    out.send(Update::Shares(core.library.rows())).await?;
-    out.send(Update::Members(core.member_rows())).await?;
-    out.send(Update::Limits(core.limits.view())).await?;
-    let changed = core.transfers.rows();
-    out.send(Update::Transfers(TransferPage { restart: true, changed, removed: Vec::new() })).await?;
-    let mut after = None;
-    let mut restart = true;
-    loop {
-        let page = core.index_page(restart, &mut after).await?;
-        restart = false;
-        let more = page.more;
-        out.send(Update::Index(page)).await?;
-        if !more {
-            return Ok(());
-        }
-    }
-}
-
-async fn events(core: &Arc<Core>, out: &Out) -> Result<(), Failure> {
-    let mut news = core.hub.listen();
-    let mut phase = core.session.watch();
-    loop {
-        tokio::select! {
-            changed = phase.changed() => {
-                if changed.is_err() {
-                    return Ok(());
-                }
-                let connection = phase.borrow_and_update().connection();
-                core.hub.event(super::api::EventKind::Connection { connection });
-            }
-            update = news.recv() => match update {
-                Ok(update @ Update::Event(_)) => out.send(update).await?,
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return Ok(()),
-            },
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The connection to the tracker: signs in by the device's key, stays, comes back after a loss, and tells what changed.
 
+mod udp;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -370,7 +372,7 @@ async fn hold(core: &Arc<Core>, account: SavedAccount, begun: Option<Box<Back>>,
     let ended = tokio::select! {
         error = lost => Ended::Lost(closed(&error)),
         Some(ended) = tasks.join_next() => Ended::Lost(ended.unwrap_or_else(failure::unexpected)),
-        greeted = udp_back(core, &online), if online.way == Way::Https => {
+        greeted = udp::back(core, &online), if online.way == Way::Https => {
             Ended::BackToUdp(Box::new(Back { greeted, before: online.clone() }))
         }
     };
@@ -386,41 +388,6 @@ fn leave(online: Option<&Online>) {
     if let Some(online) = online {
         online.connection.close(0u32.into(), b"bye");
     }
-}
-
-/// While the tracker is reached over HTTPS: tries UDP with growing pauses, and at once on another network or when
-/// somebody asks. Ends when the tracker has answered.
-async fn udp_back(core: &Core, online: &Online) -> Greeted {
-    let remote = online.connection.remote_address();
-    let mut here = core.endpoints.local_addresses(remote, &network::interfaces()).await;
-    let mut pause = UDP_AGAIN_MIN;
-    let mut try_at = Instant::now() + pause;
-    loop {
-        tokio::select! {
-            () = sleep_until(try_at.min(Instant::now() + NETWORK_LOOK)) => {}
-            () = core.session.udp_again.notified() => try_at = Instant::now(),
-        }
-        let now_here = core.endpoints.local_addresses(remote, &network::interfaces()).await;
-        if now_here != here {
-            tracing::debug!("on another network");
-            (here, pause, try_at) = (now_here, UDP_AGAIN_MIN, Instant::now());
-        }
-        if Instant::now() < try_at {
-            continue;
-        }
-        match udp_now(core, &online.account).await {
-            Ok(greeted) => return greeted,
-            Err(failure) => tracing::debug!(%failure, "UDP is still blocked"),
-        }
-        try_at = Instant::now() + pause;
-        pause = (pause * 2).min(UDP_AGAIN_MAX);
-    }
-}
-
-async fn udp_now(core: &Core, account: &SavedAccount) -> Result<Greeted, Failure> {
-    let link: TrackerLink = account.tracker.parse()?;
-    let addresses = dial::resolve(&link.address).await?;
-    dial::over_udp(core, &link, &addresses).await
 }
 
 fn closed(error: &quinn::ConnectionError) -> Failure {
