@@ -311,7 +311,7 @@ fn a_download_names_the_file_by_its_id_and_can_be_taken_back() {
     assert!(play.screen().contains("u undo"));
     play.keys("u");
     let (_, command) = play.last_call();
-    assert!(matches!(command, Command::Steer { how: crate::engine::api::Steer::Cancel, .. }));
+    assert!(matches!(command, Command::Steer { how: Steer::Cancel, .. }));
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn enter_in_a_dialog_is_safe_and_the_named_key_acts() {
     play.keys("<enter>");
     assert_eq!((play.calls.len(), play.state.layers.len()), (before, 0));
     play.keys("xy");
-    assert!(matches!(play.last_call().1, Command::Steer { how: crate::engine::api::Steer::Cancel, .. }));
+    assert!(matches!(play.last_call().1, Command::Steer { how: Steer::Cancel, .. }));
 }
 
 #[test]
