@@ -243,6 +243,8 @@ fn what_matters_more_begins_first_and_others_make_room_for_it() {
     assert_eq!((state("c.bin"), state("d.bin")), ("queued".to_owned(), "queued".to_owned()));
     // The order of those that wait outlives the engine.
     pair.bob.run(&["transfers", "prio", &id("d.bin"), "+1"]).ok();
+    // Whoever is attached would run the engine that follows.
+    drop(watch);
     engine.stop();
     let _engine = pair.bob.engine();
     let mut watch = pair.bob.start(&["transfers", "watch"]);

@@ -443,12 +443,12 @@ fn a_limit_is_typed_like_on_the_command_line() {
     play.tell(Update::Limits(Limits { rates: vec![row], slots: Some(4), served: 1, waiting: 2, slots_lan: false }));
     play.end(Ok(()));
     assert!(
-        play.screen().contains("up 2.0 MB/s, down no limit, 1 of 4 upload slots in use, 2 in line"),
+        play.screen().contains("up 2.00 MB/s, down no limit, 1 of 4 upload slots in use, 2 in line"),
         "{}",
         play.screen()
     );
     play.keys("2]]");
-    assert!(play.screen().contains("limit: 2.0 MB/s   slots: 1 of 4, 2 in line"), "{}", play.screen());
+    assert!(play.screen().contains("limit: 2.00 MB/s   slots: 1 of 4, 2 in line"), "{}", play.screen());
 }
 
 #[test]

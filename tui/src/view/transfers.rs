@@ -86,7 +86,9 @@ fn row(look: Look, state: &State, transfer: &Transfer, shown: &[Column]) -> Row 
             match areas_kind(column, width) {
                 StateColumn::Pocket => {
                     let percent = transfer.percent();
-                    let text = if row.state == TransferState::Running { format!("{percent}% {brief}") } else { brief };
+                    // A place in line says more than how far it has come.
+                    let moves = row.state == TransferState::Running && in_line(row).is_none();
+                    let text = if moves { format!("{percent}% {brief}") } else { brief };
                     Cell::styled(text, style)
                 }
                 StateColumn::Brief => Cell::styled(brief, style),

@@ -6,6 +6,7 @@ use crate::{
     app::{
         Effect, Purpose, State, format,
         layer::{Layer, Palette},
+        transfers::Transfer,
     },
     engine::api::{Command, Direction, Limits, Priority, Rank, Steer, words},
 };
@@ -23,7 +24,7 @@ impl State {
             Rank::Priority(_) | Rank::First | Rank::Last | Rank::Forward(_) => format!("{name} moved towards the end"),
         };
         // Those that go one place back together go from the last to the first, or they would only change places.
-        ids.sort_by_key(|id| self.transfers.all.get(id).map(|transfer| transfer.queue_key()));
+        ids.sort_by_key(|id| self.transfers.all.get(id).map(Transfer::queue_key));
         if matches!(rank, Rank::Forward(..0)) {
             ids.reverse();
         }

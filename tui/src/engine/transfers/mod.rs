@@ -57,12 +57,15 @@ pub struct Transfers {
     all: Mutex<BTreeMap<i64, Arc<Transfer>>>,
     removed: Mutex<BTreeSet<String>>,
     /// What was told about uploads, so that their ends are told too.
-    uploads: Mutex<HashMap<DeviceId, (String, u64, Option<QueuePlace>)>>,
+    uploads: Mutex<HashMap<DeviceId, Told>>,
     /// Something may be startable.
     wake: Notify,
     /// Held while a reader of a stream comes or goes.
     streaming: tokio::sync::Mutex<()>,
 }
+
+/// What was told about an upload: its id, its bytes, and where it stands in line.
+type Told = (String, u64, Option<QueuePlace>);
 
 /// What a person wants of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
