@@ -210,7 +210,8 @@ impl World {
                 Action::Stalled { source } => {
                     if let Some(link) = self.link(place, source.0 as Place) {
                         self.rest(link);
-                        self.disconnect(link, Leaving::Lost);
+                        // Not at once: its last report would change what is being carried out.
+                        self.after(0, Event::On(link, News::Closes));
                     }
                 }
                 Action::Finished => self.finish(place),
@@ -262,12 +263,13 @@ impl World {
         }
     }
 
-    /// A caller that cannot cancel one slice ends all of them, and dials anew.
+    /// A caller that cannot cancel one slice ends all of them, and dials anew, unless the source is to be left alone.
     pub(super) fn close(&mut self, link: Link) {
         self.disconnect(link, Leaving::Lost);
         let node = &self.nodes[link.client];
         let goes_on = node.machine.as_ref().is_some_and(|machine| !machine.is_finished());
-        if goes_on && !node.sources.contains_key(&link.source) {
+        let rests = node.resting.get(&link.source).is_some_and(|until_us| *until_us > self.now_us);
+        if goes_on && !rests && !node.sources.contains_key(&link.source) {
             self.dial(link.client, link.source);
         }
     }

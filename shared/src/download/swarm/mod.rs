@@ -272,15 +272,11 @@ fn abandoned(seed: u64) -> World {
 /// One whole source and hundreds of members who begin at once.
 fn crowd(seed: u64) -> World {
     let mut rng = StdRng::seed_from_u64(seed);
-    let knob = |name, default: u64| env::var(name).ok().map_or(default, |v| v.parse().unwrap());
-    let size = rng.random_range(32 * MIB..48 * MIB) * knob("MUL", 1);
+    let size = rng.random_range(32 * MIB..48 * MIB);
     let mut plans = Vec::from_iter([Plan::honest(&mut rng, 5e6..20e6)]);
-    if knob("SEEDUP", 0) > 0 {
-        plans[0].up = knob("SEEDUP", 0);
-    }
-    let n = rng.random_range(150..250);
-    plans.extend((0..knob("N", n)).map(|_| Plan::member(&mut rng, 0.5e6..5e6, 2e6..20e6)));
-    World::new(seed, size, Rules { sources_max: knob("SRC", 16) as usize, ..SOME }, plans)
+    let members = rng.random_range(150..250);
+    plans.extend((0..members).map(|_| Plan::member(&mut rng, 0.5e6..5e6, 2e6..20e6)));
+    World::new(seed, size, SOME, plans)
 }
 
 /// As [`crowd`], among members who leave, come back, vanish, stall and lie.
