@@ -62,7 +62,9 @@ impl KnownWays {
             tracing::warn!(%error, "the ways to the tracker cannot be read");
             None
         });
-        known.filter(|known| known.fingerprint == fingerprint).unwrap_or(Self { fingerprint, ..Self::default() })
+        known
+            .filter(|known| known.fingerprint == fingerprint)
+            .unwrap_or_else(|| Self { fingerprint, ..Self::default() })
     }
 
     async fn store(&self, core: &Core, before: &Self) {
@@ -134,7 +136,7 @@ pub async fn dial(core: &Core, link: &TrackerLink) -> Result<Greeted, Failure> {
 /// The addresses of the web port: as the tracker said last, else as the link says, else beside UDP.
 fn web_addresses(known: &KnownWays, link: &TrackerLink, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let told = known.web.or(link.web);
-    addresses.iter().map(|address| SocketAddr::new(address.ip(), told.unwrap_or(address.port()))).collect()
+    addresses.iter().map(|address| SocketAddr::new(address.ip(), told.unwrap_or_else(|| address.port()))).collect()
 }
 
 /// The addresses of the web port, as far as known.

@@ -255,7 +255,7 @@ pub async fn run(core: Arc<Core>) {
             }
         };
         // Not where somebody signed in elsewhere meanwhile.
-        let before = begun.take().filter(|back: &Box<Back>| back.before.account == account);
+        let before = begun.take().filter(|back| back.before.account == account);
         if tries == 0 && before.is_none() {
             session.phase.send_replace(Phase::Connecting);
         }
