@@ -98,14 +98,25 @@ pub async fn learn_ways(core: &Core, link: &TrackerLink, connection: &Connection
 }
 
 /// Reaches a tracker and checks that it is the one of the link. UDP has a head start; where it brings no answer, the
-/// web port is tried beside it.
+/// web port is tried beside it. Which way it was is remembered.
 pub async fn dial(core: &Core, link: &TrackerLink) -> Result<Greeted, Failure> {
     let addresses = resolve(&link.address).await?;
     let known = KnownWays::load(core, link).await;
+    let greeted = race(core, link, &addresses, &known).await?;
+    note_way(core, link, greeted.way).await;
+    Ok(greeted)
+}
+
+async fn race(
+    core: &Core,
+    link: &TrackerLink,
+    addresses: &[SocketAddr],
+    known: &KnownWays,
+) -> Result<Greeted, Failure> {
     let head_start = if known.udp_blocked { WEB_AFTER_BLOCKED } else { WEB_AFTER };
     let (mut udp, mut web) = (
-        std::pin::pin!(over_udp(core, link, &addresses)),
-        std::pin::pin!(over_https(core, link, web_addresses(&known, link, &addresses))),
+        std::pin::pin!(over_udp(core, link, addresses)),
+        std::pin::pin!(over_https(core, link, web_addresses(known, link, addresses))),
     );
     let (mut udp_failed, mut web_failed) = (None, None);
     match timeout(head_start, &mut udp).await {
