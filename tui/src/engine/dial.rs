@@ -62,7 +62,9 @@ impl KnownWays {
             tracing::warn!(%error, "the ways to the tracker cannot be read");
             None
         });
-        known.filter(|known| known.fingerprint == fingerprint).unwrap_or(Self { fingerprint, ..Self::default() })
+        known
+            .filter(|known| known.fingerprint == fingerprint)
+            .unwrap_or_else(|| Self { fingerprint, ..Self::default() })
     }
 
     async fn store(&self, core: &Core, before: &Self) {
@@ -96,14 +98,25 @@ pub async fn learn_ways(core: &Core, link: &TrackerLink, connection: &Connection
 }
 
 /// Reaches a tracker and checks that it is the one of the link. UDP has a head start; where it brings no answer, the
-/// web port is tried beside it.
+/// web port is tried beside it. Which way it was is remembered.
 pub async fn dial(core: &Core, link: &TrackerLink) -> Result<Greeted, Failure> {
     let addresses = resolve(&link.address).await?;
     let known = KnownWays::load(core, link).await;
+    let greeted = race(core, link, &addresses, &known).await?;
+    note_way(core, link, greeted.way).await;
+    Ok(greeted)
+}
+
+async fn race(
+    core: &Core,
+    link: &TrackerLink,
+    addresses: &[SocketAddr],
+    known: &KnownWays,
+) -> Result<Greeted, Failure> {
     let head_start = if known.udp_blocked { WEB_AFTER_BLOCKED } else { WEB_AFTER };
     let (mut udp, mut web) = (
-        std::pin::pin!(over_udp(core, link, &addresses)),
-        std::pin::pin!(over_https(core, link, web_addresses(&known, link, &addresses))),
+        std::pin::pin!(over_udp(core, link, addresses)),
+        std::pin::pin!(over_https(core, link, web_addresses(known, link, addresses))),
     );
     let (mut udp_failed, mut web_failed) = (None, None);
     match timeout(head_start, &mut udp).await {
@@ -134,7 +147,7 @@ pub async fn dial(core: &Core, link: &TrackerLink) -> Result<Greeted, Failure> {
 /// The addresses of the web port: as the tracker said last, else as the link says, else beside UDP.
 fn web_addresses(known: &KnownWays, link: &TrackerLink, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let told = known.web.or(link.web);
-    addresses.iter().map(|address| SocketAddr::new(address.ip(), told.unwrap_or(address.port()))).collect()
+    addresses.iter().map(|address| SocketAddr::new(address.ip(), told.unwrap_or_else(|| address.port()))).collect()
 }
 
 /// The addresses of the web port, as far as known.

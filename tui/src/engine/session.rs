@@ -163,6 +163,12 @@ impl Session {
         }
     }
 
+    /// Lets go of every connection.
+    fn forget(&self) {
+        self.phase.send_replace(Phase::Connecting);
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The newest sign-in, whether its connection still stands or not.
     pub fn newest(&self) -> Option<Arc<Online>> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -257,6 +263,12 @@ fn host_label() -> String {
 
 /// Keeps the session until the engine stops.
 pub async fn run(core: Arc<Core>) {
+    keep(&core).await;
+    // A tunnel lasts as long as somebody holds a connection in it.
+    core.session.forget();
+}
+
+async fn keep(core: &Arc<Core>) {
     let session = &core.session;
     let mut tries = 0;
     let mut begun: Option<Box<Back>> = None;
@@ -278,12 +290,12 @@ pub async fn run(core: Arc<Core>) {
             }
         };
         // Not where somebody signed in elsewhere meanwhile.
-        let before = begun.take().filter(|back: &Box<Back>| back.before.account == account);
+        let before = begun.take().filter(|back| back.before.account == account);
         if tries == 0 && before.is_none() {
             session.phase.send_replace(Phase::Connecting);
         }
         let ended = tokio::select! {
-            ended = hold(&core, account, before, &mut tries) => ended,
+            ended = hold(core, account, before, &mut tries) => ended,
             () = core.stop.cancelled() => {
                 if let Some(online) = session.current() {
                     // Zero is a goodbye: the tracker shows us offline at once.
@@ -402,7 +414,10 @@ fn closed(error: &quinn::ConnectionError) -> Failure {
 async fn sign_in(core: &Arc<Core>, account: SavedAccount, greeted: Option<Greeted>) -> Result<Online, Failure> {
     let link: TrackerLink = account.tracker.parse()?;
     let greeted = match greeted {
-        Some(greeted) => greeted,
+        Some(greeted) => {
+            dial::note_way(core, &link, greeted.way).await;
+            greeted
+        }
         None => dial(core, &link).await?,
     };
     let exported = net::exported(&greeted.connection).map_err(failure::unexpected)?;
@@ -414,7 +429,6 @@ async fn sign_in(core: &Arc<Core>, account: SavedAccount, greeted: Option<Greete
     let credentials = credentials(core, &signed_in)?;
     let tls = credentials.server_config(PEER_ALPN).map_err(failure::unexpected)?;
     core.endpoints.serve(endpoint::peer_server(tls).map_err(failure::unexpected)?);
-    dial::note_way(core, &link, greeted.way).await;
     Ok(Online {
         connection: greeted.connection,
         way: greeted.way,
