@@ -159,7 +159,9 @@ fn two_that_fetch_from_each_other_at_once_both_get_what_they_want() {
         let transfer = ended.stdout.lines().filter_map(record).find(|record| record["type"] == "transfer");
         let transfer = transfer.expect("a get tells its transfer");
         tree::assert_same(original, Path::new(&text(&transfer, "path")));
-        assert_eq!(paths(&transfer), ["punched"], "{transfer}\n{}", meeting.logs());
+        // Two dials that cross open both NATs without an introduction.
+        let path = paths(&transfer);
+        assert!(path == ["punched"] || path == ["direct"], "{transfer}\n{}", meeting.logs());
     }
 }
 

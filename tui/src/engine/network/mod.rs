@@ -75,7 +75,7 @@ pub async fn run(core: Arc<Core>) {
     };
     let mut known = Place::now(tracker_of(&core)).await;
     // The address that was last used towards the tracker.
-    let mut home = None;
+    let mut home: Option<IpAddr> = None;
     let mut phase = core.session.watch();
     let mut clocks = Clocks { passed: Instant::now(), wall: SystemTime::now() };
     let mut timer = interval(SLEEP_CHECK);
@@ -84,7 +84,9 @@ pub async fn run(core: Arc<Core>) {
     let mut look_at: Option<Instant> = None;
     loop {
         tokio::select! {
-            () = told(watch.as_ref()) => _ = look_at.get_or_insert(Instant::now() + NETWORK_GATHER),
+            () = told(watch.as_ref()) => {
+                look_at.get_or_insert(Instant::now() + NETWORK_GATHER);
+            }
             () = until(look_at) => {}
             _ = timer.tick() => {}
             Ok(()) = phase.changed() => {
