@@ -144,6 +144,33 @@ fn a_nat_that_an_early_packet_confuses_is_passed_by_fresh_sockets() {
 }
 
 #[test]
+fn two_that_fetch_from_each_other_at_once_both_get_what_they_want() {
+    if skipped() {
+        return;
+    }
+    let nat = Nat::PortRestricted;
+    let meeting = Meeting::of(Lab::new(nat, nat, 10), Family::V4, Place::A, Place::B);
+    let pairs = [(&meeting.owner, &meeting.fetcher, 31), (&meeting.fetcher, &meeting.owner, 32)];
+    let shared = pairs.map(|(from, to, seed)| {
+        let original = from.write("reel.bin", corpus::bytes(seed, usize::try_from(SIZE).expect("it is small")));
+        let id = from.share(&[&original], &[]);
+        (to, original, id)
+    });
+    // Both dial, and both are introduced, before either knows of the other's try.
+    let gets = shared.each_ref().map(|(to, _, id)| to.start(&["get", id]));
+    for ((_, original, _), get) in shared.iter().zip(gets) {
+        let ended = get.finish();
+        assert_eq!(ended.code, Some(0), "{}\n{}", ended.stderr, meeting.logs());
+        let transfer = ended.stdout.lines().filter_map(record).find(|record| record["type"] == "transfer");
+        let transfer = transfer.expect("a get tells its transfer");
+        tree::assert_same(original, Path::new(&text(&transfer, "path")));
+        // Two dials that cross open both NATs without an introduction.
+        let path = paths(&transfer);
+        assert!(path == ["punched"] || path == ["direct"], "{transfer}\n{}", meeting.logs());
+    }
+}
+
+#[test]
 fn without_udp_the_tracker_is_out_of_reach_and_that_is_said() {
     if skipped() {
         return;

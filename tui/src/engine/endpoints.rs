@@ -156,7 +156,8 @@ impl Endpoints {
         let fresh = locked(&self.fresh).clone();
         for door in self.doors().chain(&fresh) {
             let is_gone = gone.is_some_and(|gone| door.is_ipv4() == gone.is_ipv4());
-            if let Err(error) = if is_gone { door.replace() } else { door.refresh() } {
+            let refreshed = if is_gone { door.replace() } else { door.refresh() };
+            if let Err(error) = refreshed {
                 tracing::warn!(%error, "a socket could not be refreshed");
             }
         }

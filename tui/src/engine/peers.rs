@@ -12,7 +12,7 @@ use quinn::{Connection, Endpoint, Incoming, RecvStream};
 use shared::{
     id::{AccountId, DeviceId},
     limits::{
-        HELLO, OLDER_SILENCE, PEER_CONNECTIONS_MAX, PEER_DIAL, PEER_FRAME_BYTES_MAX, REQUEST_READ, SERVED_STREAMS_MAX,
+        ALIVE_WAIT, HELLO, PEER_CONNECTIONS_MAX, PEER_DIAL, PEER_FRAME_BYTES_MAX, REQUEST_READ, SERVED_STREAMS_MAX,
         SPARE_IDLE,
     },
     net::{self, Outgoing, endpoint, frame},
@@ -178,10 +178,9 @@ impl Peers {
         if !older.is_empty() && dialled_here {
             self.tasks.spawn(close_when_spare(core.clone(), connection.clone(), device));
         }
-        if !dialled_here {
-            for older in older {
-                self.tasks.spawn(close_when_silent(core.clone(), older));
-            }
+        // One of the two sides saw a need for a new one: what runs over a dead one shall not wait for its idle time.
+        for older in older {
+            self.tasks.spawn(close_if_dead(core.clone(), older));
         }
     }
 
@@ -261,7 +260,7 @@ impl Peers {
             for link in links.iter().filter(|link| link.made.dialled_here && link.is_alive()) {
                 let (core, device, connection) = (core.clone(), *device, link.connection.clone());
                 self.tasks.spawn(async move {
-                    if close_when_silent(core.clone(), connection).await {
+                    if close_if_dead(core.clone(), connection).await {
                         reach::meet_again(&core, device);
                     }
                 });
@@ -335,12 +334,20 @@ async fn close_when_spare(core: Arc<Core>, connection: Connection, device: Devic
     }
 }
 
-/// Closes a connection that may be dead, if nothing comes on it any more: what waits for something on it goes on over
+/// Closes a connection that may be dead, unless its other end answers: what waits for something on it goes on over
 /// another one. Says whether it did.
-async fn close_when_silent(core: Arc<Core>, connection: Connection) -> bool {
+async fn close_if_dead(core: Arc<Core>, connection: Connection) -> bool {
     let before = connection.stats().udp_rx.datagrams;
+    let ask = async {
+        // A stream that is reset at once asks for nothing, but the other end confirms that it came.
+        if let Ok((send, _recv)) = connection.open_bi().await {
+            Outgoing::new(send).reset(Code::Cancelled);
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        () = sleep(OLDER_SILENCE) => {}
+        () = sleep(ALIVE_WAIT.max(connection.rtt() * 3)) => {}
+        () = ask => {}
         _ = connection.closed() => return false,
         () = core.stop.cancelled() => return false,
     }

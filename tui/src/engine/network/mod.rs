@@ -75,7 +75,7 @@ pub async fn run(core: Arc<Core>) {
     };
     let mut known = Place::now(tracker_of(&core)).await;
     // The address that was last used towards the tracker.
-    let mut home = None;
+    let mut home: Option<IpAddr> = None;
     let mut phase = core.session.watch();
     let mut clocks = Clocks { passed: Instant::now(), wall: SystemTime::now() };
     let mut timer = interval(SLEEP_CHECK);
