@@ -133,9 +133,9 @@ pub const VERDICTS_MAX: usize = 1024;
 pub const FRESH_SOCKETS_MAX: usize = 16;
 /// Age up to which two connections of one pair count as made at the same time: the life of an attempt and its dial.
 pub const SIMULTANEOUS: Duration = Duration::from_secs(8);
-/// Silence after which a connection is given up that may be dead: its other end has made a new one, or it was asked from
-/// a new address whether it lives.
-pub const OLDER_SILENCE: Duration = Duration::from_secs(1);
+/// Time in which the other end of a connection that may be dead answers: there is a newer one, or this device has
+/// another address.
+pub const ALIVE_WAIT: Duration = Duration::from_secs(1);
 /// Time without stream data after which the spare one of two connections of a pair is closed.
 pub const SPARE_IDLE: Duration = Duration::from_secs(15);
 /// Time in which changes of this machine's addresses gather: a network comes up in several steps.
