@@ -186,6 +186,9 @@ mod tests {
         limits::GROUP_BYTES,
     };
 
+    /// A subtree with its hash.
+    type Hashed = (Range<u64>, [u8; 32]);
+
     fn bytes(groups: u64, rest: u64) -> Vec<u8> {
         (0..groups * GROUP_BYTES + rest).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect()
     }
@@ -196,7 +199,7 @@ mod tests {
     }
 
     /// Answers as an honest source does, checked as a fetcher does. Gives the subtrees and how many parents were sent.
-    fn ask(tree: &Tree, layout: Layout, groups: &GroupSet, height: u8) -> (Vec<(Range<u64>, [u8; 32])>, u64) {
+    fn ask(tree: &Tree, layout: Layout, groups: &GroupSet, height: u8) -> (Vec<Hashed>, u64) {
         let mut checker = Checker::new(tree.blob());
         let (mut subtrees, mut parents) = (Vec::new(), 0);
         for step in layout.tree_steps(groups, height) {

@@ -136,16 +136,22 @@ pub fn peer_transport() -> Arc<TransportConfig> {
     Arc::new(transport)
 }
 
+/// Whether connections are controlled by a model of the path ([`super::congestion`]) instead of by Cubic: if the variable
+/// `SWAPMEET_CONGESTION` is `model`. It is much faster where packets are lost at random, but where the path stops carrying
+/// large datagrams it goes on for long as if it were full; so it has to be asked for.
+fn wants_model() -> bool {
+    std::env::var_os("SWAPMEET_CONGESTION").is_some_and(|wanted| wanted == "model")
+}
+
 /// What all connections have in common.
 fn transport() -> TransportConfig {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(DATAGRAM_BYTES_MAX);
     let mut transport = TransportConfig::default();
-    transport
-        .mtu_discovery_config(Some(discovery))
-        .datagram_receive_buffer_size(None)
-        .initial_rtt(ROUND_TRIP_GUESS)
-        .congestion_controller_factory(Arc::new(ModelConfig));
+    transport.mtu_discovery_config(Some(discovery)).datagram_receive_buffer_size(None).initial_rtt(ROUND_TRIP_GUESS);
+    if wants_model() {
+        transport.congestion_controller_factory(Arc::new(ModelConfig));
+    }
     transport
 }
 

@@ -8,15 +8,14 @@ mod pieces;
 
 use std::{collections::VecDeque, io, ops::Range, sync::Arc};
 
-use bytes::{Buf, Bytes};
-use tokio::{
-    sync::mpsc::{self, error::TryRecvError},
-    task::JoinHandle,
-    time::Instant,
-};
+use bytes::Bytes;
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::events::Events;
+use self::{
+    events::Events,
+    pieces::{Pieces, Starved},
+};
 use super::pace::{self, Pace, Unlimited};
 use crate::{
     content::{CheckError, Checker, GroupSet, Layout, ParentNode, Step, TreeStep},

@@ -295,7 +295,7 @@ impl Out<'_> {
     /// Sends pieces that may go.
     async fn at_once(&mut self, pieces: &mut [Bytes]) -> Result<(), ServeError> {
         match timeout(SERVE_STALL, self.send.write_all_chunks(pieces)).await {
-            Ok(sent) => sent.map_err(|error| SendError::from(error).into()),
+            Ok(sent) => sent.map_err(ServeError::from),
             Err(_) => Err(ServeError::Stalled),
         }
     }

@@ -16,6 +16,9 @@ use tests::{
 
 use crate::get::Pair;
 
+/// What happens to a file, how, and how many groups it costs.
+type Damage = (&'static str, fn(&File, u64), u64);
+
 #[test]
 fn three_wrong_bytes_are_named_and_three_groups_are_fetched() {
     let scene = Scene::start(100 << 20);
@@ -53,7 +56,7 @@ fn a_fetched_file_is_repaired_without_its_id() {
 fn what_is_missing_too_much_or_a_hole_is_repaired() {
     let scene = Scene::start(20 << 20);
     let all = scene.size / GROUP;
-    let damages: [(&str, fn(&File, u64), u64); 4] = [
+    let damages: [Damage; 4] = [
         ("truncated", |file, size| file.set_len(size - 10 * GROUP - 1).unwrap(), 11),
         ("longer", |file, size| file.write_all_at(b"more", size).unwrap(), 0),
         ("a hole", |file, size| punch(file, size / 2, 5), 5),

@@ -14,10 +14,7 @@ use shared::{
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 
 use super::{
-    api::{
-        Command, Failure, FailureKind, FileRow, FolderRow, Hashing, Secret, Share, Status, TrackerInfo, TransferPage,
-        Update,
-    },
+    api::{Command, Failure, FailureKind, FileRow, FolderRow, Hashing, Secret, Share, Status, TrackerInfo, Update},
     client::{Answer as Reply, Call},
     core::{Core, or_stop},
     doctor, failure, limits, link,

@@ -72,3 +72,13 @@ pub fn bad_answer() -> Failure {
         "update the older of the two programs",
     )
 }
+
+/// The connection to the tracker ended like this.
+pub fn closed(error: &quinn::ConnectionError) -> Failure {
+    if let quinn::ConnectionError::ApplicationClosed(close) = error
+        && Code::from_number(close.error_code.into_inner()) == Some(Code::Unauthenticated)
+    {
+        return Failure { message: "this device was signed out".to_owned(), ..signed_out() };
+    }
+    unreachable(&error.to_string())
+}

@@ -18,10 +18,7 @@ use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use shared::{
     id::{AccountId, DeviceId},
-    limits::{
-        CERTIFICATE_RENEW, NETWORK_LOOK, RECONNECT_MAX, RECONNECT_MIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX,
-        REQUEST_READ, UDP_AGAIN_MAX, UDP_AGAIN_MIN,
-    },
+    limits::{CERTIFICATE_RENEW, RECONNECT_MAX, RECONNECT_MIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_READ},
     net::{self, Outgoing, endpoint, frame},
     show::show_line,
     transfer::serve::{Gate, serve_paced},
@@ -34,7 +31,7 @@ use shared::{
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::timeout,
 };
 
 pub use super::dial::dial;
@@ -45,7 +42,6 @@ use super::{
     failure, holdings,
     limits::Party,
     link::TrackerLink,
-    network,
     peers::path_of,
     reach::{self, probe},
     relay,
@@ -382,7 +378,7 @@ async fn hold(core: &Arc<Core>, account: SavedAccount, begun: Option<Box<Back>>,
     tasks.spawn(renew(core.clone(), online.clone()));
     let lost = online.connection.closed();
     let ended = tokio::select! {
-        error = lost => Ended::Lost(closed(&error)),
+        error = lost => Ended::Lost(failure::closed(&error)),
         Some(ended) = tasks.join_next() => Ended::Lost(ended.unwrap_or_else(failure::unexpected)),
         greeted = udp::back(core, &online), if online.way == Way::Https => {
             Ended::BackToUdp(Box::new(Back { greeted, before: online.clone() }))
@@ -400,15 +396,6 @@ fn leave(online: Option<&Online>) {
     if let Some(online) = online {
         online.connection.close(0u32.into(), b"bye");
     }
-}
-
-fn closed(error: &quinn::ConnectionError) -> Failure {
-    if let quinn::ConnectionError::ApplicationClosed(close) = error
-        && Code::from_number(close.error_code.into_inner()) == Some(Code::Unauthenticated)
-    {
-        return Failure { message: "this device was signed out".to_owned(), ..failure::signed_out() };
-    }
-    failure::unreachable(&error.to_string())
 }
 
 async fn sign_in(core: &Arc<Core>, account: SavedAccount, greeted: Option<Greeted>) -> Result<Online, Failure> {
@@ -476,7 +463,7 @@ async fn serve_tracker(core: Arc<Core>, online: Arc<Online>) -> Failure {
     loop {
         let (send, mut recv) = match online.connection.accept_bi().await {
             Ok(streams) => streams,
-            Err(error) => return closed(&error),
+            Err(error) => return failure::closed(&error),
         };
         while serving.try_join_next().is_some() {}
         let (core, online, pace) = (core.clone(), online.clone(), pace.clone());

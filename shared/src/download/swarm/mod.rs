@@ -263,7 +263,7 @@ fn abandoned(seed: u64) -> World {
     let mut plans = Vec::from_iter([Plan::downloader(GroupSet::new())]);
     for _ in 0..3 {
         let leaves_us = rng.random_range(1..10 * SECOND_US);
-        plans.push(Plan { present: vec![0..leaves_us], ..Plan::honest(&mut rng, 50e3..500e3) });
+        plans.push(Plan { present: std::iter::once(0..leaves_us).collect(), ..Plan::honest(&mut rng, 50e3..500e3) });
     }
     plans.push(Plan { kind: SourceKind::Copy, ..Plan::honest(&mut rng, 1e6..10e6) });
     World::new(seed, size, EVERYBODY, plans)

@@ -275,7 +275,7 @@ impl Stdout {
         Box::pin(async move {
             if !gone.await.unwrap_or(false) {
                 // This output tells nothing: the next write will.
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
     }

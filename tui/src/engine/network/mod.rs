@@ -85,7 +85,7 @@ pub async fn run(core: Arc<Core>) {
     loop {
         tokio::select! {
             () = told(watch.as_ref()) => {
-                look_at.get_or_insert(Instant::now() + NETWORK_GATHER);
+                look_at.get_or_insert_with(|| Instant::now() + NETWORK_GATHER);
             }
             () = until(look_at) => {}
             _ = timer.tick() => {}

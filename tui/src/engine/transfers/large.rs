@@ -157,7 +157,7 @@ pub(super) async fn drive(
                 driver.resting.clear();
                 locate_at = Instant::now();
                 // In a storm of arrivals one look serves many.
-                look_at.get_or_insert((looked + LOOK_AGAIN).max(Instant::now()));
+                look_at.get_or_insert_with(|| (looked + LOOK_AGAIN).max(Instant::now()));
             }
             () = sleep_until(look.into()), if look_at.is_some() => {
                 (look_at, looked) = (None, Instant::now());
