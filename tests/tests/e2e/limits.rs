@@ -160,6 +160,8 @@ fn a_member_with_a_limit_of_its_own_does_not_slow_down_the_others() {
 fn with_one_slot_the_second_receiver_stands_in_line_and_then_gets_its_file() {
     let pair = Pair::start();
     let carol = Member::new(&pair.tracker, "carol");
+    // Two files: who fetches the same one would get it from the first receiver too.
+    let (taken, taken_id) = share(&pair, "taken.bin", 86, 8 * MIB);
     let (original, id) = share(&pair, "wanted.bin", 87, 8 * MIB);
     pair.alice.run(&["limit", "slots", "1", "--lan"]).ok();
     pair.alice.run(&["limit", "up", "2MiB", "--lan"]).ok();
@@ -167,7 +169,7 @@ fn with_one_slot_the_second_receiver_stands_in_line_and_then_gets_its_file() {
     let mut uploads = pair.alice.start(&["transfers", "watch"]);
     let mut first = pair.bob.start(&["transfers", "watch"]);
     let mut second = carol.start(&["transfers", "watch"]);
-    pair.bob.run(&["get", &id, "--detach"]).ok();
+    pair.bob.run(&["get", &taken_id, "--detach"]).ok();
     until(&mut first, "its first bytes", |record| number(record, "done") > 0);
     // It does not give up although nothing comes: it is told that it is being waited for.
     let get = carol.start(&["get", &id]);
@@ -179,11 +181,10 @@ fn with_one_slot_the_second_receiver_stands_in_line_and_then_gets_its_file() {
     assert!(source["queue_wait_s"].is_u64() && text(&waits, "reason") == "queued: 1st at alice", "{waits}");
     until(&mut uploads, "the line", |record| is(record, "wanted.bin", "queued") && record["owner"] == "carol");
     assert_eq!(number(&limit(&pair.alice, "slots"), "waiting"), 1);
-    until(&mut first, "its end", |record| is(record, "wanted.bin", "done"));
+    until(&mut first, "its end", |record| is(record, "taken.bin", "done"));
     assert_eq!(get.finish().code, Some(0));
-    for member in [&pair.bob, &carol] {
-        tree::assert_same(&original, &member.downloads().join("wanted.bin"));
-    }
+    tree::assert_same(&taken, &pair.bob.downloads().join("taken.bin"));
+    tree::assert_same(&original, &carol.downloads().join("wanted.bin"));
     assert_eq!(number(&limit(&pair.alice, "slots"), "waiting"), 0);
 }
 
