@@ -53,7 +53,7 @@ impl Bucket {
         self.level = (self.level + u128::from(bytes) * BILLION).min(self.capacity());
     }
 
-    /// When so many bytes may pass, at most [`most_at_once`] of the rate.
+    /// When so many bytes may pass, at most a lump of the rate.
     #[must_use]
     pub fn ready_at(&self, bytes: u64) -> Instant {
         let missing = (u128::from(bytes) * BILLION).saturating_sub(self.level);

@@ -174,7 +174,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// The sending half of a sealed stream. Dropped before [`SealedSend::finish`] it is reset.
+/// The sending half of a sealed stream. Dropped before it is finished it is reset.
 #[derive(Debug)]
 pub struct SealedSend {
     shared: Arc<Shared>,

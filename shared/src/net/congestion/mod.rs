@@ -1,4 +1,4 @@
-//! Congestion control that uses a lossy path and leaves others their share. Measured, not guessed: see [`model`].
+//! Congestion control that uses a lossy path and leaves others their share. Measured, not guessed: see `model.rs`.
 //!
 //! Here is only what quinn asks for; every decision is in the model, which knows neither quinn nor a clock.
 

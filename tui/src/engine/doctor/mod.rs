@@ -1,6 +1,6 @@
 //! What is wrong with the way to the tracker, if anything: looks at it from all sides, and says what to do.
 //!
-//! [`examine`] looks, [`findings`] decides. The looking uses connections of its own, so that it tells how things are
+//! [`examine`] looks, `findings` decides. The looking uses connections of its own, so that it tells how things are
 //! now and not how they were when the session began.
 
 mod findings;

@@ -1,6 +1,6 @@
 //! The limits of this engine: what holds now, and the gates at which bytes and turns wait.
 //!
-//! Decides by [`rules`] and by the pure cores of `shared::limit`; this is the shell around them, with clock and locks.
+//! Decides by `rules` and by the pure cores of `shared::limit`; this is the shell around them, with clock and locks.
 
 mod pace;
 mod rules;
