@@ -252,6 +252,8 @@ mod tests {
             local: vec!["10.0.0.2:50000".parse().unwrap()],
             udp: Some(Ok(met())),
             https: Some(Ok(Met { datagram: None, ..met() })),
+            mapping: Some(Mapping::Independent),
+            relay: Some(Ok(())),
             certificate_ends_ms: Some(1_000_000 + 3_600_000),
             ..Facts::default()
         }
