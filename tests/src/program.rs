@@ -270,7 +270,7 @@ pub fn environment(home: &Path) -> Vec<(String, String)> {
         ("TERM".to_owned(), "dumb".to_owned()),
     ];
     // Only for whoever looks for a fault by hand.
-    for name in ["RUST_LOG", "RUST_BACKTRACE"] {
+    for name in ["SWAPMEET_LOG", "RUST_LOG", "RUST_BACKTRACE"] {
         if let Ok(value) = env::var(name) {
             environment.push((name.to_owned(), value));
         }

@@ -379,12 +379,7 @@ pub(super) async fn dial_any(
     let mut error = PeerError::Unreachable("any address".to_owned());
     while let Some(result) = attempts.next().await {
         match result {
-            Ok(connection) => {
-                core.peers.adopt(core, device, &connection, true);
-                // The other side may use the same connection for what it wants from here.
-                core.peers.tasks.spawn(serve_streams(core.clone(), connection.clone(), device));
-                return Ok(connection);
-            }
+            Ok(connection) => return Ok(connection),
             Err(failed) => error = failed,
         }
     }
@@ -392,7 +387,7 @@ pub(super) async fn dial_any(
 }
 
 async fn dial(
-    core: &Core,
+    core: &Arc<Core>,
     online: &Online,
     address: SocketAddr,
     device: DeviceId,
@@ -412,17 +407,45 @@ async fn dial(
         net::close(&connection, Code::BadRequest);
         return Err(PeerError::OtherDevice);
     }
+    // From here on the other end may count on this connection, as when both dial at once: it is not given up half-way,
+    // though whoever asked for it may have stopped waiting.
+    let (core, stop) = (core.clone(), core.stop.clone());
+    let begun = core.clone().peers.tasks.spawn(async move {
+        tokio::select! {
+            begun = timeout(HELLO, begin(core, connection, device)) => begun.ok(),
+            () = stop.cancelled() => None,
+        }
+    });
+    match begun.await {
+        Ok(Some(begun)) => begun,
+        Ok(None) => Err(unreachable(&"it says no hello")),
+        Err(error) => Err(unreachable(&error)),
+    }
+}
+
+/// Says hello on a connection that was dialled, and keeps it.
+async fn begin(core: Arc<Core>, connection: Connection, device: DeviceId) -> Result<Connection, PeerError> {
+    let unreachable = |error: &dyn std::fmt::Display| {
+        tracing::debug!(%device, %error, "a device was met and said no hello");
+        PeerError::Unreachable(connection.remote_address().to_string())
+    };
     // Only its answer tells that it has checked our certificate.
     let (send, mut recv) = connection.open_bi().await.map_err(|error| unreachable(&error))?;
     let mut send = Outgoing::new(send);
     let hello = Open::Hello(Hello { program: PROGRAM.to_owned(), expects: device });
     frame::send(&mut send, &hello, PEER_FRAME_BYTES_MAX).await.map_err(|error| unreachable(&error))?;
     send.finish();
-    let answer = frame::receive_within(&mut recv, PEER_FRAME_BYTES_MAX, HELLO).await;
+    let answer = frame::receive(&mut recv, PEER_FRAME_BYTES_MAX).await;
     match answer.map_err(|error| unreachable(&error))? {
-        HelloAnswer::Accepted { .. } => Ok(connection),
-        HelloAnswer::Refused(refusal) => Err(PeerError::Refused(shared::show::show_line(&refusal.detail, 200))),
+        HelloAnswer::Accepted { .. } => {}
+        HelloAnswer::Refused(refusal) => {
+            return Err(PeerError::Refused(shared::show::show_line(&refusal.detail, 200)));
+        }
     }
+    core.peers.adopt(&core, device, &connection, true);
+    // The other side may use the same connection for what it wants from here.
+    core.peers.tasks.spawn(serve_streams(core.clone(), connection.clone(), device));
+    Ok(connection)
 }
 
 /// Opens a fetch stream on a connection to a device, within these limits.
