@@ -47,8 +47,8 @@ use order::Verdicts;
 pub struct Reach {
     seen: Mutex<Seen>,
     verdicts: Mutex<Verdicts>,
-    /// Introductions under way, by device.
-    under_way: Mutex<HashMap<DeviceId, usize>>,
+    /// When this device was introduced to others lately.
+    introduced: Mutex<HashMap<DeviceId, Instant>>,
     places: Semaphore,
     /// The tracker's second port; 0: unknown.
     probe_port: AtomicU16,
@@ -68,7 +68,7 @@ impl Default for Reach {
         Self {
             seen: Mutex::default(),
             verdicts: Mutex::default(),
-            under_way: Mutex::default(),
+            introduced: Mutex::default(),
             places: Semaphore::new(INTRODUCTIONS_AT_ONCE_MAX),
             probe_port: AtomicU16::new(0),
             looked_at: watch::Sender::new(false),
@@ -129,34 +129,21 @@ impl Reach {
         seen.addresses.iter().map(SocketAddr::ip).collect()
     }
 
-    /// Whether this device is being introduced to another one now.
+    /// Whether what is made now between this device and another one owes to an introduction. A dial that began before
+    /// it gets through by it too, and may be done after one that followed it.
     pub fn is_introduced(&self, device: DeviceId) -> bool {
-        locked(&self.under_way).contains_key(&device)
+        locked(&self.introduced).get(&device).is_some_and(|at| at.elapsed() < INTRODUCTION_LIFE)
     }
 
-    fn begin(&self, device: DeviceId) -> UnderWay<'_> {
-        *locked(&self.under_way).entry(device).or_default() += 1;
-        UnderWay { reach: self, device }
+    fn note_introduced(&self, device: DeviceId) {
+        let mut introduced = locked(&self.introduced);
+        introduced.retain(|_, at| at.elapsed() < INTRODUCTION_LIFE);
+        introduced.insert(device, Instant::now());
     }
 }
 
-/// An introduction that is under way until dropped.
-struct UnderWay<'a> {
-    reach: &'a Reach,
-    device: DeviceId,
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        let mut under_way = locked(&self.reach.under_way);
-        if let Some(count) = under_way.get_mut(&self.device) {
-            *count -= 1;
-            if *count == 0 {
-                under_way.remove(&self.device);
-            }
-        }
-    }
-}
+/// How long two devices may take to meet after they were introduced.
+const INTRODUCTION_LIFE: Duration = INTRODUCTION_START_MAX.saturating_add(PUNCH_LIFE);
 
 /// Reaches a device by the first way that works.
 pub async fn reach(core: &Arc<Core>, online: &Arc<Online>, source: &PeerSource) -> Result<Connection, PeerError> {
@@ -290,7 +277,7 @@ pub fn meet_again(core: &Arc<Core>, device: DeviceId) {
 /// Does this device's part of an introduction.
 async fn follow(core: &Arc<Core>, online: &Arc<Online>, introduction: Introduction) -> Result<Connection, Missed> {
     let device = introduction.device;
-    let _under_way = core.reach.begin(device);
+    core.reach.note_introduced(device);
     let token = match introduction.way {
         Way::Here(rendezvous) => return meet(core, online, device, &rendezvous, None).await,
         Way::FreshSockets { token } => token,
