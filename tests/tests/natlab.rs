@@ -35,19 +35,38 @@ pairs! {
     open_from_address_restricted: Open, AddressRestricted, 0 => "punched";
     open_from_port_restricted: Open, PortRestricted, 0 => "punched";
     open_from_symmetric: Open, Symmetric, 0 => "punched";
+    open_from_no_udp_over_a_long_way: Open, NoUdp, 20 => DENIED;
+    full_cone_from_open: FullCone, Open, 0 => "direct";
     full_cone_from_full_cone: FullCone, FullCone, 0 => "direct";
     full_cone_from_address_restricted: FullCone, AddressRestricted, 0 => "punched";
-    port_restricted_from_full_cone: PortRestricted, FullCone, 0 => "direct";
+    full_cone_from_port_restricted_over_a_long_way: FullCone, PortRestricted, 40 => "punched";
     full_cone_from_symmetric_over_a_long_way: FullCone, Symmetric, 25 => "punched";
+    full_cone_from_no_udp: FullCone, NoUdp, 0 => DENIED;
+    address_restricted_from_open: AddressRestricted, Open, 0 => "direct";
+    address_restricted_from_full_cone_over_a_long_way: AddressRestricted, FullCone, 10 => "direct";
     address_restricted_from_address_restricted: AddressRestricted, AddressRestricted, 0 => "punched";
     address_restricted_from_port_restricted: AddressRestricted, PortRestricted, 0 => "punched";
-    symmetric_from_address_restricted_over_a_long_way: Symmetric, AddressRestricted, 25 => "punched";
     address_restricted_from_symmetric: AddressRestricted, Symmetric, 0 => "punched";
+    address_restricted_from_no_udp: AddressRestricted, NoUdp, 0 => DENIED;
+    port_restricted_from_open: PortRestricted, Open, 0 => "direct";
+    port_restricted_from_full_cone: PortRestricted, FullCone, 0 => "direct";
+    port_restricted_from_address_restricted: PortRestricted, AddressRestricted, 0 => "punched";
     port_restricted_from_port_restricted: PortRestricted, PortRestricted, 0 => "punched";
-    port_restricted_from_port_restricted_over_a_long_way: PortRestricted, PortRestricted, 30 => "punched";
+    port_restricted_from_symmetric_over_a_long_way: PortRestricted, Symmetric, 15 => DENIED;
+    port_restricted_from_no_udp: PortRestricted, NoUdp, 0 => DENIED;
+    symmetric_from_open: Symmetric, Open, 0 => "direct";
+    symmetric_from_full_cone: Symmetric, FullCone, 0 => "direct";
+    symmetric_from_address_restricted_over_a_long_way: Symmetric, AddressRestricted, 25 => "punched";
     symmetric_from_port_restricted: Symmetric, PortRestricted, 0 => DENIED;
     symmetric_from_symmetric: Symmetric, Symmetric, 0 => DENIED;
-    symmetric_from_open: Symmetric, Open, 0 => "direct";
+    symmetric_from_no_udp: Symmetric, NoUdp, 0 => DENIED;
+    no_udp_from_open: NoUdp, Open, 0 => DENIED;
+    no_udp_from_full_cone: NoUdp, FullCone, 0 => DENIED;
+    no_udp_from_address_restricted: NoUdp, AddressRestricted, 0 => DENIED;
+    no_udp_from_port_restricted: NoUdp, PortRestricted, 0 => DENIED;
+    no_udp_from_symmetric: NoUdp, Symmetric, 0 => DENIED;
+    no_udp_from_no_udp: NoUdp, NoUdp, 0 => DENIED;
+    port_restricted_from_port_restricted_over_a_long_way: PortRestricted, PortRestricted, 30 => "punched";
 }
 
 /// A laboratory with a tracker, an owner who shares a file, and somebody who wants it.
@@ -110,9 +129,12 @@ fn skipped() -> bool {
 }
 
 fn meet(fetcher: Nat, owner: Nat, late_ms: u32, path: &str) {
-    if !skipped() {
-        Meeting::of(Lab::new(fetcher, owner, late_ms), Family::V4, Place::A, Place::B).exchange(path);
+    if skipped() {
+        return;
     }
+    let lab = Lab::new(fetcher, owner, late_ms);
+    let tracker = lab.tracker_with(Family::V4, &["--web", "203.0.113.1:7443"]);
+    Meeting::at(lab, tracker, Place::A, Place::B).exchange(path);
 }
 
 #[test]

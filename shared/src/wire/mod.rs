@@ -3,8 +3,8 @@
 //! # Participants
 //! A **tracker** listens on one UDP port, and on a second one for [probes](reach). A **device** (an installation of the
 //! client, belonging to a member) holds one connection to the tracker and any number to other devices, all from one UDP
-//! socket per address family. Where UDP is blocked, it reaches the tracker, and nobody else, through the tracker's web
-//! port.
+//! socket per address family. Where UDP is blocked, it reaches the tracker through the tracker's web port, and
+//! others through the tracker.
 //!
 //! # Goals and non-goals
 //! Goals: everything is bounded before it is decoded; a short file never looks complete; a wrong byte is noticed

@@ -580,7 +580,7 @@ pub struct PeerSource {
     /// Its member's name.
     pub member: String,
     /// Where to dial: the addresses that the tracker sees, the one of its connection first; then, if asker and device
-    /// are on one network, the local ones that the device announced.
+    /// are on one network, the local ones that the device announced. None where UDP is blocked for one of the two.
     pub addresses: Vec<SocketAddr>,
 }
 

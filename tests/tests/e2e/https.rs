@@ -24,7 +24,10 @@ struct Office {
 
 impl Office {
     fn start() -> Self {
-        let tracker = Tracker::start_with(&["--web", "127.0.0.1:0"]);
+        Self::at(Tracker::start_with(&["--web", "127.0.0.1:0"]))
+    }
+
+    fn at(tracker: Tracker) -> Self {
         let gate = UdpGate::closed(tracker.address);
         let alice = Member::new(&tracker, "alice");
         let mut bob = Member::stranger(&tracker, "bob");
@@ -89,8 +92,22 @@ fn a_folder_of_small_files_comes_over_https_too() {
 }
 
 #[test]
-fn without_a_copy_a_get_says_that_udp_is_blocked() {
+fn without_a_copy_what_a_member_has_is_relayed_in_either_direction() {
     let office = Office::start();
+    let _engine = office.bob.engine();
+    for (from, to, seed) in [(&office.alice, &office.bob, 36), (&office.bob, &office.alice, 37)] {
+        let original = from.write("only here.bin", corpus::bytes(seed, 2_500_000));
+        let id = from.share(&[&original], &[]);
+        let transfer = to.run(&["get", &id]).ok().one("transfer");
+        tree::assert_same(&original, Path::new(&text(&transfer, "path")));
+        assert_eq!(number(&transfer, "bytes_relay"), 2_500_000, "{transfer}");
+        assert_eq!(text(&transfer["sources"][0], "path"), "relay", "{transfer}");
+    }
+}
+
+#[test]
+fn without_a_copy_and_a_relay_a_get_says_that_udp_is_blocked() {
+    let office = Office::at(Tracker::start_with(&["--web", "127.0.0.1:0", "--relay", "off"]));
     let original = office.alice.write("only here.bin", corpus::bytes(33, 100_000));
     let id = office.alice.share(&[&original], &[]);
     let error = office.bob.run(&["get", &id]).fails(4);

@@ -109,9 +109,13 @@ impl<'a> Peers<'a> {
     }
 }
 
-/// Where the asker can dial a connected device: where it is seen, then, on one network, where it says it is.
+/// Where the asker can dial a connected device: where it is seen, then, on one network, where it says it is. Nowhere, if
+/// UDP is blocked for one of the two: then it is relayed to. `None`: it is not connected.
 fn addresses(ctx: &Ctx, asker: DeviceId, device: DeviceId) -> Option<Vec<SocketAddr>> {
-    let (asker, side) = (introduce::side(ctx, asker)?, introduce::side(ctx, device)?);
+    ctx.roster.session(device)?;
+    let (Some(asker), Some(side)) = (introduce::side(ctx, asker), introduce::side(ctx, device)) else {
+        return Some(Vec::new());
+    };
     let candidates = candidates(&side, &asker);
     let mut addresses = side.seen;
     for address in candidates {

@@ -145,7 +145,7 @@ impl State {
             Connection::Online { https, .. } => {
                 self.watch_again = None;
                 if *https && !was_https {
-                    let text = "UDP is blocked here: connected over HTTPS, only copies on the tracker can be fetched";
+                    let text = "UDP is blocked here: connected over HTTPS, files come as copies or relayed";
                     let hint = "UDP is tried again by itself; R tries now, swapmeet doctor tells more";
                     self.messages.say(self.now, NoticeLevel::Warning, text.to_owned(), hint);
                 } else if was_https && !https {

@@ -339,7 +339,7 @@ pub enum Connection {
     Online {
         /// Milliseconds.
         rtt_ms: u32,
-        /// Over HTTPS, because UDP is blocked: members cannot be reached, only the tracker.
+        /// Over HTTPS, because UDP is blocked: members are relayed.
         #[serde(default)]
         https: bool,
     },

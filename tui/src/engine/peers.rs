@@ -103,8 +103,11 @@ pub enum PeerError {
     #[error("refused: {0}")]
     Refused(String),
     /// Nobody but the tracker can be reached from here.
-    #[error("cannot be reached: UDP is blocked here")]
+    #[error("cannot be reached directly: UDP is blocked here")]
     UdpBlocked,
+    /// The tracker knows no address of it, since it is connected over HTTPS.
+    #[error("cannot be reached directly: UDP is blocked where it is")]
+    UdpBlockedThere,
     /// This device has no certificate now.
     #[error("this device is not signed in")]
     SignedOut,
@@ -284,11 +287,17 @@ impl Peers {
         if !core.session.reaches_members() {
             return Err(PeerError::UdpBlocked);
         }
+        let reach = async {
+            if source.addresses.is_empty() {
+                return Err(PeerError::UdpBlockedThere);
+            }
+            reach::reach(core, &online, source).await
+        };
         tokio::select! {
             biased;
             // It may be the other side that gets through.
             connection = self.arrival(core, source.device) => Ok(connection),
-            reached = reach::reach(core, &online, source) => reached,
+            reached = reach => reached,
         }
     }
 }

@@ -104,7 +104,7 @@ pub(super) fn outcome(transfer: &Transfer, row: &TransferRow, waits: bool, moved
         TransferState::Running if !waits && moved.elapsed() > GET_PATIENCE => Outcome::Failed(Failure::new(
             FailureKind::NotFound,
             "no_source",
-            if row.reason.is_empty() { "no source delivers it now".to_owned() } else { row.reason.clone() },
+            undelivered(row),
             "it stays in the queue; run the command again, or with --wait",
         )),
         TransferState::Queued
@@ -117,3 +117,17 @@ pub(super) fn outcome(transfer: &Transfer, row: &TransferRow, waits: bool, moved
         | TransferState::Cancelled => Outcome::Going,
     }
 }
+
+/// Why nothing comes, as far as the sources tell.
+fn undelivered(row: &TransferRow) -> String {
+    let idle = row.sources.iter().filter(|source| !source.doing.is_empty());
+    let told =
+        idle.map(|source| format!("{}: {}", source.member.as_deref().unwrap_or("the tracker's copy"), source.doing));
+    let told: Vec<String> = told.take(SOURCES_TOLD).collect();
+    let why = if told.is_empty() { row.reason.clone() } else { told.join("; ") };
+    let why = if why.is_empty() { why } else { format!(" ({why})") };
+    format!("no source delivers it now{why}")
+}
+
+/// Sources that a message tells of.
+const SOURCES_TOLD: usize = 3;

@@ -123,8 +123,9 @@ fn over_udp(facts: &Facts, tracker: &str, https_works: bool) -> Finding {
     match &facts.udp {
         Some(Ok(met)) => finding("udp", Health::Ok, format!("the tracker answers over UDP at {}", met.address), ""),
         Some(Err(why)) if https_works => {
-            let text =
-                format!("UDP to the tracker is blocked: only copies on the tracker can be fetched, over HTTPS ({why})");
+            let text = format!(
+                "UDP to the tracker is blocked: files come over HTTPS, as the tracker's copies or relayed by it ({why})"
+            );
             let hint = format!("let UDP to {tracker} out of your network; it is tried again by itself");
             finding("udp", Health::Warn, text, &hint)
         }

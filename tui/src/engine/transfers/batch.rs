@@ -281,7 +281,7 @@ impl Batch<'_> {
         let Some(first) = files.first() else { return Ok(()) };
         if none_known && self.missed.is_empty() {
             return Err(Halt::Waiting {
-                reason: nobody(self.core, first, &self.last_why, self.transfer.plan.from),
+                reason: nobody(first, &self.last_why, self.transfer.plan.from),
                 no_source: true,
             });
         }
@@ -295,7 +295,7 @@ impl Batch<'_> {
         }
         if idle_rounds > 5 {
             return Err(Halt::Waiting {
-                reason: nobody(self.core, first, &self.last_why, self.transfer.plan.from),
+                reason: nobody(first, &self.last_why, self.transfer.plan.from),
                 no_source: none_known,
             });
         }

@@ -227,7 +227,7 @@ impl Driver<'_> {
                 )));
             }
             return Err(Halt::Waiting {
-                reason: nobody(self.core, self.file, &self.last_why, self.transfer.plan.from),
+                reason: nobody(self.file, &self.last_why, self.transfer.plan.from),
                 no_source: true,
             });
         }
@@ -558,13 +558,9 @@ fn map_of(layout: Layout, have: &GroupSet, in_flight: &GroupSet, nobody_has: &Gr
 }
 
 /// Why nobody serves a file now, for people.
-pub fn nobody(core: &Core, file: &PlannedFile, last_why: &str, from: From) -> String {
+pub fn nobody(file: &PlannedFile, last_why: &str, from: From) -> String {
     let name = show_line(crate::engine::rows::name_of(&file.path), 80);
     let known = if last_why.is_empty() { String::new() } else { format!(" ({last_why})") };
-    if !core.session.reaches_members() && from != From::Copy {
-        let blocked = "UDP is blocked here: only copies on the tracker can be fetched";
-        return format!("{blocked}, and it has none of {name}{known}");
-    }
     match from {
         From::Any => format!("nobody who has {name} is online{known}, and the tracker has no copy"),
         From::Peer => format!("nobody who has {name} is online{known}"),

@@ -181,8 +181,9 @@ impl Sources {
     /// The sources of one located file that the plan allows: members first, this device itself never.
     pub fn of(&self, core: &Core, found: FoundFile<'_>, from: From) -> Vec<Source> {
         let mut sources = Vec::new();
-        // Where UDP is blocked, waiting for them would only hold up the copy.
-        if from != From::Copy && core.session.reaches_members() {
+        let copy = found.copy && from != From::Peer;
+        // Where UDP is blocked, members are relayed: that costs the tracker's line twice what its copy does.
+        if from != From::Copy && (!copy || core.session.reaches_members()) {
             let devices = |places: &[u16]| -> Vec<PeerSource> {
                 let devices = places.iter().filter_map(|place| self.peers.get(usize::from(*place)));
                 devices.filter(|peer| peer.device != core.device()).take(SERVED_STREAMS_MAX).cloned().collect()
@@ -190,7 +191,7 @@ impl Sources {
             sources.extend(devices(found.peers).into_iter().map(Source::Peer));
             sources.extend(devices(found.holders).into_iter().map(Source::Holder));
         }
-        if found.copy && from != From::Peer {
+        if copy {
             sources.push(Source::Copy);
         }
         sources
