@@ -540,6 +540,7 @@ samples!(SourceEntry, REPLY_BYTES_MAX, {
         have: 5_000_000_000,
     }],
     Copy => [SourceEntry::Copy { have: 5_000_000_000 }],
+    Holder => [SourceEntry::Holder { member: "member 1".into(), device: DeviceId([0xd1; 16]) }],
 });
 
 samples!(LocatedFile, REPLY_BYTES_MAX, {

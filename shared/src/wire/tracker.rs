@@ -544,6 +544,13 @@ pub enum SourceEntry {
         /// Bytes that it has.
         have: u64,
     },
+    /// A connected device that has all or part of it without sharing it, as one that is fetching it.
+    Holder {
+        /// The member's name.
+        member: String,
+        /// The device.
+        device: DeviceId,
+    },
 }
 
 /// A content that a path had.

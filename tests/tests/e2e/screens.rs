@@ -1,6 +1,6 @@
 //! The screen as a person has it: in a terminal, with keys, at any size, and gone without a trace.
 
-use std::fs;
+use std::{fs, os::unix::fs::FileExt};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tests::{Member, PATIENCE, Screen, Tracker, corpus, member::PASSWORD, tree};
@@ -21,6 +21,29 @@ fn from_the_first_start_to_the_first_verified_file() {
     screen.type_text("2");
     screen.wait_until("a finished transfer", |_| carol.downloads().join("welcome.bin").exists());
     tree::assert_same(&original, &carol.downloads().join("welcome.bin"));
+    screen.type_text("q");
+    screen.wait_for("[script ended: 0]");
+}
+
+#[test]
+fn a_damaged_file_is_found_and_mended_with_two_keys() {
+    let pair = Pair::start();
+    let original = pair.alice.write("reel.bin", corpus::bytes(83, 3_000_000));
+    let id = pair.alice.share(&[&original], &[]);
+    pair.bob.run(&["get", &id]).ok();
+    let fetched = pair.bob.downloads().join("reel.bin");
+    let damage = fs::OpenOptions::new().write(true).open(&fetched).unwrap();
+    damage.write_all_at(b"damage", 1_000_000).unwrap();
+    let screen = Screen::client(80, 24, &pair.bob);
+    screen.wait_until("the file, on this device", |shown| shown.contains("reel.bin") && shown.contains("online"));
+    screen.type_text("V");
+    let shown = screen.wait_for("reel.bin is damaged");
+    assert!(shown.contains("in 1 part"), "{shown}");
+    screen.type_text("y");
+    screen.wait_until("the repaired file", |_| tree::hash(&fetched) == tree::hash(&original));
+    screen.wait_until("the end of the dialog", |shown| !shown.contains("is damaged"));
+    screen.type_text("V");
+    screen.wait_for("as it should be");
     screen.type_text("q");
     screen.wait_for("[script ended: 0]");
 }

@@ -49,6 +49,10 @@ fn a_fetched_file_is_served_on_while_it_lies_where_it_landed() {
     let transfer = carol.run(&["get", &id]).ok().one("transfer");
     tree::assert_same(&original, Path::new(&text(&transfer, "path")));
     assert_eq!(bytes_from(&transfer, "bob"), 5_000_000, "{transfer}");
+    let detail = carol.run(&["info", &id]).ok().one("file");
+    let sources = detail["sources"].as_array().unwrap();
+    let holder = sources.iter().find(|source| source["holder"] == true);
+    assert_eq!(holder.map(|holder| text(holder, "member")).as_deref(), Some("bob"), "{detail}");
     std::fs::remove_file(text(&landed, "path")).unwrap();
     let dave = Member::new(&pair.tracker, "dave");
     std::fs::remove_file(text(&transfer, "path")).unwrap();

@@ -1,15 +1,17 @@
 //! Looking at the index.
 
+use std::collections::{BTreeSet, HashMap};
+
 use data_encoding::BASE64URL_NOPAD;
 use shared::{
-    id::{FileId, FolderId},
-    limits::{PATH_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_SHORT_WORDS_MAX, SEARCH_WORDS_MAX},
+    id::{AccountId, DeviceId, FileId, FolderId},
+    limits::{PATH_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_SHORT_WORDS_MAX, SEARCH_WORDS_MAX, SOURCES_MAX},
     name::{FoldKey, MemberName},
     wire::tracker::{Answer, Changes, FileDetail, Item, List, Reference, SourceEntry},
 };
 
 use super::{Ctx, Error, at_most};
-use crate::store::{Caller, Cursor, Place, Whose, Words};
+use crate::store::{Caller, Cursor, Place, Whereabouts, Whose, Words};
 
 /// Digits that a prefix of an id must have.
 const PREFIX_DIGITS_MIN: usize = 4;
@@ -124,13 +126,36 @@ pub async fn inspect(ctx: &Ctx, caller: &Caller, file: FileId) -> Result<FileDet
             *online = ctx.roster.is_online(*device);
         }
     }
+    // Whoever may not fetch it learns nothing of who does.
+    if matches!(ctx.store.locate(caller, &[file]).await?.as_slice(), [Whereabouts::Allowed { .. }]) {
+        detail.sources.extend(holders(ctx, caller, &detail).await?);
+    }
     // Who can serve now comes first.
     detail.sources.sort_by_key(|source| match source {
         SourceEntry::Device { online, .. } => !online,
-        SourceEntry::Copy { .. } => false,
+        SourceEntry::Copy { .. } | SourceEntry::Holder { .. } => false,
     });
-    detail.sources.truncate(shared::limits::SOURCES_MAX);
+    detail.sources.truncate(SOURCES_MAX);
     Ok(detail)
+}
+
+/// Who has all or part of a file without sharing it, but for whoever asks.
+async fn holders(ctx: &Ctx, caller: &Caller, detail: &FileDetail) -> Result<Vec<SourceEntry>, Error> {
+    let shares = |device: DeviceId| {
+        let is_it = |source: &SourceEntry| matches!(source, SourceEntry::Device { device: of, .. } if *of == device);
+        detail.sources.iter().any(is_it)
+    };
+    let mut holders = ctx.roster.holders(&(detail.entry.blob, detail.entry.size));
+    holders.retain(|(device, _)| *device != caller.device && !shares(*device));
+    holders.truncate(SOURCES_MAX);
+    if holders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let accounts: Vec<AccountId> =
+        holders.iter().map(|(_, account)| *account).collect::<BTreeSet<_>>().into_iter().collect();
+    let names: HashMap<AccountId, String> = ctx.store.names(&accounts).await?.into_iter().collect();
+    let named = |(device, account)| Some(SourceEntry::Holder { member: names.get(&account)?.clone(), device });
+    Ok(holders.into_iter().filter_map(named).collect())
 }
 
 /// The key of a member's name; none for what cannot be one.

@@ -46,6 +46,10 @@ pub enum Purpose {
     Copy,
     Uncopy,
     Rescan,
+    /// Reading a file again.
+    Verify {
+        name: String,
+    },
     Reconnect,
     /// Changing a limit.
     Limit,

@@ -100,6 +100,7 @@ impl State {
                 found.push(finding);
                 self.calls.insert(call, Purpose::Doctor { found });
             }
+            (Purpose::Verify { name }, Update::Verified(verified)) => self.verified(&name, verified),
             (Purpose::Rescan, Update::Rescanned(found)) => {
                 let text = format!(
                     "looked through: {} new, {} changed, {} missing, {} as before",
@@ -208,6 +209,8 @@ impl State {
             (Purpose::Doctor { .. }, Err(failure)) => {
                 self.messages.fail(now, "look at network and tracker", &failure);
             }
+            (Purpose::Verify { .. }, Ok(())) => {}
+            (Purpose::Verify { .. }, Err(failure)) => self.messages.fail(now, "verify it", &failure),
             (Purpose::Probe, result) => {
                 if let Some(gate) = &mut self.gate
                     && gate.probe == Probe::Asking(call)

@@ -204,6 +204,7 @@ actions! {
     ForgetAll "forget-all" "Empty this list; the files stay";
     OpenFile "open-file" "Open the finished file with its usual program";
     OpenFolder "open-folder" "Open the folder in which the file lies";
+    Verify "verify" "Read the file here again and compare it with what it should be; what is wrong can be repaired";
     MemberFiles "member-files" "Show what this member shares";
     ShowFiles "files" "Go to the files";
     ShowTransfers "transfers" "Go to the transfers";
@@ -287,6 +288,7 @@ pub const TABLE: &[Binding] = &[
     shown(C::Mine, &[Char('x')], A::Unshare, "unshare"),
     shown(C::Mine, &[Char('r')], A::Rescan, "rescan"),
     shown(C::Mine, &[Char('c')], A::KeepCopy, "keep copy"),
+    quiet(C::Files, &[Char('V')], A::Verify),
     shown(C::Files, &[Enter], A::Open, "open"),
     quiet(C::Files, &[Char('h'), Left], A::Out),
     quiet(C::Files, &[Char('l'), Right], A::In),
@@ -301,6 +303,7 @@ pub const TABLE: &[Binding] = &[
     quiet(C::Active, &[Char('P')], A::PauseAll),
     shown(C::Done, &[Char('o')], A::OpenFile, "open file"),
     shown(C::Done, &[Char('O')], A::OpenFolder, "folder"),
+    shown(C::Done, &[Char('V')], A::Verify, "verify"),
     shown(C::Done, &[Char('x')], A::Forget, "forget"),
     shown(C::Done, &[Char('X')], A::ForgetAll, "all"),
     shown(C::Failed, &[Char('r')], A::Retry, "retry"),

@@ -178,7 +178,10 @@ struct SourceRecord {
     device: Option<String>,
     kind: &'static str,
     online: bool,
+    /// 0 where that is not known.
     have: u64,
+    /// Whether it has all or part of the file without sharing it.
+    holder: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -207,6 +210,7 @@ impl From<SourceRow> for SourceRecord {
             kind: source_word(row.kind),
             online: row.online,
             have: row.have,
+            holder: row.holder,
         }
     }
 }
@@ -269,7 +273,12 @@ impl Record for DetailRecord {
 impl SourceRecord {
     fn words(&self) -> String {
         let who = self.member.as_deref().unwrap_or("the tracker's copy");
-        format!("{who} ({})", if self.online { "online" } else { "offline" })
+        let how = match (self.holder, self.online) {
+            (true, _) => "has at least a part",
+            (false, true) => "online",
+            (false, false) => "offline",
+        };
+        format!("{who} ({how})")
     }
 }
 
@@ -495,8 +504,9 @@ mod tests {
                     kind: SourceKind::Peer,
                     online: true,
                     have: 10,
+                    holder: false,
                 },
-                SourceRow { member: None, device: None, kind: SourceKind::Copy, online: true, have: 10 },
+                SourceRow { member: None, device: None, kind: SourceKind::Copy, online: true, have: 10, holder: false },
             ],
             versions: vec![VersionRow { version: 1, hash: BlobHash([0; 32]), size: 9, shared_ms: 0 }],
         };

@@ -68,6 +68,8 @@ pub enum Command {
     Reading { reader: u64, at: u64, enough: bool },
     /// What should lie at this place, as far as this device knows: one [`Update::Known`], or none.
     Known { path: PathBuf },
+    /// Reads a file of this device and compares it with what it should be: one [`Update::Verified`].
+    Verify(Verify),
     /// The transfers as [`Update::Transfer`]; with `watch` on and on until the face leaves.
     Transfers { watch: bool },
     /// Acts on transfers (ids or unique prefixes; empty: all it applies to): one [`Update::Transfer`] each.
@@ -88,6 +90,16 @@ pub enum Command {
     Doctor { tracker: Option<String> },
     /// Stops the engine; transfers resume at the next start.
     Stop,
+}
+
+/// Which file to verify.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// What was fetched to this place, or is shared from it.
+    At(PathBuf),
+    /// Wherever this device has this content.
+    Content(BlobHash),
 }
 
 /// What to share.
@@ -199,6 +211,7 @@ pub enum Update {
     Transfer(Box<TransferRow>),
     Stream(StreamRow),
     Known(KnownRow),
+    Verified(Verified),
     Member(MemberRow),
     Index(IndexPage),
     Shares(Vec<ShareRow>),
@@ -433,8 +446,11 @@ pub struct SourceRow {
     pub device: Option<DeviceId>,
     pub kind: SourceKind,
     pub online: bool,
-    /// Bytes.
+    /// Bytes; 0 where that is not known.
     pub have: u64,
+    /// Whether it has all or part of the file without sharing it.
+    #[serde(default)]
+    pub holder: bool,
 }
 
 /// Where bytes come from.
@@ -536,6 +552,27 @@ pub struct KnownRow {
     pub size: u64,
     /// A file of the index with this content, if there is one.
     pub item: Option<String>,
+}
+
+/// A file of this device that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    pub hash: BlobHash,
+    /// What it should be.
+    pub expected: KnownRow,
+    /// Ranges of bytes that are wrong, missing or too much, whole groups each; `None` when not known.
+    pub bad: Option<Vec<[u64; 2]>>,
+}
+
+impl Verified {
+    /// Whether it is as it should be.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.hash == self.expected.hash
+    }
 }
 
 /// What of a stream can be read.

@@ -113,6 +113,10 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
             Some(known) => out.send(Update::Known(known)).await,
             None => Ok(()),
         },
+        Command::Verify(what) => {
+            let verified = transfers::known::verify(core, what).await?;
+            out.send(Update::Verified(verified)).await
+        }
         Command::Transfers { watch } => transfers(core, watch, out).await,
         Command::Steer { transfers, how } => {
             for row in transfers::steer(core, &transfers, how).await? {

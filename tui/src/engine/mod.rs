@@ -27,3 +27,4 @@ pub mod session;
 pub mod state;
 pub mod transfers;
 pub mod tunnel;
+pub mod verify;

@@ -102,10 +102,19 @@ fn source_row(source: &SourceEntry) -> SourceRow {
             kind: SourceKind::Peer,
             online: *online,
             have: *have,
+            holder: false,
         },
         SourceEntry::Copy { have } => {
-            SourceRow { member: None, device: None, kind: SourceKind::Copy, online: true, have: *have }
+            SourceRow { member: None, device: None, kind: SourceKind::Copy, online: true, have: *have, holder: false }
         }
+        SourceEntry::Holder { member, device } => SourceRow {
+            member: Some(member.clone()),
+            device: Some(*device),
+            kind: SourceKind::Peer,
+            online: true,
+            have: 0,
+            holder: true,
+        },
     }
 }
 

@@ -419,7 +419,8 @@ pub(super) fn source_lines(state: &State, item: Item<'_>) -> Vec<String> {
         let who = format::cut_end(&who, 16, "…");
         let pad = " ".repeat(18 - format::width(&who));
         let there = if source.online { "now" } else { "away" };
-        lines.push(format!("{who}{pad}{there:<12}{:>10}", format::bytes(source.have)));
+        let has = if source.holder { "some".to_owned() } else { format::bytes(source.have) };
+        lines.push(format!("{who}{pad}{there:<12}{has:>10}"));
     }
     if detail.versions.len() > 1 {
         lines.push(String::new());

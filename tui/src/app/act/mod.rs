@@ -5,6 +5,7 @@ mod limits;
 mod moving;
 mod popups;
 mod transfers;
+mod verify;
 
 use crate::{
     app::{
@@ -118,6 +119,7 @@ impl State {
             Action::Unshare => self.ask_unshare(),
             Action::Rescan => self.rescan(effects),
             Action::KeepCopy => self.keep_copy(effects),
+            Action::Verify => self.verify(effects),
             Action::Undo => self.undo(effects),
             Action::Pause => self.pause(effects),
             Action::PauseAll => self.pause_all(effects),

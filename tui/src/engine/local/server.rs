@@ -438,6 +438,7 @@ fn is_brief(command: &Command) -> bool {
         Command::Copy { wait, .. } => !wait,
         Command::Share(_)
         | Command::Rescan
+        | Command::Verify(_)
         | Command::Get(_)
         | Command::Stream { .. }
         | Command::Watch

@@ -1,14 +1,14 @@
 //! What should lie at a place of this device: what is shared from there, or was fetched to it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use shared::{limits::PAGE_ENTRIES_MAX, show::show_line, wire::tracker::Item};
+use shared::{id::BlobHash, limits::PAGE_ENTRIES_MAX, show::show_line, wire::tracker::Item};
 
 use super::resolve;
 use crate::engine::{
-    api::{Failure, FailureKind, KnownRow, Target},
+    api::{Failure, FailureKind, KnownRow, Target, Verified, Verify},
     core::Core,
-    failure, link,
+    failure, link, verify,
 };
 
 /// What is known of a place, which is given as an absolute path.
@@ -59,9 +59,44 @@ async fn item_of(core: &Core, place: &Path, known: &KnownRow) -> Result<Option<S
     }
 }
 
+/// Reads a file of this device and compares it with what it should be.
+pub async fn verify(core: &Core, what: Verify) -> Result<Verified, Failure> {
+    let path = match what {
+        Verify::At(path) => path,
+        Verify::Content(blob) => match place_of(core, blob).await? {
+            Some(path) => path,
+            None => return Err(not_known("this device does not have it", "fetch it; what is fetched is verified")),
+        },
+    };
+    let name = show_line(&path.to_string_lossy(), 200);
+    let Some(expected) = at(core, &path).await? else {
+        let message = format!("{name} was not fetched by this profile and is not shared from it");
+        return Err(not_known(&message, "`swapmeet verify PATH ID` compares it with any file of the index"));
+    };
+    let should = verify::Expected { hash: expected.hash, size: Some(expected.size) };
+    let trees = core.profile.state.join("trees");
+    let examined = verify::examine(path.clone(), Some(should), trees).await.map_err(|error| {
+        let hint = "look whether it is still there and may be read";
+        Failure::new(FailureKind::Transfer, "unreadable", format!("{name} cannot be read: {error}"), hint)
+    })?;
+    Ok(Verified { path, size: examined.size, hash: examined.hash, expected, bad: examined.bad })
+}
+
+/// Where this device has a content: where it is shared from, else where it was fetched to and still lies.
+async fn place_of(core: &Core, blob: BlobHash) -> Result<Option<PathBuf>, Failure> {
+    if let Some((root, below)) = core.catalog.places(&blob).into_iter().next() {
+        return Ok(Some(below.map_or_else(|| root.to_path_buf(), |below| root.join(&*below))));
+    }
+    let places = core.state.fetched_places(&[blob]).await.map_err(failure::unexpected)?;
+    Ok(places.into_iter().rev().map(|(_, path)| path).find(|path| path.exists()))
+}
+
+fn not_known(message: &str, hint: &str) -> Failure {
+    Failure::new(FailureKind::NotFound, "not_known", message, hint)
+}
+
 /// The file of the index that should lie at a target.
 pub async fn item_at(core: &Core, target: &Target) -> Result<String, Failure> {
-    let not_known = |message: &str, hint: &str| Failure::new(FailureKind::NotFound, "not_known", message, hint);
     let Target::File(path) = target else {
         return Err(Failure::new(FailureKind::Usage, "no_file", "no file was named to repair", "get --repair FILE"));
     };
