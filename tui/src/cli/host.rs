@@ -50,7 +50,6 @@ pub(super) async fn run_in_place(
     let serve = ServeArgs {
         data: Some(data.to_owned()),
         listen: Some("127.0.0.1:0".to_owned()),
-        web: Some("off".to_owned()),
         registration: Some("open".to_owned()),
         ..ServeArgs::default()
     };
