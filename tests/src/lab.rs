@@ -175,6 +175,17 @@ impl Lab {
         Member::stranger_within(Some(self.room(room)), tracker, name)
     }
 
+    /// Lets the second router answer to the Port Control Protocol. It tells what it opens.
+    #[must_use]
+    pub fn obliging_router(&self) -> Running {
+        let script = script("pcp.py");
+        let script = script.to_str().expect("the path of the repository is UTF-8");
+        let arguments = [script, "10.0.2.1", "203.0.113.20"];
+        let mut router = Running::start(&mut within(&self.room("natB"), "python3", &arguments), b"");
+        router.line("the word ready", |line| line == "ready");
+        router
+    }
+
     /// Takes a client's address away and gives it another one, as a change of the network does.
     pub fn move_client(&self, client: &str) {
         let (old, new, router) = match client {
@@ -220,7 +231,7 @@ impl Lab {
         for end in [&here, &there] {
             self.ip("pub", &["link", "set", end, "up"]);
         }
-        let script = script();
+        let script = script("delay.py");
         let script = script.to_str().expect("the path of the repository is UTF-8");
         for (room, device) in [(router, "wan"), ("pub", there.as_str()), ("pub", "br0")] {
             run(&mut within(&self.room(room), "python3", &[script, "--plain", device]));
@@ -309,8 +320,8 @@ fn lan_digit(router: &str) -> char {
     if router == "natA" { 'a' } else { 'b' }
 }
 
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/delay.py")
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("lab").join(name)
 }
 
 fn ip(arguments: &[&str]) {

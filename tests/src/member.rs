@@ -28,6 +28,8 @@ pub struct Member {
     pub link: String,
     /// The network namespace that its programs run in, if not this one.
     room: Option<String>,
+    /// Variables that its programs see beside the usual ones.
+    pub variables: Vec<(&'static str, &'static str)>,
     folder: TempDir,
 }
 
@@ -77,7 +79,7 @@ impl Member {
     #[must_use]
     pub fn stranger_within(room: Option<String>, tracker: &Tracker, name: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("swapmeet-").tempdir().expect("a temporary folder can be made");
-        Self { name: name.to_owned(), link: tracker.link.clone(), room, folder }
+        Self { name: name.to_owned(), link: tracker.link.clone(), room, variables: Vec::new(), folder }
     }
 
     /// Registers an account of this name from within a network namespace.
@@ -154,7 +156,7 @@ impl Member {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program::command_within(self.room.as_deref(), "swapmeet", self.home());
-        command.env("SWAPMEET_HOME", self.home()).args(arguments);
+        command.env("SWAPMEET_HOME", self.home()).envs(self.variables.iter().copied()).args(arguments);
         command
     }
 

@@ -156,6 +156,24 @@ fn ipv6_is_reached_directly_where_no_firewall_is_and_by_introduction_where_one_i
 }
 
 #[test]
+fn a_router_that_is_asked_to_lets_members_in_whom_it_would_keep_out() {
+    if skipped() {
+        return;
+    }
+    // Without that, these two are relayed.
+    let lab = Lab::new(Nat::Symmetric, Nat::PortRestricted, 0);
+    let mut router = lab.obliging_router();
+    let tracker = lab.tracker(Family::V4);
+    let mut owner = lab.stranger(Place::B, &tracker, "olga");
+    owner.variables.push(("SWAPMEET_MAP_PORT", "1"));
+    owner.register("olga", tests::member::PASSWORD).ok();
+    let fetcher = lab.member(Place::A, &tracker, "finn");
+    let (_owners_engine, _fetchers_engine) = (owner.engine(), fetcher.engine());
+    router.line("an open port", |line| line.starts_with("opened "));
+    Meeting { _owners_engine, _fetchers_engine, owner, fetcher, _tracker: tracker, lab }.exchange("direct");
+}
+
+#[test]
 fn a_nat_that_an_early_packet_confuses_is_passed_by_fresh_sockets() {
     if !skipped() {
         // The relay would be quicker than two attempts.

@@ -127,6 +127,15 @@ pub const PUNCH_BYTES: usize = 16;
 /// Time for which a pair that could not meet is not tried again: longer than a transfer waits, short enough that a
 /// changed network is noticed.
 pub const VERDICT_LIFE: Duration = Duration::from_secs(10 * 60);
+/// Time for which a router is asked to let members in; half of it later it is asked again.
+pub const PORT_MAPPING_LIFE: Duration = Duration::from_secs(30 * 60);
+/// First wait for a router's answer, which is one hop away; each further one is twice as long (RFC 6887, section 8.1.1,
+/// begins with 3 s).
+pub const PORT_MAPPING_WAIT: Duration = Duration::from_millis(500);
+/// Further requests to a router that is silent: most know neither protocol.
+pub const PORT_MAPPING_RETRIES: usize = 3;
+/// Pause after a router did not let members in: it may have been restarting.
+pub const PORT_MAPPING_AGAIN: Duration = Duration::from_secs(10 * 60);
 /// Pairs whose failure to meet is remembered.
 pub const VERDICTS_MAX: usize = 1024;
 /// Fresh sockets that connections of second attempts live on.

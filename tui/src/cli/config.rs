@@ -9,6 +9,7 @@ use super::{
     out::{Cell, Column, Record, clean},
     talk::Outcome,
 };
+use crate::engine::reach::mapped;
 
 pub(super) fn run(context: &mut Context) -> Outcome {
     let profile = context.profile()?;
@@ -89,11 +90,12 @@ impl Record for ConfigRecord {
 }
 
 /// Name, meaning, and whether the value is nobody's business.
-const VARIABLES: [(&str, &str, bool); 5] = [
+const VARIABLES: [(&str, &str, bool); 6] = [
     ("SWAPMEET_HOME", "puts everything under one folder", false),
     ("SWAPMEET_TRACKER", "join link where --tracker is not given", false),
     ("SWAPMEET_PASSWORD_CMD", "command whose first line is the password", true),
     ("SWAPMEET_LOG", "what is logged, like info,tui=debug", false),
+    (mapped::WISH, "1 asks the router to let members in (PCP, NAT-PMP)", false),
     ("NO_COLOR", "no colour unless --color always", false),
 ];
 

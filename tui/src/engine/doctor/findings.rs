@@ -101,8 +101,7 @@ fn nat(mapping: Option<Mapping>) -> Finding {
         }
         Mapping::Symmetric => {
             let text = "a symmetric NAT is on the way: it takes another port for each destination";
-            let hint =
-                "members behind restricted NATs are relayed; forward a UDP port, or ask for a cone NAT, to change it";
+            let hint = "members behind restricted NATs are relayed; SWAPMEET_MAP_PORT=1 asks the router to let them in instead";
             finding("nat", Health::Warn, text, hint)
         }
     }

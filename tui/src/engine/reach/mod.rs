@@ -30,6 +30,7 @@ use tokio::{
     time::{sleep, sleep_until, timeout},
 };
 
+pub mod mapped;
 pub mod order;
 pub mod probe;
 
@@ -113,6 +114,11 @@ impl Reach {
         *locked(&self.seen) = Seen::default();
         locked(&self.verdicts).clear();
         self.looked_at(false);
+    }
+
+    /// The IPv4 address that this device is seen at.
+    fn seen_over_ipv4(&self) -> Option<SocketAddr> {
+        locked(&self.seen).addresses.iter().copied().find(SocketAddr::is_ipv4)
     }
 
     /// How this device's NAT maps.

@@ -16,6 +16,7 @@ use shared::{
 };
 use tokio::time::timeout;
 
+use super::mapped;
 use crate::engine::{
     api::Failure,
     core::Core,
@@ -40,7 +41,10 @@ pub async fn keep_announced(core: &Core, online: &Online) -> Result<(), Failure>
             Err(_) => tracing::debug!("the tracker did not look at this device in time"),
         }
         core.reach.looked_at(true);
-        core.session.has_moved().await;
+        tokio::select! {
+            () = core.session.has_moved() => {}
+            () = mapped::keep(core) => {}
+        }
         core.reach.looked_at(false);
         let told = timeout(NETWORK_ANSWER, announce(core, &online.connection)).await;
         if !matches!(told, Ok(Ok(()))) {
