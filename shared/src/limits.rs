@@ -190,6 +190,12 @@ pub const TRACKER_STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Largest UDP payload that is sent where a path carries it, as loopback and jumbo frames do: a third of the work of
 /// small ones. Ten of them are handed to the kernel together, which takes at most 64 KiB.
 pub const DATAGRAM_BYTES_MAX: u16 = 6_500;
+/// Time after which larger datagrams are tried again when a path seems to carry them no more. Several losses at once
+/// look the same, so it is short.
+pub const DATAGRAM_RETRY: Duration = Duration::from_secs(5);
+/// Time between two searches for larger datagrams on connections of members, which last as long as there is something
+/// to transfer. A path that carried only small ones for a while is found out by it.
+pub const DATAGRAM_SEARCH: Duration = Duration::from_secs(60);
 /// Bytes asked of the kernel for each socket buffer; its default loses hundreds of packets per GiB.
 pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// First wait before the tracker is tried again.

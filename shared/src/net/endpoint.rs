@@ -9,6 +9,7 @@ use std::{
 use certs::SigningKey;
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    congestion::CubicConfig,
     crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig},
 };
 use quinn_proto::HashedConnectionIdGenerator;
@@ -16,10 +17,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{congestion::ModelConfig, tunnel::Tunnel};
 use crate::limits::{
-    CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_KEEP_ALIVE, PEER_STREAMS_MAX, ROUND_TRIP_GUESS,
-    SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES, STREAM_WINDOW_BYTES, TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX,
-    TRACKER_IDLE, TRACKER_KEEP_ALIVE, TRACKER_STREAM_WINDOW_BYTES, TRACKER_UNI_STREAMS_MAX, TUNNEL_INCOMING_MAX,
-    WEB_NEWCOMERS_MAX,
+    CONNECTION_WINDOW_BYTES, DATAGRAM_BYTES_MAX, DATAGRAM_RETRY, DATAGRAM_SEARCH, PEER_IDLE, PEER_KEEP_ALIVE,
+    PEER_STREAMS_MAX, ROUND_TRIP_GUESS, SEND_WINDOW_BYTES, SOCKET_BUFFER_BYTES, STREAM_WINDOW_BYTES,
+    TRACKER_BIDI_STREAMS_MAX, TRACKER_HANDSHAKES_MAX, TRACKER_IDLE, TRACKER_KEEP_ALIVE, TRACKER_STREAM_WINDOW_BYTES,
+    TRACKER_UNI_STREAMS_MAX, TUNNEL_INCOMING_MAX, WEB_NEWCOMERS_MAX,
 };
 
 /// A UDP socket for an endpoint: large buffers, IPv6 sockets for IPv6 alone.
@@ -99,7 +100,7 @@ pub fn tracker_transport() -> Arc<TransportConfig> {
 }
 
 fn tracker_settings() -> TransportConfig {
-    let mut transport = transport();
+    let mut transport = transport(Congestion::wanted());
     transport
         .max_idle_timeout(TRACKER_IDLE.try_into().ok())
         .max_concurrent_bidi_streams(TRACKER_BIDI_STREAMS_MAX.into())
@@ -117,7 +118,7 @@ pub fn device_transport() -> Arc<TransportConfig> {
 }
 
 fn device_settings() -> TransportConfig {
-    let mut transport = bulk_transport();
+    let mut transport = bulk_transport(Congestion::wanted());
     transport.max_idle_timeout(TRACKER_IDLE.try_into().ok()).keep_alive_interval(Some(TRACKER_KEEP_ALIVE));
     transport
 }
@@ -131,32 +132,59 @@ fn in_tunnel(mut transport: TransportConfig) -> Arc<TransportConfig> {
 /// Settings between two devices.
 #[must_use]
 pub fn peer_transport() -> Arc<TransportConfig> {
-    let mut transport = bulk_transport();
-    transport.max_idle_timeout(PEER_IDLE.try_into().ok()).keep_alive_interval(Some(PEER_KEEP_ALIVE));
-    Arc::new(transport)
+    Arc::new(peer_settings(Congestion::wanted()))
 }
 
-/// Whether connections are controlled by a model of the path ([`super::congestion`]) instead of by Cubic: if the variable
-/// `SWAPMEET_CONGESTION` is `model`. It is much faster where packets are lost at random, but where the path stops carrying
-/// large datagrams it goes on for long as if it were full; so it has to be asked for.
-fn wants_model() -> bool {
-    std::env::var_os("SWAPMEET_CONGESTION").is_some_and(|wanted| wanted == "model")
-}
-
-/// What all connections have in common.
-fn transport() -> TransportConfig {
-    let mut discovery = MtuDiscoveryConfig::default();
-    discovery.upper_bound(DATAGRAM_BYTES_MAX);
-    let mut transport = TransportConfig::default();
-    transport.mtu_discovery_config(Some(discovery)).datagram_receive_buffer_size(None).initial_rtt(ROUND_TRIP_GUESS);
-    if wants_model() {
-        transport.congestion_controller_factory(Arc::new(ModelConfig));
-    }
+/// The same with a congestion control of one's choice.
+pub(crate) fn peer_settings(congestion: Congestion) -> TransportConfig {
+    let mut discovery = discovery();
+    discovery.interval(DATAGRAM_SEARCH);
+    let mut transport = bulk_transport(congestion);
+    transport
+        .mtu_discovery_config(Some(discovery))
+        .max_idle_timeout(PEER_IDLE.try_into().ok())
+        .keep_alive_interval(Some(PEER_KEEP_ALIVE));
     transport
 }
 
-fn bulk_transport() -> TransportConfig {
-    let mut transport = transport();
+/// What decides how much may be under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Congestion {
+    /// A model of the path ([`super::congestion`]).
+    Model,
+    /// Loss, as in TCP: Cubic.
+    Cubic,
+}
+
+impl Congestion {
+    /// The model, unless the variable `SWAPMEET_CONGESTION` is `cubic`.
+    fn wanted() -> Self {
+        match std::env::var_os("SWAPMEET_CONGESTION") {
+            Some(wanted) if wanted == "cubic" => Self::Cubic,
+            Some(_) | None => Self::Model,
+        }
+    }
+}
+
+/// What all connections have in common.
+fn transport(congestion: Congestion) -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport.mtu_discovery_config(Some(discovery())).datagram_receive_buffer_size(None).initial_rtt(ROUND_TRIP_GUESS);
+    match congestion {
+        Congestion::Model => transport.congestion_controller_factory(Arc::new(ModelConfig)),
+        Congestion::Cubic => transport.congestion_controller_factory(Arc::new(CubicConfig::default())),
+    };
+    transport
+}
+
+fn discovery() -> MtuDiscoveryConfig {
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(DATAGRAM_BYTES_MAX).black_hole_cooldown(DATAGRAM_RETRY);
+    discovery
+}
+
+fn bulk_transport(congestion: Congestion) -> TransportConfig {
+    let mut transport = transport(congestion);
     transport
         .max_concurrent_bidi_streams(PEER_STREAMS_MAX.into())
         .max_concurrent_uni_streams(VarInt::from_u32(0))

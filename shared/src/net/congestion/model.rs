@@ -10,6 +10,9 @@
 //!   starve them, so as long as that lasts the window follows CUBIC (RFC 9438). Copa does alike (Arun and Balakrishnan,
 //!   NSDI 2018, section 2.2).
 //!
+//! A short queue is empty whenever this flow looks, so there only loss tells of others; then the window follows CUBIC
+//! as well, for longer each time that it is found again.
+//!
 //! Loss that is neither the path's own nor explained by a full queue lowers a ceiling, as in BBR's second version.
 
 use std::time::Duration;
@@ -39,6 +42,8 @@ const GAIN_DEEP: f64 = 0.5;
 /// Sharing a queue, never less than what this flow's rate needs without one: less is no share, but what is left when
 /// busy hosts and random loss look like a full queue.
 const GAIN_SHARED_MIN: f64 = 1.0;
+/// The same where the queue is too short to be seen: what this flow had lately may be more than its share.
+const GAIN_CROWDED_MIN: f64 = 0.5;
 /// Growth of the bandwidth in one round that makes it worth to go on growing.
 const GROWTH: f64 = 1.1;
 /// The same in startup.
@@ -53,8 +58,15 @@ const OWN_LOSS_MAX: f64 = 0.25;
 const STARTUP_LOSS: f64 = 0.3;
 /// Loss below which a path counts as one without.
 const OWN_LOSS_NONE: f64 = 0.000_5;
+/// Turns of sharing a short queue after which it is tried whether the others are still there. Each time they are, it
+/// takes twice as long to the next try, up to this.
+const CROWD_TURNS_MAX: u32 = 16;
+/// Own loss up to which losses while cruising tell of others, who fill a short queue.
+const CROWD_OWN_LOSS: f64 = 0.001;
 /// Packets of which that share is known.
 const OWN_LOSS_SAMPLE: f64 = 20.0;
+/// Packets that all count alike for it, so that a small flow comes to know it too.
+const OWN_LOSS_KEPT: f64 = 80.0;
 /// Part of what came through that is tried next, when there was too much in flight.
 const CEILING_KEPT: f64 = 0.97;
 
@@ -127,15 +139,31 @@ pub(super) struct Model {
     clump: (Moment, u64),
     /// Rounds in a longer queue than this flow makes by itself.
     long_rounds: u32,
+    /// Signs of others in a queue that is too short to be seen.
+    crowd: Crowd,
     /// The window among flows that fill the queue, as long as there are any.
     cubic: Option<Cubic>,
     /// When the window was last made smaller: losses of packets from before are answered already.
     changed_at: Moment,
+    /// Datagrams have become smaller just now: what is told lost next was too large for the path.
+    shrunk: bool,
     /// This cycle saw more than what the application had little of.
     measured: bool,
     /// Packets as long as little is known.
     start: u64,
     window: u64,
+}
+
+/// What shows that others, too, fill a queue that is too short to be seen in the round trip: cruising loses more than
+/// the path does by itself.
+#[derive(Debug, Clone, Copy, Default)]
+struct Crowd {
+    /// Bytes lost, and all bytes, since cruising began.
+    lost: f64,
+    all: f64,
+    /// Times that the queue was shared when that was last found, and that it still will be.
+    turns: u32,
+    left: u32,
 }
 
 impl Phase {
@@ -162,8 +190,10 @@ impl Model {
             clumps: Highest::default(),
             clump: (Moment::ZERO, 0),
             long_rounds: 0,
+            crowd: Crowd::default(),
             cubic: None,
             changed_at: Moment::ZERO,
+            shrunk: false,
             measured: false,
             start: CONGESTION_PACKETS_START,
             window: CONGESTION_PACKETS_START * mtu,
@@ -189,6 +219,7 @@ impl Model {
     }
 
     pub(super) fn on_mtu(&mut self, mtu: u16) {
+        self.shrunk = u64::from(mtu) < self.mtu;
         self.mtu = u64::from(mtu);
         self.window = self.window.max(CONGESTION_PACKETS_MIN * self.mtu);
     }
@@ -233,11 +264,15 @@ impl Model {
         if sent > self.changed_at {
             self.round.lost += bytes;
         }
+        let shrunk = std::mem::take(&mut self.shrunk);
         if persistent {
             self.restart(now);
+        } else if shrunk {
+            self.resume(now);
         } else if self.phase == Phase::Contend && sent > self.changed_at {
             // On a path that loses by itself, a round must show that this is more.
-            if bytes == 0 || (self.queue_is_full() && self.own_loss() < OWN_LOSS_NONE) {
+            let full = self.queue_is_full() && self.own_loss() < OWN_LOSS_NONE;
+            if bytes == 0 || full || self.crowd.left > 0 {
                 self.cut(now);
             }
         } else if self.phase == Phase::Cruise
@@ -297,6 +332,15 @@ impl Model {
                 }
             }
             Phase::Cruise => {
+                self.crowd.lost += round.lost as f64;
+                self.crowd.all += (round.lost + round.acked) as f64;
+                if self.is_crowded() {
+                    self.crowd.turns = (self.crowd.turns * 2).clamp(2, CROWD_TURNS_MAX);
+                    self.crowd.left = self.crowd.turns;
+                    self.contend(now);
+                    self.cut(now);
+                    return;
+                }
                 if excess {
                     self.lower_ceiling(now, loss);
                 }
@@ -337,11 +381,20 @@ impl Model {
 
     /// A round after the queue should be empty of ours: what is left is somebody else's.
     fn judge(&mut self, now: Moment, rtt: Duration, round: Round) {
+        self.crowd.left = self.crowd.left.saturating_sub(1);
         if rtt <= self.round_trip() + self.tolerance() {
             let (lost, all) = self.own_loss;
-            self.own_loss = (lost * 0.75 + round.lost as f64, all * 0.75 + (round.lost + round.acked) as f64);
-            self.cubic = None;
-            self.enter(now, Phase::Cruise);
+            let kept = if all > OWN_LOSS_KEPT * self.mtu as f64 { 0.75 } else { 1.0 };
+            self.own_loss = (lost * kept + round.lost as f64, all * kept + (round.lost + round.acked) as f64);
+            if self.own_loss() >= CROWD_OWN_LOSS {
+                self.crowd.left = 0;
+            }
+            if self.crowd.left > 0 {
+                self.enter(now, Phase::Contend);
+            } else {
+                self.cubic = None;
+                self.enter(now, Phase::Cruise);
+            }
         } else {
             self.contend(now);
         }
@@ -378,7 +431,10 @@ impl Model {
         match self.phase {
             // With a queue there is nothing to be found by adding to it.
             Phase::Cruise if elapsed >= self.cruise() && self.long_rounds > 0 => self.enter(now, Phase::DOWN),
-            Phase::Cruise if elapsed >= self.cruise() => self.enter(now, Phase::Up { rounds: 0 }),
+            Phase::Cruise if elapsed >= self.cruise() => {
+                self.crowd.turns /= 2;
+                self.enter(now, Phase::Up { rounds: 0 });
+            }
             Phase::Contend if elapsed >= self.cruise() * 2 => {
                 self.enter(now, Phase::DOWN);
             }
@@ -401,6 +457,7 @@ impl Model {
             self.cycle += 1;
         }
         self.full = (self.bandwidth.get(), 0);
+        (self.crowd.lost, self.crowd.all) = (0.0, 0.0);
         self.long_rounds = 0;
         self.since = now;
     }
@@ -419,9 +476,24 @@ impl Model {
         self.enter(now, Phase::Startup);
     }
 
+    /// What was lost was too large, not too much, and while it was lost nothing was learnt: tries what is known, and
+    /// from there on grows as in the beginning.
+    fn resume(&mut self, now: Moment) {
+        self.cubic = None;
+        self.ceiling = f64::INFINITY;
+        self.own_loss = (0.0, 0.0);
+        self.changed_at = now;
+        self.round = Round { ends_at: self.sampler.delivered(), ..Round::default() };
+        self.window = (self.product() as u64).max(CONGESTION_PACKETS_START * self.mtu);
+        self.enter(now, Phase::Startup);
+    }
+
     fn cut(&mut self, now: Moment) {
         self.changed_at = now;
-        let least = GAIN_SHARED_MIN * self.product() / (1.0 - self.own_loss()) / self.mtu as f64;
+        let least = match self.crowd.left {
+            0 => GAIN_SHARED_MIN * self.product() / (1.0 - self.own_loss()) / self.mtu as f64,
+            _ => GAIN_CROWDED_MIN * self.product() / self.mtu as f64,
+        };
         if let Some(cubic) = &mut self.cubic {
             cubic.on_loss(now, least);
         }
@@ -465,6 +537,14 @@ impl Model {
     fn own_loss(&self) -> f64 {
         let (lost, all) = self.own_loss;
         if all < OWN_LOSS_SAMPLE * self.mtu as f64 { 0.0 } else { (lost / all).min(OWN_LOSS_MAX) }
+    }
+
+    /// Whether cruising loses more than the path by itself could. Both are known from few losses only.
+    fn is_crowded(&self) -> bool {
+        let mtu = self.mtu as f64;
+        let (lost, all) = (self.own_loss.0 / mtu, self.own_loss.1 / mtu);
+        let most = (lost + 2.0 * lost.sqrt() + 3.0) / all.max(OWN_LOSS_SAMPLE) * self.crowd.all / mtu;
+        self.own_loss() < CROWD_OWN_LOSS && self.crowd.lost / mtu > most + 3.0 * most.sqrt()
     }
 
     /// What the path itself holds, in bytes.

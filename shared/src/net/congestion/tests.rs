@@ -98,16 +98,28 @@ fn confirmations_that_come_in_clumps_do_not_stop_a_flow() {
     }
 }
 
+/// Shares of two minutes of a flow of ours and one of Cubic, which begin after so many seconds.
+fn check_beside_cubic(link: Link, ours: u64, theirs: u64, share_min: f64) {
+    let mut world = World::new(link, 11).with(Brain::ours(), seconds(ours)).with(Brain::cubic(), seconds(theirs));
+    world.run(seconds(10));
+    let shares = shares(&mut world, 120);
+    assert!(shares.iter().all(|share| *share >= share_min), "ours from {ours} s: {shares:.3?} of {link:?}");
+}
+
 #[test]
 fn beside_cubic_neither_starves_whoever_was_first() {
     for (ours, theirs) in [(0, 5), (5, 0)] {
-        for (megabits, rtt_ms, queue) in [(100.0, 50, 1.0), (100.0, 50, 2.0), (20.0, 100, 1.0)] {
-            let link = Link::new(megabits, rtt_ms, queue, 0.0);
-            let mut world =
-                World::new(link, 11).with(Brain::ours(), seconds(ours)).with(Brain::cubic(), seconds(theirs));
-            world.run(seconds(10));
-            let shares = shares(&mut world, 120);
-            assert!(shares.iter().all(|share| *share >= 0.35), "ours from {ours} s: {shares:.2?} of {link:?}");
+        for (megabits, rtt_ms, queue) in [(100.0, 50, 1.0), (100.0, 50, 2.0), (100.0, 50, 4.0), (20.0, 100, 1.0)] {
+            check_beside_cubic(Link::new(megabits, rtt_ms, queue, 0.0), ours, theirs, 0.35);
+        }
+    }
+}
+
+#[test]
+fn beside_cubic_neither_starves_in_a_queue_too_short_to_be_seen() {
+    for (ours, theirs) in [(0, 5), (5, 0)] {
+        for (megabits, rtt_ms, queue) in [(100.0, 50, 0.25), (100.0, 50, 0.5), (40.0, 50, 0.25), (10.0, 20, 0.5)] {
+            check_beside_cubic(Link::new(megabits, rtt_ms, queue, 0.0), ours, theirs, 0.33);
         }
     }
 }

@@ -12,7 +12,7 @@ use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, ServerConfig, T
 use super::{HostId, Path, VirtualNet};
 use crate::{
     id::DeviceId,
-    net::endpoint,
+    net::endpoint::{self, Congestion},
     wire::{PEER_ALPN, PEER_NAME, TRACKER_ALPN, TRACKER_NAME},
 };
 
@@ -107,13 +107,33 @@ impl Pair {
         address: SocketAddr,
         deadline: Duration,
     ) -> Option<Result<Connection, ConnectionError>> {
-        let dialling = self.dialling.connect_with(self.client.clone(), address, self.name).unwrap();
+        self.dial_with(&self.client, address, deadline).await
+    }
+
+    async fn dial_with(
+        &self,
+        client: &ClientConfig,
+        address: SocketAddr,
+        deadline: Duration,
+    ) -> Option<Result<Connection, ConnectionError>> {
+        let dialling = self.dialling.connect_with(client.clone(), address, self.name).unwrap();
         tokio::time::timeout(deadline, dialling).await.ok()
     }
 
     /// A connection's two ends: the dialling one, the answering one.
     pub(crate) async fn connect(&self) -> (Connection, Connection) {
-        let dialling = self.dial(self.net.address(self.far), Duration::from_secs(30));
+        self.connect_with(&self.client).await
+    }
+
+    /// A connection whose dialling end sends by this.
+    pub(crate) async fn connect_controlled_by(&self, congestion: Congestion) -> (Connection, Connection) {
+        let mut client = self.client.clone();
+        client.transport_config(Arc::new(endpoint::peer_settings(congestion)));
+        self.connect_with(&client).await
+    }
+
+    async fn connect_with(&self, client: &ClientConfig) -> (Connection, Connection) {
+        let dialling = self.dial_with(client, self.net.address(self.far), Duration::from_secs(30));
         let answering = async { self.answering.accept().await.unwrap().await.unwrap() };
         let (dialled, answered) = tokio::join!(dialling, answering);
         (dialled.expect("it was not answered in time").unwrap(), answered)

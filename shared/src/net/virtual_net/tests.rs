@@ -5,6 +5,7 @@ mod handshake;
 mod loss;
 mod moves;
 mod network;
+mod share;
 mod silence;
 mod windows;
 
@@ -16,6 +17,7 @@ use super::{
     Change, Path,
     pair::{Pair, Settings, on_paused_clock, with_seeds},
 };
+use crate::net::endpoint::Congestion;
 
 const MIB: usize = 1024 * 1024;
 

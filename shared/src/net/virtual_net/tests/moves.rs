@@ -80,7 +80,8 @@ fn an_answering_side_that_moves_is_lost() {
         pair.net.at(secs(3), Change::Move { host: pair.far, address: elsewhere(5000) });
         // Whoever dialled takes datagrams only from the address that it dialled (RFC 9000, section 9).
         assert_eq!(send(&far, &near, 8 * MIB).await, Err(ConnectionError::TimedOut));
-        assert!(pair.net.now() < secs(3) + PEER_KEEP_ALIVE + PEER_IDLE, "{:?}", pair.net.now());
+        // What had left before still arrives, from a queue of up to a quarter of a second.
+        assert!(pair.net.now() < secs(3) + ms(300) + PEER_KEEP_ALIVE + PEER_IDLE, "{:?}", pair.net.now());
         // It is reached again at its new address.
         let (near, far) = pair.connect().await;
         send(&far, &near, MIB).await.unwrap();
