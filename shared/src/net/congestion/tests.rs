@@ -194,6 +194,18 @@ fn after_everything_was_lost_for_long_it_begins_small() {
 }
 
 #[test]
+fn what_was_lost_for_its_size_slows_nothing() {
+    let mut world = alone(Link::new(100.0, 50, 1.0, 0.0), 11);
+    world.run(seconds(5));
+    let Brain::Ours(model) = &mut world.flows[0].brain else { panic!("the flow is ours") };
+    let path_bytes = 100e6 / 8.0 * 0.05;
+    model.on_mtu(1200);
+    model.on_loss(seconds(5), seconds(5), 400_000, false);
+    assert_eq!(model.phase(), Phase::Startup, "it may grow at once");
+    assert!(model.window() as f64 > 0.9 * path_bytes, "{}", model.window());
+}
+
+#[test]
 fn a_marked_packet_is_an_answer_to_a_full_queue() {
     let mut world = alone(Link::new(100.0, 50, 1.0, 0.0), 11);
     world.run(Duration::from_millis(1_500));
