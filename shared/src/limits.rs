@@ -364,17 +364,19 @@ pub const VERIFIED_WAIT: Duration = Duration::from_secs(1);
 
 // Download machine
 
-/// Bytes of a source's first slice, before its speed is known: a fraction of a second on a LAN, little to lose on a
-/// slow line.
-pub const SLICE_START_BYTES: u64 = 4 * 1024 * 1024;
-/// Bytes of a source's first slice where others work already: they lose little if it is slow.
-pub const SLICE_TRIAL_BYTES: u64 = 1024 * 1024;
-/// Bytes of the smallest slice: below, round trips would outweigh what smaller slices gain at the end.
-pub const SLICE_BYTES_MIN: u64 = 256 * 1024;
+/// Bytes of a source's first slices, before its speed is known; they double as it delivers, so that a fast one is not
+/// held up. Little to lose on a slow line, and little that is asked before others tell that they have it too.
+pub const SLICE_START_BYTES: u64 = 512 * 1024;
+/// Bytes of the smallest slice: below, round trips would outweigh what smaller slices gain at the end, and above, a
+/// source that hundreds share would need many seconds for one.
+pub const SLICE_BYTES_MIN: u64 = 64 * 1024;
 /// Time that one slice should take its source: long against a round trip, short against the wait for a slow one.
 pub const SLICE_WORK: Duration = Duration::from_millis(1500);
 /// Time that a slice should take its source even at the end: shorter ones would leave it waiting for the next order.
 pub const SLICE_WORK_MIN: Duration = Duration::from_millis(300);
+/// Time that a source still has to work when it is asked for its next slice: longer than any round trip, and so short
+/// that what others have brought by then need not be asked for.
+pub const SLICE_QUEUED: Duration = Duration::from_millis(750);
 /// Time over which a source's speed is measured: shorter trembles, longer notices a change too late.
 pub const SPEED_WINDOW: Duration = Duration::from_secs(3);
 /// Time whose bytes count as one when a speed is measured: bounds what is remembered.
@@ -396,6 +398,8 @@ pub const RACE_REST_MIN: Duration = Duration::from_millis(500);
 /// Thousandths of a blob that races may cost in bytes that come twice; slices that are silent are raced for at any
 /// cost, since little of them comes.
 pub const RACE_COST_PERMILLE: u64 = 6;
+/// The same once everything has been asked of somebody: what is left to race for is little, and the whole waits for it.
+pub const RACE_COST_AT_END_PERMILLE: u64 = 15;
 /// Ranges of a source's groups that are remembered, and that are looked at when the rarest ones are chosen: many times
 /// what an honest source has that downloads itself, and little to keep. What a source has beyond is not asked of it.
 pub const SOURCE_RANGES_MAX: usize = 16 * 1024;
@@ -404,6 +408,9 @@ pub const SOURCE_RANGES_MAX: usize = 16 * 1024;
 pub const SPREAD_AREAS_MAX: u64 = 1024;
 /// Bytes of the smallest such area: one block of reading.
 pub const SPREAD_AREA_BYTES_MIN: u64 = READ_BLOCK_BYTES;
+/// Bytes between two places in an area at which a download may begin: members are often more than areas, and those who
+/// begin at the same place fetch the same of the first source.
+pub const SPREAD_STEP_BYTES: u64 = 64 * 1024;
 /// Bytes ahead of a reader that are fetched before everything else: seconds of a film, a moment of a fast line.
 pub const READ_AHEAD_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes ahead of a reader that are asked of a second source when the first one will be late with them.

@@ -9,7 +9,7 @@ use super::{CopyRule, Download, Source, SourceId, SourceKind, order, sets};
 use crate::{
     content::GroupSet,
     limits::{
-        GROUP_BYTES, SLICE_BYTES, SLICE_BYTES_MIN, SLICE_START_BYTES, SLICE_TRIAL_BYTES, SLICE_WORK, SLICE_WORK_MIN,
+        GROUP_BYTES, SLICE_BYTES, SLICE_BYTES_MIN, SLICE_QUEUED, SLICE_START_BYTES, SLICE_WORK, SLICE_WORK_MIN,
         SLICES_IN_FLIGHT_MAX, WANT_RANGES_MAX,
     },
 };
@@ -26,9 +26,13 @@ impl Download {
     /// Whoever has the least to do is served first, so that the first work is spread; among these the fastest.
     fn next_assignment(&self, now: Instant) -> Option<(SourceId, GroupSet)> {
         let has_work_for = |source: &Source| source.is_usable() && source.has_any_of(&self.missing);
-        let has_room = |source: &Source| source.slices().len() < SLICES_IN_FLIGHT_MAX;
+        let has_room = |id: SourceId, source: &Source| match source.slices().len() {
+            0 => true,
+            some if some < SLICES_IN_FLIGHT_MAX => !self.is_busy_for_long(id, source, now),
+            _ => false,
+        };
         let mut able: Vec<_> =
-            self.sources.iter().filter(|(_, source)| has_room(source) && has_work_for(source)).collect();
+            self.sources.iter().filter(|(id, source)| has_room(**id, source) && has_work_for(source)).collect();
         if able.is_empty() {
             return None;
         }
@@ -41,6 +45,14 @@ impl Download {
             able.into_iter().min_by_key(|(id, source)| (source.slices().len(), Reverse(source.speed(now)), **id))?;
         let workers: Vec<_> = workers.into_iter().filter(|source| may_work(source)).collect();
         Some((*id, self.choose(*id, source, now, &workers)))
+    }
+
+    /// Whether a source has enough to do for the time being: what it is asked for later is chosen by what is known then.
+    fn is_busy_for_long(&self, id: SourceId, source: &Source, now: Instant) -> bool {
+        let left: u64 = self.slices_of(id).map(|(_, slice)| self.layout.bytes_in(&slice.left)).sum();
+        source
+            .speed(now)
+            .is_some_and(|speed| left.saturating_mul(1000) > speed.saturating_mul(SLICE_QUEUED.as_millis() as u64))
     }
 
     /// Which of the missing groups this source gets. The one place that knows an order of groups.
@@ -57,7 +69,9 @@ impl Download {
         let groups = (bytes / GROUP_BYTES).max(1);
         let parts: Vec<_> = self.sources.values().filter(|other| other.is_usable()).filter_map(Source::have).collect();
         if parts.is_empty() {
-            return sets::first_common(missing, None, groups, WANT_RANGES_MAX);
+            let upwards = missing.within(self.spread.start()..self.layout.groups());
+            let next = if upwards.is_empty() { missing } else { &upwards };
+            return sets::first_common(next, None, groups, WANT_RANGES_MAX);
         }
         order::rarest(missing, source.have(), &parts, &self.spread, groups, WANT_RANGES_MAX)
     }
@@ -67,8 +81,7 @@ impl Download {
     fn slice_bytes(&self, source: &Source, now: Instant, workers: &Workers) -> u64 {
         let speed = source.speed(now);
         let of_work = |time: Duration| speed.map(|speed| speed.saturating_mul(time.as_millis() as u64) / 1000);
-        let most =
-            of_work(SLICE_WORK).unwrap_or(if workers.count <= 1 { SLICE_START_BYTES } else { SLICE_TRIAL_BYTES });
+        let most = of_work(SLICE_WORK).unwrap_or_else(|| workers.trial_bytes(source));
         let least = of_work(SLICE_WORK_MIN).unwrap_or(0).max(SLICE_BYTES_MIN);
         let share = workers.share_of(source, now, self.layout.bytes_in(&self.missing));
         most.min(share).max(least).min(SLICE_BYTES)
@@ -93,6 +106,14 @@ impl Workers {
             }
         }
         workers
+    }
+
+    /// For a source that was not measured yet: as much as it has brought, and little where the others are slow too.
+    fn trial_bytes(&self, source: &Source) -> u64 {
+        let start = source.bytes_verified().max(SLICE_START_BYTES);
+        let average = self.speed_sum.checked_div(self.measured);
+        let of_work = average.map(|speed| speed.saturating_mul(SLICE_WORK.as_millis() as u64) / 1000);
+        of_work.map_or(start, |bytes| bytes.min(start))
     }
 
     /// Half of a source's part of `bytes` by its speed; one that was not measured yet counts as an average one.

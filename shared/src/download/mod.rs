@@ -11,9 +11,9 @@
 //! **How much.** Slices of a second or two by the measured speed of each source, smaller towards the end so that all
 //! sources end together (`assign.rs`).
 //!
-//! **In which order.** What a reader needs next comes first (`reader.rs`). Then, if every source has everything, from
-//! the lowest missing group upwards; if some have only parts, what the fewest of these have, and among equally rare
-//! groups in the order of [`Download::spread`] (`order.rs`).
+//! **In which order.** What a reader needs next comes first (`reader.rs`). Then, if every source has everything, upwards
+//! from the place where [`Download::spread`] begins, and around; if some have only parts, what the fewest of these have,
+//! and among equally rare groups in the order of [`Download::spread`] (`order.rs`).
 //!
 //! **Twice.** When nothing is left for an idle source, it takes over the tail of the slowest one (`race.rs`); when a
 //! reader would have to wait for a slow source, a faster one is asked too (`reader.rs`). No group is asked of three.
@@ -235,8 +235,8 @@ impl Download {
         download
     }
 
-    /// Where some sources have only parts, fetches equally rare groups in an order that follows from this seed instead
-    /// of from the front. Each download of a swarm is to have a seed of its own, so that they fetch different groups
+    /// Fetches equally rare groups in an order that follows from this seed instead of from the front, and begins at a
+    /// place that follows from it where all sources have everything. Each download of a swarm is to have a seed of its own, so that they fetch different groups
     /// and have something for each other. The order is one of areas of a MiB or more; within, it is ascending.
     #[must_use]
     pub fn spread(mut self, seed: u64) -> Self {

@@ -151,6 +151,11 @@ impl Source {
         self.stalled_since = Some(now);
     }
 
+    /// Bytes that it brought since it joined.
+    pub(super) const fn bytes_verified(&self) -> u64 {
+        self.bytes_verified
+    }
+
     /// When it will have been silent for too long.
     pub(super) fn stalls_at(&self) -> Option<Instant> {
         let heard = self.queued_at.max(self.silent_since);
