@@ -398,8 +398,6 @@ pub const RACE_REST_MIN: Duration = Duration::from_millis(500);
 /// Thousandths of a blob that races may cost in bytes that come twice; slices that are silent are raced for at any
 /// cost, since little of them comes.
 pub const RACE_COST_PERMILLE: u64 = 6;
-/// The same once everything has been asked of somebody: what is left to race for is little, and the whole waits for it.
-pub const RACE_COST_AT_END_PERMILLE: u64 = 15;
 /// Ranges of a source's groups that are remembered, and that are looked at when the rarest ones are chosen: many times
 /// what an honest source has that downloads itself, and little to keep. What a source has beyond is not asked of it.
 pub const SOURCE_RANGES_MAX: usize = 16 * 1024;

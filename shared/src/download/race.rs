@@ -17,8 +17,8 @@ use super::{Action, CopyRule, Download, SliceId, Source, SourceId, SourceKind, s
 use crate::{
     content::GroupSet,
     limits::{
-        GROUP_BYTES, RACE_CHECK, RACE_COST_AT_END_PERMILLE, RACE_COST_PERMILLE, RACE_REST_MIN, SLICE_BYTES,
-        SLICE_BYTES_MIN, SLICE_WORK, WANT_RANGES_MAX,
+        GROUP_BYTES, RACE_CHECK, RACE_COST_PERMILLE, RACE_REST_MIN, SLICE_BYTES, SLICE_BYTES_MIN, SLICE_WORK,
+        WANT_RANGES_MAX,
     },
 };
 
@@ -143,8 +143,7 @@ impl Download {
         let asked: u64 = self.slices.values().map(|slice| slice.left.count()).sum();
         let in_races = (asked - self.in_flight().count()) * GROUP_BYTES;
         // Both ends of a race come to meet each other: of what both were asked for, little comes twice.
-        let permille = if self.missing.is_empty() { RACE_COST_AT_END_PERMILLE } else { RACE_COST_PERMILLE };
-        (self.twice + in_races / 4) * 1000 <= self.layout.size() * permille
+        (self.twice + in_races / 4) * 1000 <= self.layout.size() * RACE_COST_PERMILLE
     }
 
     /// How long those who work need for what nobody was asked for yet: whoever ends before holds up nobody.
