@@ -53,6 +53,9 @@ impl World {
         node.is_online = false;
         node.machine = None;
         let sources = std::mem::take(&mut node.sources);
+        let unwritten = sources.values().filter_map(|connection| connection.block.as_ref());
+        let unwritten = unwritten.map(|(_, groups, _)| self.layout.bytes_of(groups));
+        node.score.lost += unwritten.map(|bytes| bytes.end - bytes.start).sum::<u64>();
         let clients = std::mem::take(&mut node.clients);
         node.turn.clear();
         for source in sources.into_keys() {

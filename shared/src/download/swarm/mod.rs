@@ -111,8 +111,10 @@ fn hundreds_of_members_who_serve_while_they_download_all_complete() {
         let crowd = Crowd::of(&world);
         println!("seed {seed}: {crowd:?}, nobody can be ready before {bound_us} µs");
         assert!(crowd.most <= with_waste(world.layout.size()), "{crowd:?}");
-        // The bound knows of no round trips, no finding out of speeds, and no member who has nothing to give yet.
-        assert!(crowd.last_us <= 2 * bound_us + 4 * SECOND_US, "{crowd:?}, bound {bound_us} µs");
+        // The bound knows of no round trips, of no member who has nothing to give yet, and that the first source sends
+        // each group once: members see only what sixteen others have, so it sends most of them several times. Measured
+        // on seeds 0 to 8: 1.28 to 1.65 of the bound, the more the slower the first source.
+        assert!(crowd.last_us <= bound_us * 7 / 4, "{crowd:?}, bound {bound_us} µs");
     }
 }
 
@@ -125,8 +127,7 @@ fn hundreds_of_members_complete_among_liars_and_members_who_leave_and_stall() {
         let (crowd, size) = (Crowd::of(&world), world.layout.size());
         println!("seed {seed}: {crowd:?} of {size}");
         assert!(crowd.received <= crowd.members * with_waste(size), "{crowd:?} of {size}");
-        // Whoever meets one stalled source after the other pays a little more.
-        assert!(crowd.most <= size + size / 20, "{crowd:?} of {size}");
+        assert!(crowd.most <= with_waste(size), "{crowd:?} of {size}");
     }
 }
 
@@ -136,7 +137,8 @@ struct Crowd {
     members: u64,
     /// Bytes that all received.
     received: u64,
-    /// Bytes that one received at most.
+    /// Bytes that one received at most, except for those that it lost by leaving: up to a block of each source every
+    /// time, which no machine can help.
     most: u64,
     /// When the last one was ready.
     last_us: u64,
@@ -145,12 +147,12 @@ struct Crowd {
 impl Crowd {
     fn of(world: &World) -> Self {
         let mut crowd = Self { members: 0, received: 0, most: 0, last_us: 0 };
-        for Score { received, lied, finished_us, .. } in
+        for Score { received, lied, lost, finished_us, .. } in
             world.nodes.iter().filter(|node| node.plan.downloads).map(|node| &node.score)
         {
             crowd.members += 1;
             crowd.received += received - lied;
-            crowd.most = crowd.most.max(received - lied);
+            crowd.most = crowd.most.max(received - lied - lost);
             // Whoever leaves for good need not end; the world ends when all others have.
             crowd.last_us = crowd.last_us.max(finished_us.unwrap_or(0));
         }

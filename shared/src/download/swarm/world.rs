@@ -142,6 +142,8 @@ pub(super) struct Score {
     pub(super) raced: u64,
     /// Bytes that were wrong.
     pub(super) lied: u64,
+    /// Bytes that were not written yet when it left.
+    pub(super) lost: u64,
     pub(super) from_copy: u64,
     pub(super) finished_us: Option<u64>,
 }
