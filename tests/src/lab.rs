@@ -76,14 +76,46 @@ pub fn missing() -> Option<String> {
             return Some(format!("there is no {tool}"));
         }
     }
-    let name = format!("{PREFIX}{}-try", std::process::id());
-    let possible = attempt(&["netns", "add", &name]).and_then(|()| {
-        let nft = within(&name, "nft", &["list", "ruleset"]).output().map_err(|error| error.to_string())?;
+    let possible = Room::new("try").and_then(|room| {
+        let nft = within(&room.name, "nft", &["list", "ruleset"]).output().map_err(|error| error.to_string())?;
         if nft.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&nft.stderr).trim().to_owned()) }
     });
-    // It may not have come into being.
-    let _gone = attempt(&["netns", "del", &name]);
     possible.err()
+}
+
+/// One network namespace with nothing but loopback in it. Removed on drop, with whatever runs in it.
+#[derive(Debug)]
+pub struct Room {
+    /// The name that `ip netns` knows it by.
+    pub name: String,
+}
+
+impl Room {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// When the kernel or the tools refuse, in their words.
+    pub fn new(word: &str) -> Result<Self, String> {
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let room = Self { name: format!("{PREFIX}{}-{number}-{word}", std::process::id()) };
+        attempt(&["netns", "add", &room.name])?;
+        room.ip(&["link", "set", "lo", "up"])?;
+        Ok(room)
+    }
+
+    /// `ip` with these arguments inside of it.
+    ///
+    /// # Errors
+    /// When it refuses, in its words.
+    pub fn ip(&self, arguments: &[&str]) -> Result<(), String> {
+        attempt(&[&["-n", self.name.as_str()], arguments].concat())
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        remove(&self.name);
+    }
 }
 
 impl Lab {
@@ -353,7 +385,7 @@ fn remove(room: &str) {
 }
 
 /// Removes the namespaces of runs that are over.
-fn remove_leftovers() {
+pub fn remove_leftovers() {
     let Ok(rooms) = fs::read_dir("/run/netns") else { return };
     for room in rooms.flatten() {
         let name = room.file_name().to_string_lossy().into_owned();

@@ -15,6 +15,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    param::clock_ticks_per_second,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
@@ -207,6 +208,12 @@ impl Running {
         status_kib(self.pid(), "VmRSS:") * 1024
     }
 
+    /// The seconds that its threads have computed so far.
+    #[must_use]
+    pub fn cpu_seconds(&self) -> f64 {
+        cpu_seconds(&self.pid().to_string())
+    }
+
     fn reap(&mut self) -> Ended {
         let code = self.child.wait().ok().and_then(|status| status.code());
         // Children of the program may hold its pipes open; what they write is nobody's business here.
@@ -276,6 +283,16 @@ pub fn environment(home: &Path) -> Vec<(String, String)> {
         }
     }
     environment
+}
+
+/// The seconds that the threads of a process have computed so far; 0 when there is none. It is a process id, or `self`.
+#[must_use]
+pub fn cpu_seconds(process: &str) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name before them, in parentheses, may hold anything. The times in user and in kernel mode follow 11 others.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    ticks as f64 / clock_ticks_per_second() as f64
 }
 
 fn describe(command: &Command) -> String {

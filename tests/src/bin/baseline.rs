@@ -3,7 +3,8 @@
 //! nothing on the way, and knows one file.
 //!
 //! `baseline send FILE` prints one line, `ADDRESS FINGERPRINT`, serves the file until it is killed; `baseline recv ADDRESS
-//! FINGERPRINT OUT` fetches it and prints `SECONDS HASH`.
+//! FINGERPRINT OUT` fetches it and prints `SECONDS CPU_SECONDS HASH`. With `send --raw` as many bytes come from memory,
+//! and without `OUT` they are only counted: that is what plain QUIC can do.
 
 use std::{
     fs::File,
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use certs::{Authority, Fingerprint, SigningKey};
 use clap::Parser;
 use quinn::{
-    ClientConfig, Endpoint, SendStream, ServerConfig,
+    ClientConfig, Endpoint, RecvStream, SendStream, ServerConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use shared::{limits::READ_BLOCK_BYTES, net, wire::TRACKER_NAME};
@@ -28,21 +29,26 @@ use tokio::sync::mpsc;
 #[derive(Debug, Parser)]
 enum Baseline {
     /// Serves a file.
-    Send { file: PathBuf },
+    Send {
+        /// As many zeros instead of what is in it
+        #[arg(long)]
+        raw: bool,
+        file: PathBuf,
+    },
     /// Fetches it.
-    Recv { address: SocketAddr, fingerprint: Fingerprint, out: PathBuf },
+    Recv { address: SocketAddr, fingerprint: Fingerprint, out: Option<PathBuf> },
 }
 
 fn main() -> Result<()> {
     // One thread for the network, as the measured program has; the disk has one of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match Baseline::parse() {
-        Baseline::Send { file } => runtime.block_on(send(&file)),
+        Baseline::Send { raw, file } => runtime.block_on(send(&file, raw)),
         Baseline::Recv { address, fingerprint, out } => runtime.block_on(recv(address, fingerprint, out)),
     }
 }
 
-async fn send(file: &Path) -> Result<()> {
+async fn send(file: &Path, raw: bool) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let authority = Authority::open(folder.path(), SystemTime::now())?;
     let tls = authority.tracker_server_config(&[ALPN], SystemTime::now())?;
@@ -54,7 +60,11 @@ async fn send(file: &Path) -> Result<()> {
         let connection = incoming.await?;
         let (stream, mut request) = connection.accept_bi().await?;
         request.read_to_end(1).await?;
-        send_file(file, stream).await?;
+        if raw {
+            send_zeros(file.metadata()?.len(), stream).await?;
+        } else {
+            send_file(file, stream).await?;
+        }
         connection.closed().await;
     }
     Ok(())
@@ -84,16 +94,47 @@ async fn send_file(file: &Path, mut stream: SendStream) -> Result<()> {
     reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?
 }
 
-async fn recv(address: SocketAddr, fingerprint: Fingerprint, out: PathBuf) -> Result<()> {
+async fn send_zeros(mut left: u64, mut stream: SendStream) -> Result<()> {
+    let block = Bytes::from(vec![0; usize::try_from(READ_BLOCK_BYTES)?]);
+    while left > 0 {
+        let n = left.min(READ_BLOCK_BYTES);
+        stream.write_chunk(block.slice(..usize::try_from(n)?)).await?;
+        left -= n;
+    }
+    stream.finish()?;
+    stream.stopped().await?;
+    Ok(())
+}
+
+async fn recv(address: SocketAddr, fingerprint: Fingerprint, out: Option<PathBuf>) -> Result<()> {
     let (tls, _seen) = certs::tracker_client_config(fingerprint, ALPN)?;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
     config.transport_config(net::endpoint::peer_transport());
     let endpoint = endpoint(None)?;
     let start = Instant::now();
     let connection = endpoint.connect_with(config, address, TRACKER_NAME)?.await?;
-    let (mut request, mut stream) = connection.open_bi().await?;
+    let (mut request, stream) = connection.open_bi().await?;
     request.write_all(b"!").await?;
     request.finish()?;
+    let result = match out {
+        Some(out) => receive_file(stream, out).await?,
+        None => count(stream).await?,
+    };
+    println!("{:.6} {:.2} {result}", start.elapsed().as_secs_f64(), tests::program::cpu_seconds("self"));
+    connection.close(0u32.into(), b"");
+    endpoint.wait_idle().await;
+    Ok(())
+}
+
+async fn count(mut stream: RecvStream) -> Result<String> {
+    let mut bytes = 0;
+    while let Some(chunk) = stream.read_chunk(usize::try_from(READ_BLOCK_BYTES)?, true).await? {
+        bytes += chunk.bytes.len();
+    }
+    Ok(bytes.to_string())
+}
+
+async fn receive_file(mut stream: RecvStream, out: PathBuf) -> Result<String> {
     let (chunks, mut ready) = mpsc::channel::<Bytes>(BLOCKS_WAITING * 16);
     let writer = std::thread::spawn(move || -> Result<blake3::Hash> {
         let mut file = File::create(out)?;
@@ -118,10 +159,7 @@ async fn recv(address: SocketAddr, fingerprint: Fingerprint, out: PathBuf) -> Re
     drop(chunks);
     let hash =
         tokio::task::spawn_blocking(|| writer.join()).await?.map_err(|_| anyhow::anyhow!("the writer panicked"))??;
-    println!("{:.6} {}", start.elapsed().as_secs_f64(), hash.to_hex());
-    connection.close(0u32.into(), b"");
-    endpoint.wait_idle().await;
-    Ok(())
+    Ok(hash.to_hex().to_string())
 }
 
 fn endpoint(server: Option<ServerConfig>) -> Result<Endpoint> {

@@ -1,9 +1,17 @@
 //! Measures the real programs next to others and prints one table. Only ratios taken in one run mean anything: the
 //! measured and the compared program take turns, and medians are shown. Nothing is asserted.
 
+mod datagrams;
 mod direct;
+mod ends;
 mod first_frame;
+mod folder;
+mod handed;
+mod limited;
 mod memory;
+mod nginx;
+mod others;
+mod path;
 mod search;
 mod small;
 mod ssh;
@@ -17,8 +25,9 @@ use self::table::Table;
 /// Measures Swapmeet on this machine.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Rows to measure: a get, b scp and rsync, c small files, d memory, e search, f first frame
-    #[arg(long, value_delimiter = ',', default_value = "a,b,c,d,e,f")]
+    /// Rows to measure: a get, b the others, c small files, d memory, e search, f first frame, g processor time, h limited
+    /// sources, i paths with loss, j a mixed folder, k datagrams, l small files in memory
+    #[arg(long, value_delimiter = ',', default_value = "a,b,c,d,e,f,g,h,i,j,k,l")]
     only: Vec<char>,
     /// Alternating pairs of the comparisons
     #[arg(long, default_value_t = 7)]
@@ -34,12 +43,19 @@ struct Options {
     files: usize,
 }
 
+impl Options {
+    fn wants(&self, row: char) -> bool {
+        self.only.contains(&row)
+    }
+}
+
 fn main() -> Result<()> {
     let options = Options::parse();
     let mut table = Table::new();
-    let wants = |row: char| options.only.contains(&row);
-    if wants('a') || wants('b') {
-        direct::measure(&options, wants('b'), &mut table)?;
+    let wants = |row: char| options.wants(row);
+    tests::lab::remove_leftovers();
+    if wants('a') || wants('b') || wants('g') {
+        direct::measure(&options, &mut table)?;
     }
     if wants('c') {
         small::measure(&options, &mut table)?;
@@ -54,6 +70,19 @@ fn main() -> Result<()> {
     if wants('f') {
         first_frame::measure(&mut table)?;
     }
+    let mut measured = |row: char, measure: fn(&Options, &mut Table) -> Result<()>| {
+        if wants(row)
+            && let Err(error) = measure(&options, &mut table)
+        {
+            table.missing(&format!("{row}: the rest"), &error);
+        }
+    };
+    measured('h', limited::measure);
+    measured('i', path::measure);
+    measured('j', folder::measure);
+    measured('k', datagrams::measure);
+    // The last one, because from here on everything temporary is in memory.
+    measured('l', small::measure_in_memory);
     table.print();
     Ok(())
 }

@@ -1,29 +1,25 @@
-//! An sshd of our own on a free port of 127.0.0.1 with throwaway keys, for comparing with `scp` and `rsync`.
+//! An sshd of our own on a free port with throwaway keys, for comparing with `scp` and `rsync`.
 
-use std::{
-    fs,
-    net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use tests::Running;
+
+use crate::ends::{Ends, free_port, serve, timed};
 
 /// The server. Ended on drop.
 #[derive(Debug)]
 pub(crate) struct Sshd {
     folder: TempDir,
     port: u16,
+    ends: Ends,
     _server: Running,
 }
 
 impl Sshd {
     /// Starts it, or says why not.
-    pub(crate) fn start() -> Result<Self> {
+    pub(crate) fn start(ends: &Ends) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         for key in ["host", "user"] {
             let made = Command::new("ssh-keygen")
@@ -39,11 +35,11 @@ impl Sshd {
         let authorized = folder.path().join("authorized");
         fs::copy(folder.path().join("user.pub"), &authorized)?;
         fs::set_permissions(&authorized, fs::Permissions::from_mode(0o600))?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut command = Command::new(program);
+        let port = free_port()?;
+        let mut command = ends.serving("/usr/sbin/sshd");
         command.args(["-D", "-e", "-f", "/dev/null", "-p", &port.to_string(), "-h"]).arg(folder.path().join("host"));
+        command.arg("-o").arg(format!("ListenAddress={}", ends.address));
         for option in [
-            "ListenAddress=127.0.0.1",
             "StrictModes=no",
             "UsePAM=no",
             "PidFile=none",
@@ -53,29 +49,28 @@ impl Sshd {
             command.args(["-o", option]);
         }
         command.arg("-o").arg(format!("AuthorizedKeysFile={}", authorized.display()));
-        let server = Running::start(&mut command, b"");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if Instant::now() > deadline || server.ended_within(Duration::from_millis(20)) {
-                bail!("sshd does not answer: {}", server.finish_within(Duration::from_secs(1)).stderr);
-            }
-        }
-        Ok(Self { folder, port, _server: server })
+        let (server, _line) = serve(&command, "Server listening")?;
+        Ok(Self { folder, port, ends: ends.clone(), _server: server })
+    }
+
+    /// `scp` of a file or folder, with more options.
+    pub(crate) fn scp(&self, more: &[&str], from: &Path, to: &Path) -> Command {
+        let mut command = self.ends.fetching("scp");
+        command.args(["-q", "-r", "-P", &self.port.to_string()]).args(self.options()).args(more);
+        command.arg(format!("{}:{}", self.ends.address, from.display())).arg(to);
+        command
     }
 
     /// Seconds that `scp` takes for a file or folder, until the target's file system has it.
-    pub(crate) fn scp(&self, from: &Path, to: &Path) -> Result<f64> {
-        let mut command = Command::new("scp");
-        command.args(["-q", "-r", "-P", &self.port.to_string()]).args(self.options());
-        command.arg(format!("127.0.0.1:{}", from.display())).arg(to);
-        timed(&mut command, to)
+    pub(crate) fn timed_scp(&self, from: &Path, to: &Path) -> Result<f64> {
+        timed(&mut self.scp(&[], from, to), to)
     }
 
     /// The same for `rsync` over ssh.
-    pub(crate) fn rsync(&self, from: &Path, to: &Path) -> Result<f64> {
+    pub(crate) fn timed_rsync(&self, from: &Path, to: &Path) -> Result<f64> {
         let shell = format!("ssh -p {} {}", self.port, self.options().join(" "));
-        let mut command = Command::new("rsync");
-        command.args(["-a", "-W", "-e", &shell]).arg(format!("127.0.0.1:{}", from.display())).arg(to);
+        let mut command = self.ends.fetching("rsync");
+        command.args(["-a", "-W", "-e", &shell]).arg(format!("{}:{}", self.ends.address, from.display())).arg(to);
         timed(&mut command, to)
     }
 
@@ -90,14 +85,4 @@ impl Sshd {
             "-oIdentitiesOnly=yes".to_owned(),
         ]
     }
-}
-
-/// Seconds of a command and of making what it wrote durable, as the measured program does.
-pub(crate) fn timed(command: &mut Command, written: &Path) -> Result<f64> {
-    let start = Instant::now();
-    let output = command.output().with_context(|| format!("{} is not installed", command.get_program().display()))?;
-    ensure!(output.status.success(), "{:?} failed: {}", command.get_program(), String::from_utf8_lossy(&output.stderr));
-    let synced = Command::new("sync").arg("-f").arg(written).status()?;
-    ensure!(synced.success(), "sync -f failed");
-    Ok(start.elapsed().as_secs_f64())
 }

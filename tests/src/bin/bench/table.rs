@@ -21,6 +21,11 @@ impl Table {
         self.rows.push([what.to_owned(), value, compared, ratio, target.to_owned()]);
     }
 
+    /// What could not be measured, and why.
+    pub(crate) fn missing(&mut self, what: &str, why: &impl std::fmt::Display) {
+        self.row(what, format!("not measured: {why:#}"), String::new(), String::new(), "");
+    }
+
     pub(crate) fn print(&self) {
         println!("Machine: {}\n", machine());
         println!("| what | measured | compared with | ratio | target |");
@@ -59,6 +64,12 @@ pub(crate) fn ratio_of_pairs(ours: &[f64], theirs: &[f64]) -> String {
 /// Seconds with their spread.
 pub(crate) fn seconds(values: &[f64]) -> String {
     format!("{:.2} s ({:.2} to {:.2})", median(values), quantile(values, 0.0), quantile(values, 1.0))
+}
+
+/// Shares of a whole, in percent, with their spread.
+pub(crate) fn percent(shares: &[f64]) -> String {
+    let at = |share: f64| quantile(shares, share) * 100.0;
+    format!("{:.0} % ({:.0} to {:.0}, n={})", at(0.5), at(0.0), at(1.0), shares.len())
 }
 
 /// Bytes as MiB.
