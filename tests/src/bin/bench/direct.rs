@@ -43,6 +43,9 @@ struct Pair {
     raw: f64,
 }
 
+/// What is looked at of a pair.
+type Value = fn(&Pair) -> f64;
+
 pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     let size = options.size << 20;
     let tracker = Tracker::start();
@@ -86,7 +89,7 @@ pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
 }
 
 fn speed_rows(options: &Options, pairs: &[Pair], table: &mut Table) {
-    let of = |value: fn(&Pair) -> f64| -> Vec<f64> { pairs.iter().map(value).collect() };
+    let of = |value: Value| -> Vec<f64> { pairs.iter().map(value).collect() };
     let (commands, records) = (of(|pair| pair.ours.command), of(|pair| pair.ours.record));
     let (minimal, raw) = (of(|pair| pair.minimal.seconds), of(|pair| pair.raw));
     let speed = |seconds: &[f64]| format!("{:.0} MiB/s", options.size as f64 / median(seconds));
@@ -116,8 +119,8 @@ fn speed_rows(options: &Options, pairs: &[Pair], table: &mut Table) {
 
 fn cpu_rows(size: u64, pairs: &[Pair], table: &mut Table) {
     let gib = size as f64 / f64::from(1 << 30);
-    let of = |value: fn(&Pair) -> f64| -> Vec<f64> { pairs.iter().map(|pair| value(pair) / gib).collect() };
-    let sides: [(&str, fn(&Pair) -> f64, fn(&Pair) -> f64); 3] = [
+    let of = |value: Value| -> Vec<f64> { pairs.iter().map(|pair| value(pair) / gib).collect() };
+    let sides: [(&str, Value, Value); 3] = [
         ("sender", |pair| pair.sender_cpu, |pair| pair.minimal.sender_cpu),
         ("receiver", |pair| pair.ours.receiver_cpu, |pair| pair.minimal.receiver_cpu),
         (

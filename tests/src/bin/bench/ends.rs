@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use tests::{Running, lab};
+use anyhow::{Result, bail, ensure};
+use tests::{PATIENCE, Running, lab};
 
 /// The two ends of a path: network namespaces, or this machine's own network for both.
 #[derive(Debug, Clone)]
@@ -64,9 +64,13 @@ pub(crate) fn serve(command: &Command, ready: &str) -> Result<(Running, String)>
 
 /// Seconds of a command and of making what it wrote durable, as the measured program does.
 pub(crate) fn timed(command: &mut Command, written: &Path) -> Result<f64> {
+    let name = command.get_program().display().to_string();
+    ensure!(is_installed(&name), "{name} is not installed");
     let start = Instant::now();
-    let output = command.output().with_context(|| format!("{} is not installed", command.get_program().display()))?;
-    ensure!(output.status.success(), "{:?} failed: {}", command.get_program(), String::from_utf8_lossy(&output.stderr));
+    let running = Running::start(command, b"");
+    ensure!(running.ended_within(PATIENCE), "{name} does not come to its end");
+    let ended = running.finish();
+    ensure!(ended.code == Some(0), "{name} failed: {}", ended.stderr.trim());
     let synced = Command::new("sync").arg("-f").arg(written).status()?;
     ensure!(synced.success(), "sync -f failed");
     Ok(start.elapsed().as_secs_f64())

@@ -26,7 +26,7 @@ struct Other<'a> {
 }
 
 pub(crate) fn compare(options: &Options, tracker: &Tracker, id: &str, file: &Path, table: &mut Table) -> Result<()> {
-    for Other { name, target, fetch } in others(file) {
+    for (number, Other { name, target, fetch }) in others(file).into_iter().enumerate() {
         let (mut ours, mut theirs) = (vec![], vec![]);
         let measured = fetch.and_then(|fetch| {
             for round in 0..options.pairs.min(ROUNDS) {
@@ -34,7 +34,7 @@ pub(crate) fn compare(options: &Options, tracker: &Tracker, id: &str, file: &Pat
                 settle();
                 theirs.push(fetch(&folder.path().join("out"))?);
                 drop(folder);
-                ours.push(get(tracker, id, &format!("beside {name} {round}"))?.command);
+                ours.push(get(tracker, id, &format!("beside {number} {round}"))?.command);
                 eprintln!("  round {round}: get {:.3} s, {name} {:.3} s", ours[round], theirs[round]);
             }
             Ok(())

@@ -139,7 +139,7 @@ fn theirs(route: &Route, name: &str, table: &mut Table) -> Result<()> {
     let nginx = Nginx::start(&lane.ends(), folder.path());
     let usual = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
     let to = |program: &str| folder.path().join(program);
-    let scp = sshd.map(|sshd| sshd.scp(&[], &file, &to("scp")));
+    let scp = sshd.as_ref().map_err(|error| anyhow!("{error:#}")).map(|sshd| sshd.scp(&[], &file, &to("scp")));
     let curl = |program: &str| nginx.as_ref().map_err(|error| anyhow!("{error:#}"))?.curl(&file, &to(program));
     let mut programs = vec![("scp", CUBIC, scp), ("curl", CUBIC, curl("curl"))];
     if usual.trim() != CUBIC {

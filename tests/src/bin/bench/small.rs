@@ -121,7 +121,7 @@ impl RsyncDaemon {
         fs::write(&configuration, module)?;
         let mut command = Command::new("rsync");
         command.args(["--daemon", "--no-detach", "--address", "127.0.0.1", "--port", &port.to_string(), "--config"]);
-        let (server, _line) = serve(command.arg(configuration), "starting up")?;
+        let (server, _line) = serve(command.arg(configuration), "listening on port")?;
         Ok(Self { _server: server, _folder: folder, port })
     }
 
