@@ -2,13 +2,15 @@
 //! own, where it reaches nobody else. That takes root.
 
 use std::{
+    cell::RefCell,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use tests::{Running, lab::Room};
+use tests::{PATIENCE, Running, lab::Room};
 
 use crate::ends::{Ends, is_installed, serve, timed};
 
@@ -74,7 +76,7 @@ impl Sendme {
 /// croc's relay, which each transfer takes. Ended on drop.
 #[derive(Debug)]
 pub(crate) struct Croc {
-    _relay: Running,
+    relay: RefCell<Running>,
     alone: Alone,
 }
 
@@ -83,18 +85,22 @@ impl Croc {
         ensure!(is_installed("croc"), "croc is not installed: this system has no package of that name");
         let alone = Alone::new()?;
         let (relay, _line) = serve(alone.ends.serving("croc").args(["--debug", "relay"]), "starting TCP server")?;
-        Ok(Self { _relay: relay, alone })
+        Ok(Self { relay: RefCell::new(relay), alone })
     }
 
-    /// The code goes through the environment, since others may read command lines.
+    /// Sends and fetches with a code, which goes through the environment, since others may read command lines.
     pub(crate) fn fetch(&self, more: &[&str], file: &Path, to: &Path) -> Result<f64> {
         fs::create_dir(to)?;
         let croc = |command: &mut Command| {
-            command.env("CROC_SECRET", CODE).args(["--yes", "--relay", "10.78.0.1:9009"]).args(more);
+            command.env("CROC_SECRET", CODE).args(["--yes", "--ignore-stdin", "--relay", "10.78.0.1:9009"]).args(more);
         };
+        // What the relay said of the transfer before.
+        while self.relay.borrow_mut().next_line(Duration::ZERO).is_some() {}
         let mut send = self.alone.ends.serving("croc");
         croc(&mut send);
-        let (_sender, _line) = serve(send.args(["send", "--no-local"]).arg(file), "croc ")?;
+        let _sender = Running::start(send.args(["send", "--no-local"]).arg(file), b"");
+        // The sender is at the relay, and waits for the other.
+        while !self.relay.borrow_mut().next_line(PATIENCE).context("nobody came to croc's relay")?.contains("has 1") {}
         let mut receive = self.alone.ends.fetching("croc");
         croc(receive.current_dir(to));
         let seconds = timed(&mut receive, to)?;

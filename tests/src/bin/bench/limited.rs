@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
-    let size = (options.size << 20) / 4;
+    let size = (options.size << 20) / 2;
     let tracker = Tracker::start();
     let original = tempfile::NamedTempFile::new()?;
     corpus::large_file(original.path(), 6, size);
