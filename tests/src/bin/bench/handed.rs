@@ -26,7 +26,8 @@ impl Alone {
     fn new() -> Result<Self> {
         let room = Room::new("alone").map_err(|error| anyhow!("there is no network namespace: {error}"))?;
         for arguments in [
-            &["link", "add", "card", "type", "dummy"][..],
+            &["link", "add", "card", "type", "veth", "peer", "name", "wall"][..],
+            &["link", "set", "wall", "up"],
             &["addr", "add", "10.78.0.1/24", "dev", "card"],
             &["link", "set", "card", "up"],
             &["route", "add", "default", "dev", "card"],
