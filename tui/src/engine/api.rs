@@ -649,6 +649,20 @@ pub enum PathKind {
     Copy,
 }
 
+impl PathKind {
+    /// In one word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Lan => "lan",
+            Self::Punched => "punched",
+            Self::Relay => "relay",
+            Self::Copy => "copy",
+        }
+    }
+}
+
 /// A line of a transfer's own log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {

@@ -16,9 +16,7 @@ use crate::{
         layout::{Areas, Shape},
         transfers::{Transfer, View},
     },
-    engine::api::{
-        Direction, IN_FLIGHT, NOBODY_HAS, PathKind, Priority, TransferRow, TransferSource, TransferState, ordinal,
-    },
+    engine::api::{Direction, IN_FLIGHT, NOBODY_HAS, Priority, TransferRow, TransferSource, TransferState, ordinal},
 };
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
@@ -381,7 +379,7 @@ fn second_line(look: Look, transfer: &Transfer, width: usize) -> String {
 fn sources_line(look: Look, transfer: &Transfer) -> String {
     let sources = transfer.row.sources.iter().map(|source| {
         let doing = if source.speed > 0 { format::speed(source.speed) } else { show(&source.doing) };
-        format!("{} {} {doing}", who(source), link(source.path))
+        format!("{} {} {doing}", who(source), source.path.word())
     });
     let line = sources.collect::<Vec<_>>().join(&format!(" {} ", look.glyphs.dot));
     match (line.is_empty(), transfer.row.direction) {
@@ -393,16 +391,6 @@ fn sources_line(look: Look, transfer: &Transfer) -> String {
 
 fn who(source: &TransferSource) -> String {
     source.member.as_ref().map_or_else(|| "tracker's copy".to_owned(), |member| show(member))
-}
-
-const fn link(path: PathKind) -> &'static str {
-    match path {
-        PathKind::Direct => "direct",
-        PathKind::Lan => "lan",
-        PathKind::Punched => "punched",
-        PathKind::Relay => "relay",
-        PathKind::Copy => "copy",
-    }
 }
 
 fn source_lines(look: Look, transfer: &Transfer, width: usize) -> Vec<String> {
@@ -430,7 +418,7 @@ fn source_lines(look: Look, transfer: &Transfer, width: usize) -> Vec<String> {
         let rtt = source.rtt_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
         lines.push(columns(
             &who(source),
-            link(source.path),
+            source.path.word(),
             &format::speed(source.speed),
             &format::bytes(source.bytes),
             &rtt,

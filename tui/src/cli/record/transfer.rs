@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::source_word;
 use crate::{
     cli::out::{Cell, Column, Moment, Record},
-    engine::api::{Direction, PathKind, TransferRow, TransferSource, TransferState},
+    engine::api::{Direction, TransferRow, TransferSource, TransferState},
 };
 
 /// A transfer.
@@ -102,7 +102,7 @@ impl From<TransferSource> for TransferSourceRecord {
         Self {
             member: source.member,
             kind: source_word(source.kind),
-            path: path_word(source.path),
+            path: source.path.word(),
             bytes: source.bytes,
             device: source.device.map(|device| device.to_string()),
             speed: source.speed,
@@ -174,16 +174,6 @@ pub(in crate::cli) struct ProgressRecord<'a> {
     pub(in crate::cli) files: u64,
     pub(in crate::cli) speed: Option<u64>,
     pub(in crate::cli) reason: &'a str,
-}
-
-fn path_word(path: PathKind) -> &'static str {
-    match path {
-        PathKind::Direct => "direct",
-        PathKind::Lan => "lan",
-        PathKind::Punched => "punched",
-        PathKind::Relay => "relay",
-        PathKind::Copy => "copy",
-    }
 }
 
 /// The state of a transfer in one word.
