@@ -15,7 +15,7 @@ use crate::{
     content::GroupSet,
     limits::{
         GROUP_BYTES, RACE_REST_MIN, READ_AHEAD_BYTES, READ_SLICE_WORK, READ_URGENT_BYTES, SLICE_BYTES_MIN,
-        SLICES_IN_FLIGHT_MAX, WANT_RANGES_MAX,
+        SLICE_START_BYTES, SLICES_IN_FLIGHT_MAX, WANT_RANGES_MAX,
     },
 };
 
@@ -29,7 +29,8 @@ impl Download {
         if !source.has_any_of(&near) {
             return None;
         }
-        let most = source.speed(now).map_or(0, |speed| bytes_in(speed, READ_SLICE_WORK)).max(SLICE_BYTES_MIN);
+        let most = source.speed(now).map_or(SLICE_START_BYTES / 2, |speed| bytes_in(speed, READ_SLICE_WORK));
+        let most = most.max(SLICE_BYTES_MIN);
         let groups = (bytes.min(most) / GROUP_BYTES).max(1);
         let others = self.by_faster_ones(id, groups * GROUP_BYTES, &near, now);
         let beyond = sets::beyond_first(&near, source.have(), others);

@@ -43,7 +43,7 @@ fn a_stream_is_the_file_itself_and_its_record_goes_to_stderr() {
 fn what_is_verified_is_read_while_the_rest_is_still_missing() {
     let scene = Scene::start(Manner::FirstWant);
     let mut piped = Piped::start(&scene.bob, &[&scene.source.file, "--wait"]);
-    assert!(piped.read(1 << 20) == scene.bytes[..1 << 20], "the first bytes are the first of the file");
+    assert!(piped.read(FIRST) == scene.bytes[..FIRST], "the first bytes are the first of the file");
     assert!(piped.is_running());
 }
 
@@ -136,7 +136,7 @@ fn a_source_that_is_gone_in_the_middle_is_replaced_by_the_copy() {
 fn two_versions_are_never_mixed() {
     let scene = Scene::start(Manner::FirstWant);
     let mut piped = Piped::start(&scene.bob, &[&scene.source.file, "--wait"]);
-    let mut streamed = piped.read(1 << 20);
+    let mut streamed = piped.read(FIRST);
     let newer = Blob::new(corpus::bytes(52, STREAM));
     scene.runtime.block_on(scene.source.puppet.publish(vec![newer.entry("film.bin")])).unwrap();
     let rest = piped.finish();
@@ -409,6 +409,8 @@ fn assert_nothing_left(member: &Member) {
 }
 
 /// Some slices of work.
+/// Bytes that a source of which nothing is known is asked for first.
+const FIRST: usize = 256 << 10;
 const STREAM: usize = 24 << 20;
 const SIZE: u64 = 300 << 20;
 const MEMORY_MAX: u64 = 64 << 20;
