@@ -69,7 +69,7 @@ impl State {
         let says = format!("repairing {name}");
         let act = Act::Call { command: Command::Get(get), purpose: Purpose::Get { ids: Vec::new(), says } };
         let choices = vec![Choice::new('n', "leave it", Act::Close), Choice::new('y', "repair it", act)];
-        self.layers.push(Layer::Dialog(Dialog::new(&format!("{name} is damaged"), lines, choices)));
+        self.layers.push(Layer::Dialog(Dialog::new(format!("{name} is damaged"), lines, choices)));
     }
 }
 
