@@ -98,6 +98,8 @@ struct State {
     outgoing: BytesMut,
     receiver: Option<Waker>,
     senders: Vec<Waker>,
+    /// Datagrams were taken, which their connections may not have read yet.
+    handed_on: bool,
     /// The stream is over.
     over: bool,
     /// The socket is gone.
@@ -243,9 +245,15 @@ impl AsyncUdpSocket for Tunnel {
             count += 1;
         }
         if count > 0 {
+            state.handed_on = true;
             drop(state);
             self.pipe.has_room.notify_one();
             return Poll::Ready(Ok(count));
+        }
+        if state.over && std::mem::take(&mut state.handed_on) {
+            // The end would overtake a goodbye that came last: connections read what they got in their next turn.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         if state.over {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
