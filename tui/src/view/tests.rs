@@ -325,7 +325,7 @@ fn a_connection_over_https_is_told_apart() {
     play.tell(Update::Connection(Connection::Online { rtt_ms: 30, https: true }));
     let screen = play.screen();
     assert!(screen.contains("online over HTTPS, UDP is blocked"), "{screen}");
-    assert!(screen.contains("only copies on the tracker can be fetched"), "{screen}");
+    assert!(screen.contains("files come as copies or relayed"), "{screen}");
     play.tell(Update::Connection(Connection::Online { rtt_ms: 3, https: false }));
     assert!(play.screen().contains("UDP gets through again"), "{}", play.screen());
 }
