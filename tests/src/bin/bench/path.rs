@@ -45,8 +45,8 @@ const ROUTES: [Route; 3] = [
 enum Control {
     /// What is there by itself.
     Usual,
-    /// The model of the path, which has to be asked for.
-    Model,
+    /// Cubic, which has to be asked for.
+    Cubic,
 }
 
 pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
@@ -56,9 +56,9 @@ pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     }
     for route in ROUTES {
         let name = route.name();
-        for control in [Control::Usual, Control::Model] {
+        for control in [Control::Usual, Control::Cubic] {
             let used = ours(&route, control, options.pairs.min(ROUNDS))?;
-            let asked = if control == Control::Model { ", with the model" } else { "" };
+            let asked = if control == Control::Cubic { ", with Cubic" } else { "" };
             table.row(
                 &format!("i: get {} MiB over {name}{asked}, the whole command", route.mib),
                 format!("{:.1} Mbit/s", median(&used.shares) * f64::from(route.mbit)),
@@ -168,12 +168,12 @@ fn theirs(route: &Route, name: &str, table: &mut Table) -> Result<()> {
 /// `get` beside `curl` from nginx over TCP with Cubic, on one link, for a while.
 fn both(options: &Options, table: &mut Table) -> Result<()> {
     let route = Route { mib: 512, ..ROUTES[0] };
-    for control in [Control::Usual, Control::Model] {
+    for control in [Control::Usual, Control::Cubic] {
         let lane = Lane::lay(&route)?;
         lane.control_tcp(CUBIC)?;
         let shop = Shop::open(&lane, route.mib << 20, control)?;
         let fetcher = Fetcher::new(&lane, &shop, 0);
-        let asked = if control == Control::Model { ", with the model" } else { "" };
+        let asked = if control == Control::Cubic { ", with Cubic" } else { "" };
         let what = format!("i: get beside curl over TCP with Cubic, {}{asked}", route.name());
         let nginx = match Nginx::start(&lane.ends(), shop.file.parent().context("the file is in a folder")?) {
             Ok(nginx) => nginx,
@@ -289,8 +289,8 @@ impl Shop {
         let tracker = Tracker::start_within(&lane.server.name, "10.77.0.1:7443", &["--public", "10.77.0.1:7443"]);
         let alice = Member::new_in(&tracker, "alice", &lane.server.name);
         let mut command = alice.command(&["--json", "--no-input", "engine", "run"]);
-        if control == Control::Model {
-            command.env("SWAPMEET_CONGESTION", "model");
+        if control == Control::Cubic {
+            command.env("SWAPMEET_CONGESTION", "cubic");
         }
         let mut engine = Running::start(&mut command, b"");
         engine.line("the engine's record", |line| record(line).is_some_and(|record| record["type"] == "engine"));
