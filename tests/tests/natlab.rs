@@ -170,7 +170,11 @@ fn a_router_that_is_asked_to_lets_members_in_whom_it_would_keep_out() {
     let fetcher = lab.member(Place::A, &tracker, "finn");
     let (_owners_engine, _fetchers_engine) = (owner.engine(), fetcher.engine());
     router.line("an open port", |line| line.starts_with("opened "));
-    Meeting { _owners_engine, _fetchers_engine, owner, fetcher, _tracker: tracker, lab }.exchange("direct");
+    router.line("the same port again", |line| line.starts_with("renewed "));
+    let meeting = Meeting { _owners_engine, _fetchers_engine, owner, fetcher, _tracker: tracker, lab };
+    meeting.exchange("direct");
+    meeting.owner.run(&["engine", "stop"]).ok();
+    router.line("a closed port", |line| line.starts_with("closed "));
 }
 
 #[test]

@@ -146,6 +146,7 @@ impl Engine {
         if timeout(SHUTDOWN, self.tasks.wait()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
+        super::reach::mapped::close(&self.core).await;
         self.core.endpoints.close().await;
         self.core.state.close().await;
     }

@@ -2,8 +2,8 @@
 //! NAT-PMP (RFC 6886); only where it is wished for. Then the address at which the tracker sees this device can be dialled
 //! by everyone.
 //!
-//! What the router opens is the one port on which members with certificates of the tracker are let in. It closes by
-//! itself some time after this device is gone.
+//! What the router opens is the one port on which members with certificates of the tracker are let in. It is taken back
+//! when the engine stops, and closes by itself some time after an engine that was killed.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use std::{
 
 use crab_nat::{InternetProtocol, PortMapping, PortMappingOptions, TimeoutConfig};
 use shared::limits::{PORT_MAPPING_AGAIN, PORT_MAPPING_LIFE, PORT_MAPPING_RETRIES, PORT_MAPPING_WAIT};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::engine::{core::Core, endpoints};
 
@@ -42,7 +42,7 @@ pub async fn keep(core: &Core) {
         return std::future::pending().await;
     }
     loop {
-        let rest = match open(core).await {
+        let rest = match ensure_open(core).await {
             Ok(lasts) => {
                 tracing::info!(seconds = lasts.as_secs(), "the router lets members in");
                 lasts / 2
@@ -56,13 +56,51 @@ pub async fn keep(core: &Core) {
     }
 }
 
+/// Takes back what the router opened.
+pub async fn close(core: &Core) {
+    if let Some(mapping) = core.reach.mapped.lock().await.take() {
+        take_back(mapping).await;
+    }
+}
+
+async fn take_back(mapping: PortMapping) {
+    match timeout(PORT_MAPPING_WAIT, mapping.try_drop()).await {
+        Ok(Ok(())) => {}
+        Ok(Err((error, _))) => tracing::info!(%error, "the router's port stays open for a while"),
+        Err(_) => tracing::info!("the router's port stays open for a while: it does not answer"),
+    }
+}
+
 /// Asks once. Gives how long it lasts.
-async fn open(core: &Core) -> Result<Duration, Unmapped> {
+async fn ensure_open(core: &Core) -> Result<Duration, Unmapped> {
     let router =
         fs::read_to_string(ROUTES).ok().and_then(|routes| default_router(&routes)).ok_or(Unmapped::NoRouter)?;
     let own = NonZeroU16::new(core.endpoints.port()).ok_or(Unmapped::Unseen)?;
     // Others know the address at which the tracker sees this device: that one is to be open.
     let seen = core.reach.seen_over_ipv4().and_then(|seen| NonZeroU16::new(seen.port())).ok_or(Unmapped::Unseen)?;
+    let mut mapped = core.reach.mapped.lock().await;
+    if let Some(mut mapping) = mapped.take() {
+        let is_it = (mapping.gateway(), mapping.internal_port(), mapping.external_port()) == (router.into(), own, seen);
+        // The router knows who opened a port by a number that only the mapping itself remembers.
+        if is_it && mapping.renew().await.is_ok() {
+            let lasts = Duration::from_secs(mapping.lifetime().into());
+            *mapped = Some(mapping);
+            return Ok(lasts);
+        }
+        take_back(mapping).await;
+    }
+    let mapping = open(router, own, seen).await?;
+    let given = mapping.external_port();
+    if given != seen {
+        take_back(mapping).await;
+        return Err(Unmapped::OtherPort { given: given.get(), wanted: seen.get() });
+    }
+    let lasts = Duration::from_secs(mapping.lifetime().into());
+    *mapped = Some(mapping);
+    Ok(lasts)
+}
+
+async fn open(router: Ipv4Addr, own: NonZeroU16, seen: NonZeroU16) -> Result<PortMapping, Unmapped> {
     let from = endpoints::routed(SocketAddr::new(IpAddr::V4(router), crab_nat::GATEWAY_PORT)).await;
     let from = from.map_err(Unmapped::NoAddress)?;
     let options = PortMappingOptions {
@@ -74,16 +112,7 @@ async fn open(core: &Core) -> Result<Duration, Unmapped> {
             max_retry_timeout: None,
         }),
     };
-    let mapping = PortMapping::new(router.into(), from, InternetProtocol::Udp, own, options).await?;
-    let given = mapping.external_port();
-    let lasts = Duration::from_secs(mapping.lifetime().into());
-    if given == seen {
-        return Ok(lasts);
-    }
-    if let Err((error, _)) = mapping.try_drop().await {
-        tracing::debug!(%error, "a port that is of no use stays open for a while");
-    }
-    Err(Unmapped::OtherPort { given: given.get(), wanted: seen.get() })
+    Ok(PortMapping::new(router.into(), from, InternetProtocol::Udp, own, options).await?)
 }
 
 /// Where the kernel tells its IPv4 routes (`proc_net`, Linux).

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crab_nat::PortMapping;
 use quinn::{Connection, Endpoint};
 use shared::{
     id::DeviceId,
@@ -26,7 +27,7 @@ use shared::{
     },
 };
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Mutex as AsyncMutex, Semaphore, watch},
     time::{sleep, sleep_until, timeout},
 };
 
@@ -51,6 +52,8 @@ pub struct Reach {
     /// When this device was introduced to others lately.
     introduced: Mutex<HashMap<DeviceId, Instant>>,
     places: Semaphore,
+    /// The port that the router opened for this device.
+    mapped: AsyncMutex<Option<PortMapping>>,
     /// The tracker's second port; 0: unknown.
     probe_port: AtomicU16,
     /// Whether the tracker has had its look at this device, as far as it will.
@@ -71,6 +74,7 @@ impl Default for Reach {
             verdicts: Mutex::default(),
             introduced: Mutex::default(),
             places: Semaphore::new(INTRODUCTIONS_AT_ONCE_MAX),
+            mapped: AsyncMutex::default(),
             probe_port: AtomicU16::new(0),
             looked_at: watch::Sender::new(false),
         }
