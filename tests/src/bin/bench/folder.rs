@@ -83,4 +83,4 @@ fn make_files(folder: &Path) -> Result<u64> {
 
 const COUNT: u64 = 2_000;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;

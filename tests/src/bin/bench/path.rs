@@ -330,4 +330,4 @@ const PATIENCE: Duration = Duration::from_secs(9);
 /// How long two share a link.
 const TOGETHER: Duration = Duration::from_secs(30);
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
