@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
-    id::{AccountId, FileId},
+    id::{AccountId, BlobHash, FileId},
     limits::{DATABASE_LOG_PAGES, DATABASE_ROWS_AHEAD},
     wire::tracker::FileEntry,
 };
@@ -173,15 +173,16 @@ impl State {
         rows.iter().map(|row| Ok(postcard::from_bytes(row.try_get::<&[u8], _>(0)?)?)).collect()
     }
 
-    /// How many versions a file of the replica has had; `None` when it is not there, as a hidden one.
+    /// Whether the replica knows a content as the first one of its file. The replica may be behind: of a newer content it
+    /// knows nothing.
     ///
     /// # Errors
     /// See [`StateError`].
-    pub async fn index_version(&self, file: FileId) -> Result<Option<u32>, StateError> {
+    pub async fn is_first_version(&self, file: FileId, blob: BlobHash) -> Result<bool, StateError> {
         let row = sqlx::query("SELECT row FROM replica WHERE file = $1").bind(&file.0[..]);
-        let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(None) };
+        let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(false) };
         let entry: FileEntry = postcard::from_bytes(row.try_get::<&[u8], _>(0)?)?;
-        Ok(Some(entry.version))
+        Ok(entry.blob == blob && entry.version == 1)
     }
 
     /// Counts bytes exchanged with a member.

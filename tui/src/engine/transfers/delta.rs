@@ -55,7 +55,7 @@ pub async fn fill(
 
 /// Versions that may be here, newest first.
 async fn older_versions(core: &Core, file: &PlannedFile) -> Vec<VersionEntry> {
-    if core.state.index_version(file.file).await.is_ok_and(|version| version == Some(1)) {
+    if core.state.is_first_version(file.file, file.blob).await.is_ok_and(|is_first| is_first) {
         return Vec::new();
     }
     match core.session.ask(&Request::Inspect { file: file.file }).await {

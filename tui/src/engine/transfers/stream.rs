@@ -48,6 +48,13 @@ pub struct Reading {
     pub enough: bool,
 }
 
+impl Reading {
+    /// What holds once this was said. Messages overtake each other, and nobody reads backwards.
+    fn heard(self, said: Self) -> Self {
+        Self { at: self.at.max(said.at), enough: self.enough || said.enough }
+    }
+}
+
 impl Stream {
     /// Bytes of a content can be read from here on.
     pub fn begin(&self, offer: Offer) {
@@ -158,13 +165,17 @@ impl Drop for Reader {
 pub fn note(core: &Core, number: u64, reading: Reading) -> Result<(), Failure> {
     let all = core.transfers.all();
     let noted = all.values().any(|transfer| {
+        let mut is_known = false;
         transfer.stream.readers.send_if_modified(|readers| match readers.get_mut(&number) {
             Some(known) => {
-                *known = reading;
-                true
+                is_known = true;
+                let before = *known;
+                *known = before.heard(reading);
+                *known != before
             }
             None => false,
-        })
+        });
+        is_known
     });
     if noted {
         return Ok(());
@@ -226,4 +237,18 @@ pub fn changed(file: &PlannedFile) -> Failure {
         format!("{name} was replaced by a new version while it was read, and nobody has the old one"),
         "run the command again for the new version, from its beginning",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reading;
+
+    #[test]
+    fn a_message_that_was_overtaken_takes_nothing_back() {
+        let all = Reading { at: 100, enough: false };
+        let late = Reading { at: 60, enough: false };
+        assert_eq!(Reading::default().heard(all).heard(late), all);
+        let enough = Reading { at: 100, enough: true };
+        assert_eq!(Reading::default().heard(enough).heard(late), enough);
+    }
 }
