@@ -232,9 +232,11 @@ impl Batch<'_> {
                         if new.size > SMALL_FILE_BYTES_MAX { self.grown.push(new) } else { waiting.push(new) }
                     }
                     Ok(found) => {
-                        let all = known[*part].of(self.core, found, self.transfer.plan.from);
-                        none_known |= all.is_empty();
                         let missed = self.missed.get(&file.position);
+                        let copy_failed =
+                            self.banned.contains(&None) || missed.is_some_and(|missed| missed.contains(&None));
+                        let all = known[*part].of(self.core, found, self.transfer.plan.from, copy_failed);
+                        none_known |= all.is_empty();
                         let mut able = all.into_iter().filter(|source| {
                             let device = source.device();
                             !self.banned.contains(&device) && missed.is_none_or(|missed| !missed.contains(&device))

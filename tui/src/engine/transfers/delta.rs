@@ -97,7 +97,7 @@ pub async fn compare(
     if found.blob != file.blob {
         return Ok(None);
     }
-    for source in sources.of(core, found, transfer.plan.from) {
+    for source in sources.of(core, found, transfer.plan.from, false) {
         let Ok(Opened { mut lane, .. }) = source::open(core, transfer, &source, file.file).await else { continue };
         if !lane.order(Order::Grant(sources.grant.clone())).await {
             continue;

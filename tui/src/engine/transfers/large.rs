@@ -201,11 +201,12 @@ impl Driver<'_> {
         if found.blob != self.file.blob {
             return self.replaced().await;
         }
-        let all = sources.of(self.core, found, self.transfer.plan.from);
         self.grant = Some(sources.grant.clone());
-        let none_known = all.is_empty();
         let now = Instant::now();
         self.resting.retain(|_, until| *until > now);
+        let copy_failed = self.banned.contains(&None) || self.resting.contains_key(&None);
+        let all = sources.of(self.core, found, self.transfer.plan.from, copy_failed);
+        let none_known = all.is_empty();
         self.drop_moved(&all);
         let usable = all.into_iter().filter(|source| {
             let device = source.device();

@@ -178,12 +178,13 @@ pub async fn renewed(core: &Core, file: &PlannedFile) -> Result<PlannedFile, Hal
 }
 
 impl Sources {
-    /// The sources of one located file that the plan allows: members first, this device itself never.
-    pub fn of(&self, core: &Core, found: FoundFile<'_>, from: From) -> Vec<Source> {
+    /// The sources of one located file that the plan allows: members first, this device itself never. Whether the copy has
+    /// failed decides if members are asked where UDP is blocked: there they are relayed, which costs the tracker's line
+    /// twice what its copy does.
+    pub fn of(&self, core: &Core, found: FoundFile<'_>, from: From, copy_failed: bool) -> Vec<Source> {
         let mut sources = Vec::new();
         let copy = found.copy && from != From::Peer;
-        // Where UDP is blocked, members are relayed: that costs the tracker's line twice what its copy does.
-        if from != From::Copy && (!copy || core.session.reaches_members()) {
+        if from != From::Copy && (!copy || copy_failed || core.session.reaches_members()) {
             let devices = |places: &[u16]| -> Vec<PeerSource> {
                 let devices = places.iter().filter_map(|place| self.peers.get(usize::from(*place)));
                 devices.filter(|peer| peer.device != core.device()).take(SERVED_STREAMS_MAX).cloned().collect()
