@@ -9,9 +9,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::{jail::Stamp, partial::Partial};
+use super::{buffers::Buffers, jail::Stamp, partial::Partial};
 use crate::{
     content::{Layout, tree_of},
     id::{BlobHash, DeviceId},
@@ -164,9 +164,8 @@ impl Content for FileContent {
 /// # Errors
 /// When the file ends before the range does, or cannot be read.
 pub fn read_range(file: &File, range: &Range<u64>) -> std::io::Result<Bytes> {
-    let mut buffer = BytesMut::zeroed((range.end - range.start) as usize);
-    file.read_exact_at(&mut buffer, range.start)?;
-    Ok(buffer.freeze())
+    static BUFFERS: Buffers = Buffers::new();
+    BUFFERS.fill((range.end - range.start) as usize, |buffer| file.read_exact_at(buffer, range.start))
 }
 
 /// A blob that is still arriving, served as far as it is there.

@@ -1,5 +1,6 @@
 //! Serving and fetching over any pair of streams, and the files on disk around it. The one way in which bytes move.
 
+mod buffers;
 pub mod content;
 pub mod delta;
 pub mod fetch;
