@@ -13,6 +13,8 @@ pub use ways::*;
 pub const GROUP_BYTES: u64 = 16 * 1024;
 /// Bytes that a source reads from disk in one go: large enough for the disk, small enough to stay in the cache.
 pub const READ_BLOCK_BYTES: u64 = 1024 * 1024;
+/// Threads that read small files to serve them at a time.
+pub const SMALL_READERS_MAX: usize = 2;
 /// Buffers of such a block that are kept for the next read: as much as one connection has under way.
 pub const READ_BLOCKS_KEPT_MAX: usize = 8;
 /// Bytes of one slice of work given to a source. Small against a file, large against a round trip.

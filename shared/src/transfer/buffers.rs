@@ -72,7 +72,7 @@ impl Drop for Lent {
 /// Bytes of a buffer.
 const BLOCK: usize = READ_BLOCK_BYTES as usize;
 /// Bytes for which a whole buffer would be a waste.
-const SMALL: usize = BLOCK / 8;
+const SMALL: usize = BLOCK / 2;
 
 #[cfg(test)]
 mod tests {
@@ -99,8 +99,8 @@ mod tests {
         assert_eq!(kept(&BUFFERS), 0);
         drop(piece);
         assert_eq!(kept(&BUFFERS), 1);
-        let shorter = filled(&BUFFERS, BLOCK / 2, 2);
-        assert_eq!((kept(&BUFFERS), shorter.len()), (0, BLOCK / 2));
+        let shorter = filled(&BUFFERS, SMALL + 1, 2);
+        assert_eq!((kept(&BUFFERS), shorter.len()), (0, SMALL + 1));
         assert!(shorter.iter().all(|byte| *byte == 2));
     }
 

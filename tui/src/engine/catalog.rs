@@ -17,7 +17,7 @@ use bytes::Bytes;
 use shared::{
     content::Layout,
     id::{BlobHash, DeviceId},
-    limits::SMALL_FILE_BYTES_MAX,
+    limits::{SMALL_FILE_BYTES_MAX, SMALL_READERS_MAX},
     name::IndexPath,
     transfer::{
         content::{self, ArrivingContent, Content, FileContent, Held, SmallContent, read_range},
@@ -25,7 +25,7 @@ use shared::{
     },
     wire::{Code, Refusal, peer::Want},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{
     holdings::{Holding, Holdings, What},
@@ -46,6 +46,8 @@ pub struct Catalog {
     /// What is served beside the shares.
     pub holdings: Arc<Holdings>,
     uploads: Mutex<HashMap<DeviceId, Upload>>,
+    /// Small files are read by a few threads: the allocator keeps what each of them once had.
+    readers: Semaphore,
     /// Bytes sent since the last look.
     pub sent: AtomicU64,
     /// A served file was found changed: the library should look.
@@ -87,6 +89,7 @@ impl Catalog {
             served: Arc::default(),
             holdings: Arc::default(),
             uploads: Mutex::default(),
+            readers: Semaphore::new(SMALL_READERS_MAX),
             sent: AtomicU64::new(0),
             changed: Notify::new(),
         }
@@ -235,6 +238,8 @@ impl content::Catalog for Catalog {
         if let (Some(asker), Some(first)) = (asker, known.iter().flatten().next()) {
             self.note_upload(asker, &first.places[0].path);
         }
+        // Never closed, so there is always a turn.
+        let _turn = self.readers.acquire().await;
         // One thread reads them all: waking one for each would cost more than the reading.
         let opened = tokio::task::spawn_blocking(move || {
             let mut files = SharedFiles::default();
