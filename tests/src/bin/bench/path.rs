@@ -74,7 +74,7 @@ pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
             let target = if route.loss_percent == 0.0 { "below 5 %" } else { "" };
             table.row(&format!("i: the same{asked}, loss made by itself"), lost, String::new(), String::new(), target);
         }
-        theirs(&route, &name, table)?;
+        theirs(&route, &name, options.pairs.min(ROUNDS), table)?;
     }
     both(options, table)
 }
@@ -121,10 +121,6 @@ fn ours(route: &Route, control: Control, rounds: usize) -> Result<Used> {
         };
         shares.push(route.share(bytes, taken));
         eprintln!("  round {round}: {:.1} MiB in {taken:.2} s", bytes as f64 / f64::from(1 << 20));
-        if !has_ended {
-            // It would take as long each time.
-            break;
-        }
     }
     drop(shop);
     let counts = lane.take_up()?;
@@ -134,7 +130,7 @@ fn ours(route: &Route, control: Control, rounds: usize) -> Result<Used> {
 }
 
 /// `scp` and `curl` with what controls TCP on most machines, and `curl` with what does on this one, if that is else.
-fn theirs(route: &Route, name: &str, table: &mut Table) -> Result<()> {
+fn theirs(route: &Route, name: &str, rounds: usize, table: &mut Table) -> Result<()> {
     let lane = Lane::lay(route)?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("film.bin");
@@ -142,22 +138,33 @@ fn theirs(route: &Route, name: &str, table: &mut Table) -> Result<()> {
     let sshd = Sshd::start(&lane.ends());
     let nginx = Nginx::start(&lane.ends(), folder.path());
     let usual = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
-    let to = |program: &str| folder.path().join(program);
-    let scp = sshd.as_ref().map_err(|error| anyhow!("{error:#}")).map(|sshd| sshd.scp(&[], &file, &to("scp")));
-    let curl = |program: &str| nginx.as_ref().map_err(|error| anyhow!("{error:#}"))?.curl(&file, &to(program));
-    let mut programs = vec![("scp", CUBIC, scp), ("curl", CUBIC, curl("curl"))];
+    let mut programs = vec![("scp", CUBIC), ("curl", CUBIC)];
     if usual.trim() != CUBIC {
-        programs.push(("curl", usual.trim(), curl("another curl")));
+        programs.push(("curl", usual.trim()));
     }
-    for (program, control, command) in programs {
+    for (program, control) in programs {
         let what = format!("i: {program} of {} MiB over {name}, TCP with {control}", route.mib);
         lane.control_tcp(control)?;
-        let written = if control == CUBIC { to(program) } else { to("another curl") };
-        match command.and_then(|mut command| within_patience(&mut command, &written, PATIENCE)) {
-            Ok((bytes, taken)) => {
-                let share = route.share(bytes, taken);
-                let speed = format!("{:.1} Mbit/s", share * f64::from(route.mbit));
-                table.row(&what, speed, "the link".to_owned(), percent(&[share]), "");
+        let fetch = |round: usize| -> Result<f64> {
+            let to = folder.path().join(format!("{program} {control} {round}"));
+            let mut command = match program {
+                "scp" => sshd.as_ref().map_err(|error| anyhow!("{error:#}"))?.scp(&[], &file, &to),
+                _ => nginx.as_ref().map_err(|error| anyhow!("{error:#}"))?.curl(&file, &to)?,
+            };
+            let (bytes, taken) = within_patience(&mut command, &to, PATIENCE)?;
+            if to.exists() {
+                fs::remove_file(&to)?;
+            }
+            eprintln!(
+                "  {program}, {control}, round {round}: {:.1} MiB in {taken:.2} s",
+                bytes as f64 / f64::from(1 << 20)
+            );
+            Ok(route.share(bytes, taken))
+        };
+        match (0..rounds).map(fetch).collect::<Result<Vec<f64>>>() {
+            Ok(shares) => {
+                let speed = format!("{:.1} Mbit/s", median(&shares) * f64::from(route.mbit));
+                table.row(&what, speed, "the link".to_owned(), percent(&shares), "");
             }
             Err(error) => table.missing(&what, &error),
         }
