@@ -56,6 +56,10 @@ pub trait Catalog: Send + Sync + Debug {
         opened
     }
 
+    /// Grants for a blob that were given before this time count no more, milliseconds since 1970 by the tracker's clock:
+    /// who may have it was decided anew then.
+    fn decided_anew(&self, blob: &BlobHash) -> Option<i64>;
+
     /// What this side has of a blob, for who wants to know how it grows. `None`: nothing.
     fn having(&self, _blob: &BlobHash) -> Option<Held> {
         None

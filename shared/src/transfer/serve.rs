@@ -96,7 +96,10 @@ pub async fn serve_paced(
     let (wants, wanted) = mpsc::channel(SERVE_HELPING_FILES_MAX);
     let asker = gate.asker();
     let mut out = Out { send: &mut send, pace };
-    let result = tokio::try_join!(read_wants(&mut recv, gate, wants), answer(&mut out, catalog, asker, wanted));
+    let result = tokio::try_join!(
+        read_wants(&mut recv, gate, &*catalog, wants),
+        answer(&mut out, catalog.clone(), asker, wanted)
+    );
     match result {
         Ok(_) => {
             send.finish().await;
@@ -157,7 +160,12 @@ fn steps_of<'a>(
     }))
 }
 
-async fn read_wants(recv: &mut Receiving, gate: Gate, wants: mpsc::Sender<Wanted>) -> Result<(), ServeError> {
+async fn read_wants(
+    recv: &mut Receiving,
+    gate: Gate,
+    catalog: &dyn Catalog,
+    wants: mpsc::Sender<Wanted>,
+) -> Result<(), ServeError> {
     let mut grants: Vec<Grant> = Vec::new();
     loop {
         let frame = match recv.receive(PEER_FRAME_BYTES_MAX).await {
@@ -179,8 +187,8 @@ async fn read_wants(recv: &mut Receiving, gate: Gate, wants: mpsc::Sender<Wanted
                 }
                 continue;
             }
-            FetchFrame::Want(want) => allow(&gate, &grants, want, None),
-            FetchFrame::WantTree { want, height } => allow(&gate, &grants, want, Some(height)),
+            FetchFrame::Want(want) => allow(&gate, catalog, &grants, want, None),
+            FetchFrame::WantTree { want, height } => allow(&gate, catalog, &grants, want, Some(height)),
         };
         if wants.send(wanted).await.is_err() {
             return Ok(());
@@ -190,11 +198,11 @@ async fn read_wants(recv: &mut Receiving, gate: Gate, wants: mpsc::Sender<Wanted
 
 impl Gate {
     /// Whether one grant, told with the question, allows a blob now.
-    pub(super) fn allows(&self, signed: &SignedGrant, blob: &BlobHash) -> bool {
+    pub(super) fn allows(&self, catalog: &dyn Catalog, signed: &SignedGrant, blob: &BlobHash) -> bool {
         match self {
             Self::Tracker => true,
             Self::Grants { device, key, now_ms, ahead_ms } => match signed.check(key, *device) {
-                Ok(grant) => grant.allows(blob) && grant.holds_at(now_ms().saturating_add(*ahead_ms)),
+                Ok(grant) => grant.allows(blob) && counts(&grant, blob, catalog, now_ms().saturating_add(*ahead_ms)),
                 Err(error) => {
                     tracing::debug!(%device, %error, "a grant was refused");
                     false
@@ -204,20 +212,25 @@ impl Gate {
     }
 }
 
-fn allow(gate: &Gate, grants: &[Grant], want: Want, tree: Option<u8>) -> Wanted {
+fn allow(gate: &Gate, catalog: &dyn Catalog, grants: &[Grant], want: Want, tree: Option<u8>) -> Wanted {
     if let Gate::Grants { now_ms, ahead_ms, .. } = gate {
-        check_grants(grants, &want, now_ms().saturating_add(*ahead_ms))?;
+        check_grants(grants, &want, catalog, now_ms().saturating_add(*ahead_ms))?;
     }
     check_want(want, tree)
 }
 
+/// Whether a grant that names a blob still counts: its time is not over, and nothing was decided anew since.
+fn counts(grant: &Grant, blob: &BlobHash, catalog: &dyn Catalog, now_ms: i64) -> bool {
+    grant.holds_at(now_ms) && catalog.decided_anew(blob).is_none_or(|since| grant.given_ms() >= since)
+}
+
 /// A download may take longer than a grant lives: then a new one helps, and the answer says so.
-fn check_grants(grants: &[Grant], want: &Want, now_ms: i64) -> Result<(), Refusal> {
+fn check_grants(grants: &[Grant], want: &Want, catalog: &dyn Catalog, now_ms: i64) -> Result<(), Refusal> {
     let mut allowing = grants.iter().filter(|grant| grant.allows(&want.blob)).peekable();
     if allowing.peek().is_none() {
         return Err(Refusal::new(Code::Forbidden, "no grant for this file"));
     }
-    if !allowing.any(|grant| grant.holds_at(now_ms)) {
+    if !allowing.any(|grant| counts(grant, &want.blob, catalog, now_ms)) {
         return Err(Refusal::new(Code::Unavailable, "the grant has ended; ask the tracker for a new one"));
     }
     Ok(())

@@ -12,8 +12,8 @@ use crate::{
     content::{CheckError, GroupSet, Layout, Step, tree_of},
     id::{BlobHash, DeviceId},
     limits::{
-        BATCH_WANTS_IN_FLIGHT_MAX, CLOCK_SKEW, GROUP_BYTES, PEER_FRAME_BYTES_MAX, SLICE_BYTES, SMALL_FILE_BYTES_MAX,
-        WANT_RANGES_MAX,
+        BATCH_WANTS_IN_FLIGHT_MAX, CLOCK_SKEW, GRANT_LIFE, GROUP_BYTES, PEER_FRAME_BYTES_MAX, SLICE_BYTES,
+        SMALL_FILE_BYTES_MAX, WANT_RANGES_MAX,
     },
     net::{
         Outgoing,
@@ -224,6 +224,29 @@ async fn an_ended_grant_asks_for_a_new_one_which_helps() {
     let (events, outcome) = play(lane, orders).await;
     outcome.unwrap();
     assert_eq!(ends(&events), [(1, Some(Code::Unavailable)), (2, None)]);
+    meeting.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_from_before_it_was_decided_anew_who_may_fetch_is_worth_nothing_and_a_later_one_counts() {
+    let meeting = Meeting::new().await;
+    let shelf = Shelf::new();
+    let (blob, other) = (shelf.small(b"narrowed"), shelf.small(b"as before"));
+    let life_ms = i64::try_from(GRANT_LIFE.as_millis()).unwrap();
+    let given_at =
+        |at: i64| meeting.sign(Grant { device: meeting.device, expires_ms: at + life_ms, blobs: vec![blob, other] });
+    shelf.decide_anew(blob, NOW_MS - 1_000);
+    let (lane, _serving) = meeting.lane(meeting.gate(), &shelf).await;
+    let orders = vec![
+        Order::Grant(given_at(NOW_MS - 1_001)),
+        job(1, blob, 8, None).0,
+        job(2, other, 9, None).0,
+        Order::Grant(given_at(NOW_MS - 1_000)),
+        job(3, blob, 8, None).0,
+    ];
+    let (events, outcome) = play(lane, orders).await;
+    outcome.unwrap();
+    assert_eq!(ends(&events), [(1, Some(Code::Unavailable)), (2, None), (3, None)]);
     meeting.end().await;
 }
 

@@ -25,7 +25,7 @@ use crate::{
 /// Tells the other end what is here of a blob, until all of it is or either end stops. Dropping the future resets the
 /// stream.
 pub async fn tell(mut send: Outgoing, gate: &Gate, catalog: Arc<dyn Catalog>, watch: Watch) {
-    if !gate.allows(&watch.grant, &watch.blob) {
+    if !gate.allows(&*catalog, &watch.grant, &watch.blob) {
         return send.reset(Code::Forbidden);
     }
     match tell_growth(&mut send, &*catalog, &watch).await {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::codec;
 use crate::{
     id::{BlobHash, DeviceId},
-    limits::{CLOCK_SKEW, GRANT_BLOBS_MAX},
+    limits::{CLOCK_SKEW, GRANT_BLOBS_MAX, GRANT_LIFE},
 };
 
 const CONTEXT: &[u8] = b"swapmeet grant 1\0";
@@ -60,6 +60,12 @@ impl Grant {
     pub fn holds_at(&self, now_ms: i64) -> bool {
         let skew_ms = i64::try_from(CLOCK_SKEW.as_millis()).unwrap_or(0);
         now_ms <= self.expires_ms.saturating_add(skew_ms)
+    }
+
+    /// When it was given, milliseconds since 1970 by the tracker's clock: every grant has the same life.
+    #[must_use]
+    pub fn given_ms(&self) -> i64 {
+        self.expires_ms.saturating_sub(i64::try_from(GRANT_LIFE.as_millis()).unwrap_or(0))
     }
 
     /// Whether this grant allows that blob.

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use shared::{
     content::Layout,
     id::{BlobHash, DeviceId},
-    limits::{SMALL_FILE_BYTES_MAX, SMALL_READERS_MAX},
+    limits::{CLOCK_SKEW, GRANT_LIFE, SMALL_FILE_BYTES_MAX, SMALL_READERS_MAX},
     name::IndexPath,
     transfer::{
         content::{self, ArrivingContent, Content, FileContent, Held, SmallContent, read_range},
@@ -46,6 +46,8 @@ pub struct Catalog {
     /// What is served beside the shares.
     pub holdings: Arc<Holdings>,
     uploads: Mutex<HashMap<DeviceId, Upload>>,
+    /// When it was decided anew who may have a blob, by the tracker's clock.
+    decided: Mutex<HashMap<BlobHash, i64>>,
     /// Small files are read by a few threads: the allocator keeps what each of them once had.
     readers: Semaphore,
     /// Bytes sent since the last look.
@@ -89,6 +91,7 @@ impl Catalog {
             served: Arc::default(),
             holdings: Arc::default(),
             uploads: Mutex::default(),
+            decided: Mutex::default(),
             readers: Semaphore::new(SMALL_READERS_MAX),
             sent: AtomicU64::new(0),
             changed: Notify::new(),
@@ -139,7 +142,13 @@ impl Catalog {
 
     /// Grants given before are withdrawn: running transfers of these end at their next block. What is still shared is
     /// served again to whoever asks anew.
-    pub fn revoke(&self, blobs: &[BlobHash]) {
+    pub fn revoke(&self, blobs: &[BlobHash], tracker_ms: i64) {
+        let mut decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was given before is over by itself in a while.
+        let memory_ms = i64::try_from((GRANT_LIFE + CLOCK_SKEW * 2).as_millis()).unwrap_or(i64::MAX);
+        decided.retain(|_, at| tracker_ms.saturating_sub(*at) < memory_ms);
+        decided.extend(blobs.iter().map(|blob| (*blob, tracker_ms)));
+        drop(decided);
         let mut served = self.served();
         for blob in blobs {
             self.holdings.revoke(blob);
@@ -262,6 +271,10 @@ impl content::Catalog for Catalog {
             Ok(self.revocable(content, want.blob, revoked))
         });
         found.collect()
+    }
+
+    fn decided_anew(&self, blob: &BlobHash) -> Option<i64> {
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner).get(blob).copied()
     }
 
     fn having(&self, blob: &BlobHash) -> Option<Held> {

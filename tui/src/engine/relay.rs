@@ -298,6 +298,10 @@ impl content::Catalog for Relayed {
         content::Catalog::open_small(&*self.0, wants, asker).await
     }
 
+    fn decided_anew(&self, blob: &BlobHash) -> Option<i64> {
+        self.0.decided_anew(blob)
+    }
+
     fn having(&self, blob: &BlobHash) -> Option<Held> {
         self.0.having(blob)
     }

@@ -537,12 +537,13 @@ async fn hear(
     moved: &Notify,
 ) -> Result<(), Failure> {
     core.load_members(connection).await?;
+    let ahead_ms = core.session.newest().map_or(0, |online| online.clock_ahead_ms);
     loop {
         let event = frame::receive(recv, REPLY_BYTES_MAX).await;
         match event.map_err(|error| failure::unreachable(&error.to_string()))? {
             Event::IndexMoved { .. } => moved.notify_one(),
             Event::Member(member) => core.member_changed(member),
-            Event::Revoked { blobs } => core.catalog.revoke(&blobs),
+            Event::Revoked { blobs } => core.catalog.revoke(&blobs, now_ms().saturating_add(ahead_ms)),
             Event::CopyStored { file } => core.copy_ended(file, None),
             Event::CopyFailed { file, refusal } => core.copy_ended(file, Some(refusal)),
             Event::Introduced(introduction) => reach::answer(core, introduction),

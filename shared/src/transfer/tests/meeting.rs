@@ -200,6 +200,7 @@ type Opened = Result<Arc<dyn Content>, Refusal>;
 pub(super) struct Shelf {
     contents: Mutex<BTreeMap<BlobHash, Opened>>,
     sent: Mutex<Vec<(BlobHash, Option<DeviceId>, u64)>>,
+    decided: Mutex<BTreeMap<BlobHash, i64>>,
 }
 
 impl Shelf {
@@ -238,6 +239,11 @@ impl Shelf {
         self.put(blob, Err(refusal));
     }
 
+    /// Who may have a blob was decided anew at this time.
+    pub(super) fn decide_anew(&self, blob: BlobHash, at_ms: i64) {
+        self.decided.lock().unwrap().insert(blob, at_ms);
+    }
+
     /// Bytes that went out.
     pub(super) fn sent_bytes(&self) -> u64 {
         self.sent.lock().unwrap().iter().map(|(_, _, bytes)| bytes).sum()
@@ -255,6 +261,10 @@ impl Catalog for Shelf {
     async fn open(&self, want: &Want, _asker: Option<DeviceId>) -> Opened {
         let found = self.contents.lock().unwrap().get(&want.blob).cloned();
         found.unwrap_or_else(|| Err(Refusal::new(Code::NotFound, "nothing here")))
+    }
+
+    fn decided_anew(&self, blob: &BlobHash) -> Option<i64> {
+        self.decided.lock().unwrap().get(blob).copied()
     }
 
     fn sent(&self, blob: BlobHash, asker: Option<DeviceId>, bytes: u64) {
