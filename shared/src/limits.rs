@@ -323,6 +323,16 @@ pub const SIGN_IN_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 pub const SIGN_IN_FORGET: Duration = Duration::from_secs(60 * 60);
 /// Pairs of account and address whose wrong passwords are remembered.
 pub const SIGN_IN_SOURCES_MAX: usize = 10_000;
+/// Devices that members are told of as signed out while their certificates last: one message of events.
+pub const REVOKED_TOLD_MAX: usize = 2048;
+/// Letters and digits of a recovery code: 120 bits.
+pub const RECOVERY_CODE_CHARS: usize = 24;
+/// Bytes of a recovery or invitation code as typed, with room for hyphens and spaces.
+pub const CODE_BYTES_MAX: usize = 128;
+/// Invitations that a tracker keeps.
+pub const INVITES_MAX: usize = 1000;
+/// Time between two looks at what administration did to accounts while the tracker runs.
+pub const ADMINISTRATION_LOOK: Duration = Duration::from_secs(2);
 /// Time in which changes of presence and index gather before the members are told, so that a storm of them is one
 /// message.
 pub const EVENTS_GATHER: Duration = Duration::from_millis(50);

@@ -10,6 +10,16 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// What counts as one address where tries are counted: an IPv4 address, or an IPv6 network of the size that a household
+/// gets.
+#[must_use]
+pub fn source(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
+    }
+}
+
 /// Whether an address means something on its own network alone (RFC 1918, RFC 4193, RFC 6598, loopback).
 #[must_use]
 pub fn is_local(ip: IpAddr) -> bool {
@@ -46,6 +56,14 @@ pub fn mapping(seen_at_one: SocketAddr, seen_at_other: SocketAddr, own: &[Socket
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neighbours_in_one_ipv6_network_count_as_one_address() {
+        let near: IpAddr = "2001:db8:0:1::5".parse().unwrap();
+        assert_eq!(source(near), source("2001:db8:0:1:ffff::6".parse().unwrap()));
+        assert_ne!(source(near), source("2001:db8:0:2::5".parse().unwrap()));
+        assert_eq!(source("::ffff:192.0.2.1".parse().unwrap()), source("192.0.2.1".parse().unwrap()));
+    }
 
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()

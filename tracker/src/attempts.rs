@@ -14,7 +14,25 @@ use shared::limits::{SIGN_IN_DELAY_MAX, SIGN_IN_DELAY_MIN, SIGN_IN_FORGET, SIGN_
 /// Wrong passwords by account key and address.
 #[derive(Debug, Default)]
 pub struct Attempts {
+    policy: Patience,
     failures: BTreeMap<(String, IpAddr), Failures>,
+}
+
+/// How patient the tracker is with wrong passwords.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Wrong ones before a delay begins.
+    pub free_tries: u32,
+    /// The first delay; it doubles with each further one.
+    pub delay: Duration,
+    /// The longest delay.
+    pub delay_max: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { free_tries: SIGN_IN_FREE_TRIES, delay: SIGN_IN_DELAY_MIN, delay_max: SIGN_IN_DELAY_MAX }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -24,12 +42,23 @@ struct Failures {
 }
 
 impl Attempts {
+    /// None so far.
+    #[must_use]
+    pub const fn new(policy: Patience) -> Self {
+        Self { policy, failures: BTreeMap::new() }
+    }
+
+    /// Time after which wrong passwords are forgotten: the longest delay has then passed in any case.
+    fn memory(&self) -> Duration {
+        SIGN_IN_FORGET.max(self.policy.delay_max.saturating_mul(2))
+    }
+
     /// Time to wait before the next try is looked at. `None`: now.
     #[must_use]
     pub fn wait(&self, name_key: &str, address: IpAddr, now: Instant) -> Option<Duration> {
         let failures = self.failures.get(&(name_key.to_owned(), address))?;
-        let doublings = failures.count.checked_sub(SIGN_IN_FREE_TRIES)?;
-        let delay = SIGN_IN_DELAY_MIN.saturating_mul(1 << doublings.min(16)).min(SIGN_IN_DELAY_MAX);
+        let doublings = failures.count.checked_sub(self.policy.free_tries)?;
+        let delay = self.policy.delay.saturating_mul(1 << doublings.min(16)).min(self.policy.delay_max);
         delay.checked_sub(now.duration_since(failures.last)).filter(|rest| !rest.is_zero())
     }
 
@@ -38,7 +67,11 @@ impl Attempts {
         if self.failures.len() >= SIGN_IN_SOURCES_MAX {
             self.forget_old(now);
         }
+        let memory = self.memory();
         let failures = self.failures.entry((name_key.to_owned(), address)).or_insert(Failures { count: 0, last: now });
+        if now.duration_since(failures.last) >= memory {
+            failures.count = 0;
+        }
         failures.count = failures.count.saturating_add(1);
         failures.last = now;
     }
@@ -49,7 +82,8 @@ impl Attempts {
     }
 
     fn forget_old(&mut self, now: Instant) {
-        self.failures.retain(|_, failures| now.duration_since(failures.last) < SIGN_IN_FORGET);
+        let memory = self.memory();
+        self.failures.retain(|_, failures| now.duration_since(failures.last) < memory);
         if self.failures.len() >= SIGN_IN_SOURCES_MAX {
             // A flood from everywhere: forgetting is better than growing, and the hashing limit still holds.
             self.failures.clear();
@@ -82,6 +116,24 @@ mod tests {
         assert_eq!(waits, [Some(SIGN_IN_DELAY_MIN), Some(SIGN_IN_DELAY_MIN * 2), Some(SIGN_IN_DELAY_MIN * 4)]);
         let (attempts, now) = after(1000);
         assert_eq!(attempts.wait("anna", HERE, now), Some(SIGN_IN_DELAY_MAX));
+    }
+
+    #[test]
+    fn wrong_passwords_of_long_ago_do_not_count() {
+        let (mut attempts, now) = after(1000);
+        let later = now + SIGN_IN_FORGET;
+        attempts.begin("anna", HERE, later);
+        assert_eq!(attempts.wait("anna", HERE, later), None);
+    }
+
+    #[test]
+    fn a_tracker_may_be_less_patient() {
+        let policy = Patience { free_tries: 1, delay: Duration::from_secs(60), delay_max: Duration::from_secs(90) };
+        let (mut attempts, now) = (Attempts::new(policy), Instant::now());
+        for wait in [60, 90, 90] {
+            attempts.begin("anna", HERE, now);
+            assert_eq!(attempts.wait("anna", HERE, now), Some(Duration::from_secs(wait)));
+        }
     }
 
     #[test]

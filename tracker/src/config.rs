@@ -5,6 +5,7 @@ use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use shared::{
     wire::tracker::Registration,
 };
 
-use crate::relay::RelaySettings;
+use crate::{attempts::Patience, relay::RelaySettings};
 
 /// The port unless told otherwise.
 pub const DEFAULT_PORT: u16 = 7443;
@@ -54,6 +55,15 @@ pub struct ServeArgs {
     /// Bytes a second of all relays together, such as 4M, or `unlimited` [default: 25M]
     #[arg(long, value_name = "BYTES")]
     pub relay_rate: Option<String>,
+    /// Wrong passwords for one account from one address before somebody has to wait [default: 5]
+    #[arg(long, value_name = "N")]
+    pub sign_in_free_tries: Option<String>,
+    /// The first wait, which doubles with each further wrong password, like 10s [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    pub sign_in_delay: Option<String>,
+    /// The longest wait, like 15m [default: 15m]
+    #[arg(long, value_name = "TIME")]
+    pub sign_in_delay_max: Option<String>,
     /// File with settings
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
@@ -65,7 +75,7 @@ pub struct ServeArgs {
 struct RawConfig {
     data: Option<PathBuf>,
     listen: Option<String>,
-    probe: Option<Port>,
+    probe: Option<Number>,
     web: Option<String>,
     public: Option<String>,
     registration: Option<String>,
@@ -74,6 +84,9 @@ struct RawConfig {
     relay: Option<String>,
     relay_bytes_per_day: Option<String>,
     relay_rate: Option<String>,
+    sign_in_free_tries: Option<Number>,
+    sign_in_delay: Option<String>,
+    sign_in_delay_max: Option<String>,
 }
 
 /// Settings as meant.
@@ -97,6 +110,8 @@ pub struct Config {
     pub blobs: PathBuf,
     /// What is relayed; `None`: nothing.
     pub relay: Option<RelaySettings>,
+    /// What wrong passwords lead to.
+    pub patience: Patience,
 }
 
 /// Where to listen.
@@ -119,15 +134,15 @@ pub enum Probe {
     Off,
 }
 
-/// A port in a settings file: a number, or a word.
+/// A number in a settings file, which may be a word.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
-enum Port {
+enum Number {
     Number(u16),
     Word(String),
 }
 
-impl Port {
+impl Number {
     fn text(self) -> String {
         match self {
             Self::Number(port) => port.to_string(),
@@ -207,7 +222,7 @@ impl Config {
         let raw = RawConfig {
             data: flags.data.clone().or_else(|| set("DATA").map(PathBuf::from)).or(file.data),
             listen: flags.listen.clone().or_else(|| set("LISTEN")).or(file.listen),
-            probe: flags.probe.clone().or_else(|| set("PROBE")).map(Port::Word).or(file.probe),
+            probe: flags.probe.clone().or_else(|| set("PROBE")).map(Number::Word).or(file.probe),
             web: flags.web.clone().or_else(|| set("WEB")).or(file.web),
             public: flags.public.clone().or_else(|| set("PUBLIC")).or(file.public),
             registration: flags.registration.clone().or_else(|| set("REGISTRATION")).or(file.registration),
@@ -220,6 +235,18 @@ impl Config {
                 .or_else(|| set("RELAY_BYTES_PER_DAY"))
                 .or(file.relay_bytes_per_day),
             relay_rate: flags.relay_rate.clone().or_else(|| set("RELAY_RATE")).or(file.relay_rate),
+            sign_in_free_tries: flags
+                .sign_in_free_tries
+                .clone()
+                .or_else(|| set("SIGN_IN_FREE_TRIES"))
+                .map(Number::Word)
+                .or(file.sign_in_free_tries),
+            sign_in_delay: flags.sign_in_delay.clone().or_else(|| set("SIGN_IN_DELAY")).or(file.sign_in_delay),
+            sign_in_delay_max: flags
+                .sign_in_delay_max
+                .clone()
+                .or_else(|| set("SIGN_IN_DELAY_MAX"))
+                .or(file.sign_in_delay_max),
         };
         raw.check(&env)
     }
@@ -233,13 +260,18 @@ impl RawConfig {
         })?;
         Ok(Config {
             listen: self.listen.as_deref().map(parse_listen).transpose()?.unwrap_or(Listen::Everywhere(DEFAULT_PORT)),
-            probe: self.probe.map(Port::text).map_or(Ok(Probe::Next), |text| parse_probe(&text))?,
+            probe: self.probe.map(Number::text).map_or(Ok(Probe::Next), |text| parse_probe(&text))?,
             web: self.web.as_deref().map_or(Ok(Web::Beside), parse_web)?,
             public: self.public.map(parse_public).transpose()?,
             registration: self.registration.as_deref().map_or(Ok(Registration::Open), parse_registration)?,
             database: local("database", "sqlite:", self.database, data.join("tracker.db"))?,
             blobs: local("blobs", "file:", self.blobs, data.join("blobs"))?,
             relay: relay(self.relay.as_deref(), self.relay_bytes_per_day.as_deref(), self.relay_rate.as_deref())?,
+            patience: patience(
+                self.sign_in_free_tries.map(Number::text).as_deref(),
+                self.sign_in_delay.as_deref(),
+                self.sign_in_delay_max.as_deref(),
+            )?,
             data,
         })
     }
@@ -334,6 +366,43 @@ fn local(
     }
 }
 
+fn patience(free_tries: Option<&str>, delay: Option<&str>, delay_max: Option<&str>) -> Result<Patience, ConfigError> {
+    let time = |name, text: Option<&str>, default| match text {
+        Some(text) => parse_time(text).map_err(|_| bad(name, text, "a time like 10s, 15m or 1h")),
+        None => Ok(default),
+    };
+    let default = Patience::default();
+    let free_tries = match free_tries {
+        Some(text) => text.parse().map_err(|_| bad("sign_in_free_tries", text, "a number of tries, like 5"))?,
+        None => default.free_tries,
+    };
+    let delay = time("sign_in_delay", delay, default.delay)?;
+    let given_max = delay_max;
+    let delay_max = time("sign_in_delay_max", delay_max, default.delay_max)?;
+    if delay_max < delay {
+        return Err(bad("sign_in_delay_max", given_max.unwrap_or("15m"), "at least as long as the first delay"));
+    }
+    Ok(Patience { free_tries, delay, delay_max })
+}
+
+/// A time as people type it: 30s, 15m, 12h, 7d.
+///
+/// # Errors
+/// What would be one.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let expected = || "a time like 30s, 15m, 12h or 7d".to_owned();
+    let unit = text.chars().last().ok_or_else(expected)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 24 * 3600,
+        _ => return Err(expected()),
+    };
+    let count: u64 = text[..text.len() - 1].parse().map_err(|_| expected())?;
+    count.checked_mul(seconds).map(Duration::from_secs).ok_or_else(expected)
+}
+
 fn relay(
     wanted: Option<&str>,
     bytes_per_day: Option<&str>,
@@ -425,6 +494,12 @@ relay = "on"
 # or "unlimited".
 relay_bytes_per_day = "20G"
 relay_rate = "25M"
+
+# Wrong passwords for one account from one address before somebody has to wait; the first wait, which doubles with each
+# further wrong password; the longest wait.
+sign_in_free_tries = 5
+sign_in_delay = "10s"
+sign_in_delay_max = "15m"
 "#;
 
 #[cfg(test)]
@@ -456,6 +531,32 @@ mod tests {
         assert_eq!(config.listen, Listen::At("127.0.0.1:3".parse().unwrap()));
         assert_eq!(config.public.as_deref(), Some("b:2"));
         assert_eq!(config.registration, Registration::Closed);
+    }
+
+    #[test]
+    fn times_are_read_as_people_type_them() {
+        assert_eq!(parse_time("7d"), Ok(Duration::from_secs(7 * 24 * 3600)));
+        assert_eq!(parse_time("30s"), Ok(Duration::from_secs(30)));
+        for text in ["", "d", "7", "7x", "-1d", "99999999999999999d", "7ü"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn patience_with_wrong_passwords_is_set_in_words_and_checked() {
+        let with = |tries: &str, delay: &str, most: &str| {
+            let mut flags = flags(None);
+            flags.sign_in_free_tries = Some(tries.into());
+            flags.sign_in_delay = Some(delay.into());
+            flags.sign_in_delay_max = Some(most.into());
+            Config::load_from(&flags, |_| None).map(|config| config.patience)
+        };
+        let expected = Patience { free_tries: 2, delay: Duration::from_secs(1), delay_max: Duration::from_secs(60) };
+        assert_eq!(with("2", "1s", "1m").unwrap(), expected);
+        for (tries, delay, most) in [("many", "1s", "1m"), ("2", "soon", "1m"), ("2", "1s", "never"), ("2", "2m", "1m")]
+        {
+            assert!(with(tries, delay, most).is_err(), "{tries} {delay} {most}");
+        }
     }
 
     #[test]

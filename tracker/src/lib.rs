@@ -19,7 +19,7 @@ use std::{
 use certs::{Authority, CertsError};
 use quinn::Endpoint;
 use shared::{
-    limits::TRACKER_CERTIFICATE_RENEW,
+    limits::{ADMINISTRATION_LOOK, TRACKER_CERTIFICATE_RENEW},
     net,
     wire::{PROBE_ALPN, TRACKER_ALPN, tracker::Ways},
 };
@@ -29,13 +29,13 @@ use tokio_util::sync::CancellationToken;
 pub mod attempts;
 pub mod blobs;
 pub mod cli;
+pub mod code;
 pub mod config;
 pub mod copies;
 pub mod events;
 pub mod handler;
 pub mod holdings;
 pub mod introduce;
-pub mod invite;
 pub mod passwords;
 pub mod presence;
 pub mod refuse;
@@ -46,6 +46,7 @@ pub mod store;
 
 pub use config::{Config, ConfigError, ServeArgs};
 
+use attempts::Attempts;
 use blobs::{BlobError, BlobStore};
 use config::{Listen, Probe, Web};
 use copies::Copies;
@@ -150,7 +151,7 @@ pub async fn run(
         copies: Arc::new(copies),
         relays: Arc::new(Relays::new(config.relay)),
         passwords: passwords::Passwords::default(),
-        attempts: Mutex::default(),
+        attempts: Mutex::new(Attempts::new(config.patience)),
         registration: config.registration,
         ways: Ways { web: told.as_ref().ok().and_then(web_port_of_members) },
         started: Instant::now(),
@@ -171,6 +172,7 @@ pub async fn run(
     });
     workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), TRACKER_ALPN, web.clone(), stop_working.clone()));
     workers.spawn(renew_certificate(ctx.clone(), probes.clone(), PROBE_ALPN, None, stop_working.clone()));
+    workers.spawn(watch_administration(ctx.clone(), stop_working.clone()));
     workers.spawn(server::probe::run(ctx.clone(), probes, stop_working.clone()));
 
     let serving = Server::new(ctx, sessions, stop_serving.clone()).run(endpoints.clone(), web);
@@ -356,6 +358,25 @@ async fn renew_certificate(
         }
         if let Some(Err(error)) = web.as_ref().map(|web| web.renew(&ctx.authority)) {
             tracing::error!(%error, "the web port's certificate could not be renewed");
+        }
+    }
+}
+
+/// Acts on what administration does to accounts while the tracker runs, which other processes write down.
+async fn watch_administration(ctx: Arc<Ctx>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(ADMINISTRATION_LOOK);
+    let mut known = None;
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        let looked = async {
+            let changes = ctx.store.outside_changes().await?;
+            if known.is_some_and(|known| known != changes) {
+                handler::devices::enforce(&ctx).await?;
+            }
+            known = Some(changes);
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = looked.await {
+            tracing::error!(error = &error as &dyn std::error::Error, "could not look at what administration did");
         }
     }
 }

@@ -16,9 +16,9 @@ pub fn refuse(error: &Error, request: u64) -> Refusal {
         Error::Password(PasswordError::Hash(_)) | Error::Certs(_) => return internal(error, request),
         Error::Name { .. } | Error::Bad(_) => Code::BadRequest,
         Error::TooMuch { .. } => Code::TooLarge,
-        Error::NotSignedIn | Error::WrongSignIn(_) => Code::Unauthenticated,
+        Error::NotSignedIn | Error::WrongSignIn(_) | Error::WrongPassword => Code::Unauthenticated,
         Error::SignedInAlready => Code::Conflict,
-        Error::Locked | Error::RegistrationClosed | Error::InviteNeeded => Code::Forbidden,
+        Error::Locked | Error::RegistrationClosed | Error::InviteNeeded | Error::NotAdmin => Code::Forbidden,
         Error::Wait { .. } | Error::IntroducedTooOften { .. } => Code::RateLimited,
         Error::Hopeless(_) => Code::Unavailable,
         Error::NotFound(_) => Code::NotFound,
@@ -33,11 +33,13 @@ pub fn refuse(error: &Error, request: u64) -> Refusal {
 
 fn refuse_store(error: &StoreError, request: u64) -> Refusal {
     let code = match error {
-        StoreError::NameTaken | StoreError::LooksLike(_) | StoreError::OtherDevice(_) => Code::Conflict,
+        StoreError::NameTaken | StoreError::LooksLike(_) | StoreError::OtherDevice(_) | StoreError::PasswordMoved => {
+            Code::Conflict
+        }
         StoreError::BadInvite => Code::Forbidden,
         StoreError::SignedOut => Code::Unauthenticated,
         StoreError::UnknownMember(_) => Code::NotFound,
-        StoreError::TooManyDevices(_) | StoreError::TooManyFiles(_) => Code::TooLarge,
+        StoreError::TooManyDevices(_) | StoreError::TooManyFiles(_) | StoreError::TooManyInvites(_) => Code::TooLarge,
         StoreError::TooManyCopies(_) => Code::RateLimited,
         StoreError::Database(_) | StoreError::Migrate(_) | StoreError::Corrupt(_) => return internal(error, request),
     };

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     events::{Events, Target},
-    handler::now_ms,
+    handler::{self, now_ms},
     holdings::{Content, Holdings},
     presence::{ConnectionNo, Presence, Seen, Session},
     store::{Store, StoreError},
@@ -35,6 +35,8 @@ pub struct Roster {
     holdings: Mutex<Holdings>,
     news: Mutex<News>,
     changed: Notify,
+    /// What was told last of devices that are signed out.
+    told: tokio::sync::Mutex<Option<Event>>,
 }
 
 #[derive(Debug, Default)]
@@ -42,11 +44,12 @@ struct News {
     members: BTreeSet<AccountId>,
     left: BTreeSet<DeviceId>,
     index: Option<u64>,
+    revoked: bool,
 }
 
 impl News {
     fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.left.is_empty() && self.index.is_none()
+        self.members.is_empty() && self.left.is_empty() && self.index.is_none() && !self.revoked
     }
 }
 
@@ -107,6 +110,23 @@ impl Roster {
         news.index = news.index.max(Some(seq));
         drop(news);
         self.changed.notify_one();
+    }
+
+    /// Devices were signed out.
+    pub fn revoked(&self) {
+        self.news().revoked = true;
+        self.changed.notify_one();
+    }
+
+    /// A device was enrolled, which may have been signed out before: then it counts again.
+    pub fn enrolled(&self) {
+        self.revoked();
+    }
+
+    /// The connected devices.
+    #[must_use]
+    pub fn devices(&self) -> Vec<DeviceId> {
+        self.presence().devices().collect()
     }
 
     /// Whether a device is connected.
@@ -173,6 +193,9 @@ impl Roster {
     }
 
     async fn tell_of(&self, store: &dyn Store, events: &Events, news: &News) -> Result<(), StoreError> {
+        if news.revoked {
+            self.tell_revoked(store, events).await?;
+        }
         if let Some(seq) = news.index {
             events.send(Target::Everyone, Event::IndexMoved { seq });
         }
@@ -187,6 +210,17 @@ impl Roster {
             for member in members {
                 events.send(Target::Everyone, Event::Member(member));
             }
+        }
+        Ok(())
+    }
+
+    /// Tells which devices' certificates no longer count, if that is news.
+    async fn tell_revoked(&self, store: &dyn Store, events: &Events) -> Result<(), StoreError> {
+        let event = handler::devices::revoked(store, now_ms()).await?;
+        let mut told = self.told.lock().await;
+        if told.as_ref() != Some(&event) {
+            events.send(Target::Everyone, event.clone());
+            *told = Some(event);
         }
         Ok(())
     }

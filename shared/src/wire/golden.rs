@@ -15,6 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, PROBE_ALPN, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN,
     TRACKER_NAME, TUNNEL_PATH, TUNNEL_PROTOCOL,
+    account::{DeviceEntry, InviteEntry, Recover},
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
     peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Queued, RelayedAnswer, Want, Watch},
@@ -30,7 +31,7 @@ use crate::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
     limits::{
         ADDRESSES_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX,
-        REPLY_BYTES_MAX, REQUEST_BYTES_MAX, SOURCES_MAX, WANT_RANGES_MAX,
+        REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REVOKED_TOLD_MAX, SOURCES_MAX, WANT_RANGES_MAX,
     },
 };
 
@@ -279,6 +280,7 @@ fn the_largest_messages_that_limits_allow_fit_their_frames() {
     };
     let located = Located { peers: vec![peer; GRANT_BLOBS_MAX], files: vec![found; GRANT_BLOBS_MAX], grant: signed };
     frame(&Answer::Located(located));
+    frame(&Event::DevicesRevoked { devices: vec![DeviceId([all; 16]); REVOKED_TOLD_MAX] });
     let candidates = vec![v6(); ADDRESSES_MAX];
     frame(&ProbeAnswer::Met(Rendezvous { role: Role::Await, candidates, start_in_ms: u32::MAX }));
 }
@@ -393,6 +395,26 @@ samples!(Request, REQUEST_BYTES_MAX, {
     Ticket => [Request::Ticket],
     Introduce => [Request::Introduce { device: DeviceId([0xd1; 16]), attempt: Attempt::FreshSockets }],
     Ways => [Request::Ways],
+    ChangePassword => [Request::ChangePassword { old: Password("old words".into()), new: Password("new words".into()) }],
+    ChangeEmail => [
+        Request::ChangeEmail { password: Password("old words".into()), email: Some("a@b.example".into()) },
+        Request::ChangeEmail { password: Password("old words".into()), email: None },
+    ],
+    NewRecovery => [Request::NewRecovery { password: Password("old words".into()) }],
+    Recover => [Request::Recover(Recover {
+        name: "member 1".into(),
+        code: Password("abcd-efgh".into()),
+        password: Password("new words".into()),
+        device: new_device(),
+    })],
+    Devices => [Request::Devices],
+    RevokeDevices => [Request::RevokeDevices { devices: vec![DeviceId([0xd1; 16])] }],
+    Invite => [
+        Request::Invite { uses: 3, ends_ms: Some(1_700_000_000_123) },
+        Request::Invite { uses: 1, ends_ms: None },
+    ],
+    Invites => [Request::Invites],
+    RevokeInvite => [Request::RevokeInvite { code: "abcd".into() }],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -475,6 +497,19 @@ samples!(Answer, REPLY_BYTES_MAX, {
     ],
     Introduced => [Answer::Introduced(introduction())],
     Ways => [Answer::Ways(Ways { web: Some(7443) }), Answer::Ways(Ways { web: None })],
+    Recovery => [Answer::Recovery { code: Password("abcd-efgh".into()) }],
+    Devices => [Answer::Devices {
+        devices: vec![DeviceEntry {
+            device: DeviceId([0xd1; 16]),
+            label: "laptop".into(),
+            enrolled_ms: 1_700_000_000_123,
+            last_seen_ms: Some(1_700_000_000_456),
+            online: true,
+        }],
+    }],
+    Invited => [Answer::Invited { code: Password("abcd-efgh-ijkl".into()), invite: invite_entry() }],
+    Invites => [Answer::Invites { invites: vec![invite_entry()] }],
+    Wait => [Answer::Wait { seconds: 20 }],
 });
 
 samples!(Event, REPLY_BYTES_MAX, {
@@ -487,6 +522,7 @@ samples!(Event, REPLY_BYTES_MAX, {
     SignedOut => [Event::SignedOut { refusal: refusal() }],
     SourcesMoved => [Event::SourcesMoved { blobs: vec![BlobHash([0xb1; 32])] }],
     Introduced => [Event::Introduced(introduction())],
+    DevicesRevoked => [Event::DevicesRevoked { devices: vec![DeviceId([0xd1; 16])] }],
 });
 
 samples!(Registration, REPLY_BYTES_MAX, {
@@ -660,6 +696,10 @@ fn rendezvous() -> Rendezvous {
 
 fn introduction() -> Introduction {
     Introduction { device: DeviceId([0xd1; 16]), way: Way::Here(rendezvous()) }
+}
+
+fn invite_entry() -> InviteEntry {
+    InviteEntry { hint: "abcd".into(), uses_left: 3, ends_ms: Some(1_700_000_000_123) }
 }
 
 fn v4() -> SocketAddr {

@@ -61,6 +61,7 @@
 //! new ALPN. An unknown variant is answered with [`Code::Unsupported`] and ends that stream only. Golden bytes in
 //! the tests freeze every message.
 
+pub mod account;
 pub mod codec;
 pub mod grant;
 pub mod peer;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Refusal,
+    account::{DeviceEntry, InviteEntry, Recover},
     grant::SignedGrant,
     reach::{Attempt, Introduction, Token},
 };
@@ -133,6 +134,49 @@ pub enum Request {
     },
     /// Other ways to this tracker than the one that the join link names. Answered with [`Answer::Ways`].
     Ways,
+    /// A new password for the signed-in account, whose devices stay signed in. Answered with `Done`.
+    ChangePassword {
+        /// The password so far.
+        old: Password,
+        /// The new one.
+        new: Password,
+    },
+    /// Another e-mail address, or none. Answered with `Done`.
+    ChangeEmail {
+        /// The account's password.
+        password: Password,
+        /// The new address.
+        email: Option<String>,
+    },
+    /// A new recovery code, which takes the place of the one before. Answered with [`Answer::Recovery`].
+    NewRecovery {
+        /// The account's password.
+        password: Password,
+    },
+    /// An existing account whose password is forgotten, on a new device. Answered with [`Answer::SignedIn`].
+    Recover(Recover),
+    /// The account's enrolled devices. Answered with [`Answer::Devices`].
+    Devices,
+    /// Signs out devices of the account, wherever they are: their connections end, and other members let go of them.
+    /// Answered with [`Answer::Count`].
+    RevokeDevices {
+        /// At most [`crate::limits::DEVICES_PER_ACCOUNT_MAX`].
+        devices: Vec<DeviceId>,
+    },
+    /// An invitation code; for administrators. Answered with [`Answer::Invited`].
+    Invite {
+        /// Registrations that it allows, at most [`crate::limits::INVITE_USES_MAX`].
+        uses: u32,
+        /// When it ends, milliseconds since 1970; `None`: never.
+        ends_ms: Option<i64>,
+    },
+    /// The invitations that can still be used; for administrators. Answered with [`Answer::Invites`].
+    Invites,
+    /// Makes an invitation worthless; for administrators. Answered with [`Answer::Count`].
+    RevokeInvite {
+        /// The code, or the beginning of it that lists show.
+        code: String,
+    },
 }
 
 /// What the tracker answers.
@@ -144,7 +188,7 @@ pub enum Answer {
     Done,
     /// To `Hello`.
     Welcome(Welcome),
-    /// To `Register`, `SignInPassword`, `SignInKey`, `Renew`.
+    /// To `Register`, `SignInPassword`, `SignInKey`, `Renew`, `Recover`.
     SignedIn(SignedIn),
     /// To `Publish`: the files in the order of the entries.
     Published {
@@ -198,6 +242,33 @@ pub enum Answer {
     Introduced(Introduction),
     /// To `Ways`.
     Ways(Ways),
+    /// To `NewRecovery`.
+    Recovery {
+        /// Shown once; the tracker keeps only its hash.
+        code: Password,
+    },
+    /// To `Devices`.
+    Devices {
+        /// The asking one first, then by when they were enrolled.
+        devices: Vec<DeviceEntry>,
+    },
+    /// To `Invite`.
+    Invited {
+        /// The code, shown once.
+        code: Password,
+        /// What lists show of it.
+        invite: InviteEntry,
+    },
+    /// To `Invites`.
+    Invites {
+        /// Oldest first.
+        invites: Vec<InviteEntry>,
+    },
+    /// To whatever shows a password or a code: there were too many wrong ones, this one was not looked at.
+    Wait {
+        /// Until one is.
+        seconds: u64,
+    },
 }
 
 /// What the tracker tells by itself.
@@ -241,6 +312,12 @@ pub enum Event {
     },
     /// Another device wants to meet this one.
     Introduced(Introduction),
+    /// All devices whose certificates no longer count though they have not ended: connections with them end at once.
+    /// Told after `Subscribe` and whenever it changes; a device that is not named any more counts again.
+    DevicesRevoked {
+        /// At most [`crate::limits::REVOKED_TOLD_MAX`].
+        devices: Vec<DeviceId>,
+    },
 }
 
 /// To [`Request::Hello`].
@@ -291,7 +368,7 @@ impl std::fmt::Debug for NewDevice {
     }
 }
 
-/// A password on its way to the tracker: never printed.
+/// A password or a code that stands for one, on its way: never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Password(pub String);
 

@@ -71,7 +71,7 @@ fn find_link(config: &Config) -> Result<String, Failure> {
     Ok(crate::link(config, listen, web, &fingerprint))
 }
 
-fn no_tracker(data: &Path) -> Failure {
+pub(super) fn no_tracker(data: &Path) -> Failure {
     Failure::new(
         4,
         "no_tracker",

@@ -13,6 +13,7 @@ use crate::{StartError, config};
 
 mod admin;
 mod invite;
+mod member;
 mod serve;
 
 pub use serve::ready_line;
@@ -43,6 +44,8 @@ enum Command {
     Status(config::ServeArgs),
     /// Invitation codes for `--registration invite`
     Invite(invite::InviteArgs),
+    /// Accounts: who there is, administrators, locking
+    Member(member::MemberArgs),
 }
 
 /// Why a command ended badly.
@@ -111,6 +114,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Config => print(config::COMMENTED_DEFAULTS.trim_end()),
         Command::Status(flags) => admin::status(flags, cli.json),
         Command::Invite(args) => invite::run(args, cli.json),
+        Command::Member(args) => member::run(args, cli.json),
     }
 }
 

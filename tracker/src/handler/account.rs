@@ -1,14 +1,18 @@
-//! Greeting, registering, signing in and out.
+//! Greeting, registering, signing in; password, recovery code and e-mail address.
 
 use std::sync::{MutexGuard, PoisonError};
 
 use certs::PeerIdentity;
 use shared::{
     id::{AccountId, DeviceId},
-    limits::{CERTIFICATE_LIFE, DEVICE_LABEL_BYTES_MAX, EMAIL_BYTES_MAX, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN},
+    limits::{
+        CERTIFICATE_LIFE, CODE_BYTES_MAX, DEVICE_LABEL_BYTES_MAX, EMAIL_BYTES_MAX, PASSWORD_BYTES_MAX,
+        PASSWORD_CHARS_MIN,
+    },
     name::MemberName,
     wire::{
         ENROL_CONTEXT, SIGN_IN_CONTEXT,
+        account::Recover,
         tracker::{NewDevice, Register, Registration, SignInPassword, SignedIn, Welcome},
     },
 };
@@ -17,8 +21,8 @@ use zeroize::Zeroizing;
 use super::{Ctx, Error, Moment, PROGRAM, Peer};
 use crate::{
     attempts::Attempts,
-    invite::InviteCode,
-    store::{Caller, DeviceKey, NewAccount},
+    code::{Code, Kind},
+    store::{Caller, DeviceKey, Login, NewAccount, Recovery},
 };
 
 /// Answers the greeting.
@@ -74,31 +78,153 @@ pub async fn sign_in_password(
     let password = Zeroizing::new(request.password.0);
     at_most_bytes("the password", password.len(), PASSWORD_BYTES_MAX)?;
     let device = check_device(peer, request.device)?;
-    // A name that cannot exist is looked for like any other, so that it costs and says the same.
-    let name_key =
-        MemberName::parse(&request.name).map_or_else(|_| String::new(), |name| name.key().as_str().to_owned());
-    let address = shared::reach::canonical(peer.address).ip();
-    {
-        let mut attempts = attempts(ctx);
-        if let Some(wait) = attempts.wait(&name_key, address, now.instant) {
-            return Err(Error::Wait { seconds: wait.as_secs() + 1 });
-        }
-        attempts.begin(&name_key, address, now.instant);
-    }
-    let login = ctx.store.find_login(&name_key).await?;
-    let hash = login.as_ref().map(|login| login.password_hash.clone());
-    let right = ctx.passwords.verify(password, hash).await?;
-    let Some(login) = login.filter(|_| right) else {
+    let Some(login) = check_password(ctx, peer, &name_key(&request.name), password, now).await? else {
         return Err(Error::WrongSignIn("the name or the password is wrong"));
     };
-    attempts(ctx).succeeded(&name_key, address);
-    if login.locked {
-        return Err(Error::Locked);
-    }
     let key = device.key;
     let caller = ctx.store.enrol_device(login.account, device, now.ms()).await?;
+    ctx.roster.enrolled();
     let signed_in = signed_in(ctx, &caller, &key, now)?;
     Ok((caller, signed_in))
+}
+
+/// Gives an account a new password by its recovery code, and enrols a device.
+///
+/// # Errors
+/// When name and code do not belong together, or after too many wrong ones.
+pub async fn recover(ctx: &Ctx, peer: &Peer, request: Recover, now: Moment) -> Result<(Caller, SignedIn), Error> {
+    let password = Zeroizing::new(request.password.0);
+    let code = Zeroizing::new(request.code.0);
+    at_most_bytes("the recovery code", code.len(), CODE_BYTES_MAX)?;
+    check_new_password(&password)?;
+    let device = check_device(peer, request.device)?;
+    let name_key = name_key(&request.name);
+    let code = Code::parse(Kind::Recovery, &code).map_err(|error| Error::Bad(error.to_string()))?.hash();
+    // Codes are guessed at the pace of passwords, and a name that nobody has costs the same.
+    let trial = Trial::begin(ctx, peer, &name_key, now)?;
+    let password_hash = ctx.passwords.hash(password).await?;
+    let key = device.key;
+    let recovery = Recovery { name_key, code, password_hash, device };
+    let Some(caller) = ctx.store.recover(recovery, now.ms()).await? else {
+        return Err(Error::WrongSignIn("the name or the recovery code is wrong"));
+    };
+    trial.succeeded(ctx);
+    ctx.roster.enrolled();
+    let signed_in = signed_in(ctx, &caller, &key, now)?;
+    Ok((caller, signed_in))
+}
+
+/// What makes a name unique. One that cannot exist is looked for like any other, so that it costs and says the same.
+fn name_key(name: &str) -> String {
+    MemberName::parse(name).map_or_else(|_| String::new(), |name| name.key().as_str().to_owned())
+}
+
+/// A try at a password or a code: a failure until it is known to be right.
+struct Trial {
+    name_key: String,
+    address: std::net::IpAddr,
+}
+
+impl Trial {
+    /// # Errors
+    /// When it is too early for another one.
+    fn begin(ctx: &Ctx, peer: &Peer, name_key: &str, now: Moment) -> Result<Self, Error> {
+        let address = shared::reach::source(peer.address.ip());
+        let mut attempts = attempts(ctx);
+        if let Some(wait) = attempts.wait(name_key, address, now.instant) {
+            return Err(Error::Wait { seconds: wait.as_secs() + 1 });
+        }
+        attempts.begin(name_key, address, now.instant);
+        Ok(Self { name_key: name_key.to_owned(), address })
+    }
+
+    fn succeeded(self, ctx: &Ctx) {
+        attempts(ctx).succeeded(&self.name_key, self.address);
+    }
+}
+
+/// The account of a name, if the password is right. Unknown names and locked accounts look like wrong passwords.
+async fn check_password(
+    ctx: &Ctx,
+    peer: &Peer,
+    name_key: &str,
+    password: Zeroizing<String>,
+    now: Moment,
+) -> Result<Option<Login>, Error> {
+    let trial = Trial::begin(ctx, peer, name_key, now)?;
+    let login = ctx.store.find_login(name_key).await?;
+    let hash = login.as_ref().map(|login| login.password_hash.clone());
+    let right = ctx.passwords.verify(password, hash).await?;
+    let login = login.filter(|login| right && !login.locked);
+    if login.is_some() {
+        trial.succeeded(ctx);
+    }
+    Ok(login)
+}
+
+/// Gives the caller's account another password; its devices stay signed in.
+///
+/// # Errors
+/// When the old password is wrong, or the new one breaks a rule.
+pub async fn change_password(
+    ctx: &Ctx,
+    caller: &Caller,
+    peer: &Peer,
+    (old, new): (Zeroizing<String>, Zeroizing<String>),
+    now: Moment,
+) -> Result<(), Error> {
+    check_new_password(&new)?;
+    let login = confirm(ctx, caller, peer, old, now).await?;
+    let hash = ctx.passwords.hash(new).await?;
+    Ok(ctx.store.set_password(caller, &login.password_hash, hash).await?)
+}
+
+/// Gives the caller's account another e-mail address, or none.
+///
+/// # Errors
+/// When the password is wrong, or the address is not plausible.
+pub async fn change_email(
+    ctx: &Ctx,
+    caller: &Caller,
+    peer: &Peer,
+    password: Zeroizing<String>,
+    email: Option<String>,
+    now: Moment,
+) -> Result<(), Error> {
+    let email = email.filter(|email| !email.is_empty());
+    email.as_deref().map(check_email).transpose()?;
+    confirm(ctx, caller, peer, password, now).await?;
+    Ok(ctx.store.set_email(caller, email).await?)
+}
+
+/// A new recovery code for the caller's account.
+///
+/// # Errors
+/// When the password is wrong.
+pub async fn new_recovery(
+    ctx: &Ctx,
+    caller: &Caller,
+    peer: &Peer,
+    password: Zeroizing<String>,
+    now: Moment,
+) -> Result<String, Error> {
+    confirm(ctx, caller, peer, password, now).await?;
+    let code = Code::from_random(Kind::Recovery, rand::random());
+    ctx.store.set_recovery(caller, code.hash()).await?;
+    Ok(code.grouped())
+}
+
+/// The login of the caller's own account, who shows the password once more.
+async fn confirm(
+    ctx: &Ctx,
+    caller: &Caller,
+    peer: &Peer,
+    password: Zeroizing<String>,
+    now: Moment,
+) -> Result<Login, Error> {
+    at_most_bytes("the password", password.len(), PASSWORD_BYTES_MAX)?;
+    let login = check_password(ctx, peer, &name_key(&caller.name), password, now).await?;
+    login.ok_or(Error::WrongPassword)
 }
 
 /// Signs in an enrolled device by its key.
@@ -137,14 +263,6 @@ pub async fn renew(ctx: &Ctx, caller: &Caller, now: Moment) -> Result<SignedIn, 
     signed_in(ctx, caller, &enrolled.key, now)
 }
 
-/// Forgets the calling device.
-///
-/// # Errors
-/// When the store fails.
-pub async fn sign_out(ctx: &Ctx, caller: &Caller) -> Result<(), Error> {
-    Ok(ctx.store.forget_device(caller.device).await?)
-}
-
 fn signed_in(ctx: &Ctx, caller: &Caller, key: &[u8; 32], now: Moment) -> Result<SignedIn, Error> {
     let who = PeerIdentity { account: caller.account.0, device: caller.device.0 };
     let certificate = ctx.authority.issue_device(key, &who, now.wall, CERTIFICATE_LIFE)?;
@@ -166,7 +284,7 @@ fn check_invitation(registration: Registration, code: Option<&str>) -> Result<Op
         Registration::Closed => Err(Error::RegistrationClosed),
         Registration::Invite => {
             let code = code.filter(|code| !code.is_empty()).ok_or(Error::InviteNeeded)?;
-            let code = InviteCode::parse(code).map_err(|_| crate::store::StoreError::BadInvite)?;
+            let code = Code::parse(Kind::Invitation, code).map_err(|_| crate::store::StoreError::BadInvite)?;
             Ok(Some(code.hash()))
         }
     }

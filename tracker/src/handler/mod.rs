@@ -29,8 +29,10 @@ use crate::{
 pub mod account;
 pub mod browse;
 pub mod copy;
+pub mod devices;
 pub mod hold;
 pub mod introduce;
+pub mod invites;
 pub mod locate;
 pub mod members;
 pub mod publish;
@@ -78,6 +80,9 @@ pub trait Live: fmt::Debug + Send + Sync {
 
     /// How far away it is: a round trip.
     fn rtt(&self, device: DeviceId) -> Option<Duration>;
+
+    /// Ends the connection of a device that is signed out.
+    fn sign_out(&self, device: DeviceId);
 }
 
 /// The other end of a connection.
@@ -165,6 +170,12 @@ pub enum Error {
     /// The name or the password is wrong, or the device is not enrolled. It is not said which.
     #[error("{0}")]
     WrongSignIn(&'static str),
+    /// Whoever is signed in gave another password than the account's.
+    #[error("the password is wrong")]
+    WrongPassword,
+    /// Only administrators may.
+    #[error("only administrators of this tracker can do that")]
+    NotAdmin,
     /// An administrator locked the account.
     #[error("the account is locked")]
     Locked,

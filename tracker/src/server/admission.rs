@@ -5,8 +5,11 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use shared::limits::{
-    TRACKER_CONNECTIONS_MAX, TRACKER_CONNECTIONS_PER_ADDRESS_MAX, TRACKER_HANDSHAKES_FREE, TRACKER_HANDSHAKES_MAX,
+use shared::{
+    limits::{
+        TRACKER_CONNECTIONS_MAX, TRACKER_CONNECTIONS_PER_ADDRESS_MAX, TRACKER_HANDSHAKES_FREE, TRACKER_HANDSHAKES_MAX,
+    },
+    reach::source,
 };
 
 /// Connections and handshakes that there are.
@@ -72,14 +75,6 @@ impl Admission {
     }
 }
 
-/// What counts as one address: an IPv4 address, or an IPv6 network that one household gets.
-pub(super) fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,14 +123,6 @@ mod tests {
         assert_eq!(admission.judge(at(1), false), Verdict::Retry);
         assert_eq!(admission.judge(at(1), true), Verdict::Refuse);
         assert_eq!(admission.judge(at(2), false), Verdict::Accept);
-    }
-
-    #[test]
-    fn neighbours_in_one_ipv6_network_count_as_one_address() {
-        let near: IpAddr = "2001:db8:0:1::5".parse().unwrap();
-        assert_eq!(source(near), source("2001:db8:0:1:ffff::6".parse().unwrap()));
-        assert_ne!(source(near), source("2001:db8:0:2::5".parse().unwrap()));
-        assert_eq!(source("::ffff:192.0.2.1".parse().unwrap()), source("192.0.2.1".parse().unwrap()));
     }
 
     #[test]

@@ -12,10 +12,11 @@ use shared::{
     },
     wire::{
         Code,
-        tracker::{Answer, Event, Request, SignedIn},
+        tracker::{Answer, Event, Password, Request, SignedIn},
     },
 };
 use tracing::Instrument as _;
+use zeroize::Zeroizing;
 
 use super::{
     connection::{Session, panic_text},
@@ -23,7 +24,10 @@ use super::{
 };
 use crate::{
     events::Subscription,
-    handler::{Ctx, Error, Moment, Peer, account, browse, copy, hold, introduce, locate, members, publish},
+    handler::{
+        Ctx, Error, Moment, Peer, account, browse, copy, devices, hold, introduce, invites, locate, members, now_ms,
+        publish,
+    },
     refuse,
     store::Caller,
 };
@@ -87,6 +91,7 @@ async fn answer(session: &Arc<Session>, request: Request, number: u64) -> Answer
     let handled = AssertUnwindSafe(handle(session, request, Moment::now())).catch_unwind().await;
     match handled {
         Ok(Ok(answer)) => answer,
+        Ok(Err(Error::Wait { seconds })) => Answer::Wait { seconds },
         Ok(Err(error)) => {
             let refusal = refuse::refuse(&error, number);
             if refusal.code == Code::Unauthenticated && matches!(error, Error::Store(_)) {
@@ -120,11 +125,42 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
         Request::SignInKey { device, proof } => {
             sign_in(session, async |peer| account::sign_in_key(ctx, &peer, device, &proof, now).await).await?
         }
+        Request::Recover(request) => {
+            sign_in(session, async |peer| account::recover(ctx, &peer, request, now).await).await?
+        }
         Request::SignOut => {
-            account::sign_out(ctx, &caller()?).await?;
+            let caller = caller()?;
+            devices::revoke(ctx, &caller, &[caller.device], now).await?;
             session.end();
             Answer::Done
         }
+        Request::Devices => Answer::Devices { devices: devices::devices(ctx, &caller()?).await? },
+        Request::RevokeDevices { devices } => {
+            let caller = caller()?;
+            let revoked = devices::revoke(ctx, &caller, &devices, now).await?;
+            if revoked.contains(&caller.device) {
+                session.end();
+            }
+            Answer::Count(revoked.len() as u64)
+        }
+        Request::ChangePassword { old, new } => {
+            let passwords = (Zeroizing::new(old.0), Zeroizing::new(new.0));
+            account::change_password(ctx, &caller()?, &session.peer(), passwords, now).await?;
+            Answer::Done
+        }
+        Request::ChangeEmail { password, email } => {
+            let password = Zeroizing::new(password.0);
+            account::change_email(ctx, &caller()?, &session.peer(), password, email, now).await?;
+            Answer::Done
+        }
+        Request::NewRecovery { password } => {
+            let password = Zeroizing::new(password.0);
+            let code = account::new_recovery(ctx, &caller()?, &session.peer(), password, now).await?;
+            Answer::Recovery { code: Password(code) }
+        }
+        Request::Invite { uses, ends_ms } => invites::invite(ctx, &caller()?, uses, ends_ms, now).await?,
+        Request::Invites => invites::invites(ctx, &caller()?, now).await?,
+        Request::RevokeInvite { code } => Answer::Count(invites::revoke(ctx, &caller()?, &code).await?),
         Request::Renew => Answer::SignedIn(account::renew(ctx, &caller()?, now).await?),
         Request::Announce { addresses } => {
             let caller = caller()?;
@@ -197,7 +233,20 @@ async fn subscribe(session: &Arc<Session>, mut send: Outgoing, number: u64) {
     if !reply(&mut send, &Answer::Done, number).await {
         return;
     }
-    match signed_in.over.run_until_cancelled(forward(&mut send, &subscription)).await {
+    let revoked = match devices::revoked(&*session.server.ctx.store, now_ms()).await {
+        Ok(revoked) => revoked,
+        Err(error) => {
+            tracing::error!(number, error = &error as &dyn std::error::Error, "a listener could not begin");
+            return send.reset(Code::Internal);
+        }
+    };
+    let forwarding = async {
+        match within(frame::send(&mut send, &revoked, REPLY_BYTES_MAX)).await {
+            Ok(()) => forward(&mut send, &subscription).await,
+            Err(error) => error,
+        }
+    };
+    match signed_in.over.run_until_cancelled(forwarding).await {
         Some(end) => tracing::debug!(%end, "a listener left"),
         None => send.reset(Code::Unauthenticated),
     }
@@ -260,5 +309,14 @@ const fn kind(request: &Request) -> &'static str {
         Request::Ticket => "ticket",
         Request::Introduce { .. } => "introduce",
         Request::Ways => "ways",
+        Request::ChangePassword { .. } => "change_password",
+        Request::ChangeEmail { .. } => "change_email",
+        Request::NewRecovery { .. } => "new_recovery",
+        Request::Recover(_) => "recover",
+        Request::Devices => "devices",
+        Request::RevokeDevices { .. } => "revoke_devices",
+        Request::Invite { .. } => "invite",
+        Request::Invites => "invites",
+        Request::RevokeInvite { .. } => "revoke_invite",
     }
 }

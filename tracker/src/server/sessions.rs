@@ -12,9 +12,9 @@ use quinn::Connection;
 use shared::{
     id::DeviceId,
     limits::{PEER_FRAME_BYTES_MAX, REQUEST_READ},
-    net::{Outgoing, frame},
+    net::{self, Outgoing, frame},
     transfer::lane::Lane,
-    wire::peer::Open,
+    wire::{Code, peer::Open},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -84,6 +84,14 @@ impl Live for Sessions {
 
     fn rtt(&self, device: DeviceId) -> Option<Duration> {
         self.connection(device).map(|connection| connection.rtt())
+    }
+
+    fn sign_out(&self, device: DeviceId) {
+        let signed = self.lock().get(&device).cloned();
+        if let Some(signed) = signed {
+            signed.over.cancel();
+            net::close(&signed.connection, Code::Unauthenticated);
+        }
     }
 }
 

@@ -8,7 +8,10 @@ use std::fmt;
 use async_trait::async_trait;
 use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
-    wire::tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
+    wire::{
+        account::DeviceEntry,
+        tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
+    },
 };
 
 #[cfg(test)]
@@ -28,8 +31,37 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn enrol_device(&self, account: AccountId, device: DeviceKey, now_ms: i64) -> Result<Caller, StoreError>;
     /// What signing in by key needs.
     async fn find_device(&self, device: DeviceId) -> Result<Option<EnrolledDevice>, StoreError>;
-    /// The device's key no longer signs in. What it shared stays.
-    async fn forget_device(&self, device: DeviceId) -> Result<(), StoreError>;
+    /// The keys of these devices of the caller's account no longer sign in. What they shared stays. Gives those that
+    /// were enrolled.
+    async fn revoke_devices(
+        &self,
+        caller: &Caller,
+        devices: &[DeviceId],
+        now_ms: i64,
+    ) -> Result<Vec<DeviceId>, StoreError>;
+    /// The newest devices that were signed out at or after this time and are still, and those of locked accounts.
+    async fn revoked_devices(&self, since_ms: i64) -> Result<Vec<DeviceId>, StoreError>;
+    /// Those of these devices that may be signed in.
+    async fn enrolled_among(&self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, StoreError>;
+    /// The enrolled devices of the caller's account, by when they were enrolled, all as offline.
+    async fn devices(&self, caller: &Caller) -> Result<Vec<DeviceEntry>, StoreError>;
+    /// Gives the account another password. Only while `old_hash` is the one it has.
+    async fn set_password(&self, caller: &Caller, old_hash: &str, new_hash: String) -> Result<(), StoreError>;
+    /// Gives the account another e-mail address, or none.
+    async fn set_email(&self, caller: &Caller, email: Option<String>) -> Result<(), StoreError>;
+    /// Keeps the hash of the account's recovery code, in place of the one before.
+    async fn set_recovery(&self, caller: &Caller, hash: [u8; 32]) -> Result<(), StoreError>;
+    /// Uses up a recovery code: gives the account another password and enrols a device. `None`: name and code do not
+    /// belong together, or the account is locked.
+    async fn recover(&self, recovery: Recovery, now_ms: i64) -> Result<Option<Caller>, StoreError>;
+    /// Whether the caller administers the tracker.
+    async fn is_admin(&self, caller: &Caller) -> Result<bool, StoreError>;
+    /// Every account, by name.
+    async fn accounts(&self) -> Result<Vec<AccountRow>, StoreError>;
+    /// Changes what administration decides of an account; tells whether there is one.
+    async fn administer(&self, name_key: &str, change: Administered) -> Result<bool, StoreError>;
+    /// A number that is another one after every change by another process.
+    async fn outside_changes(&self) -> Result<i64, StoreError>;
     /// These devices were connected until now.
     async fn note_seen(&self, devices: &[DeviceId], now_ms: i64) -> Result<(), StoreError>;
 
@@ -37,8 +69,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn create_invite(&self, invite: Invite, hash: [u8; 32], now_ms: i64) -> Result<(), StoreError>;
     /// The invitations that can still be used.
     async fn list_invites(&self, now_ms: i64) -> Result<Vec<Invite>, StoreError>;
-    /// Makes a code worthless; tells whether there was one.
-    async fn revoke_invite(&self, hash: [u8; 32]) -> Result<bool, StoreError>;
+    /// Makes codes worthless; tells how many there were. By a hint that several share, nothing is done.
+    async fn revoke_invite(&self, which: &WhichInvite) -> Result<u64, StoreError>;
 
     /// Puts files into the index; all or none.
     async fn publish(&self, caller: &Caller, entries: Vec<Publication>, now_ms: i64) -> Result<Published, StoreError>;
@@ -121,6 +153,12 @@ pub enum StoreError {
     /// The invitation code is unknown, used up, revoked or too old.
     #[error("the invitation code is not valid")]
     BadInvite,
+    /// There are as many invitations as there may be.
+    #[error("there are {0} invitations, which is the most; revoke some first")]
+    TooManyInvites(usize),
+    /// The password was changed by somebody else meanwhile.
+    #[error("the password has just been changed; sign in with the new one")]
+    PasswordMoved,
     /// The account holds as many devices as it may.
     #[error("the account has {0} devices, which is the most; sign one out first")]
     TooManyDevices(usize),
@@ -236,6 +274,64 @@ pub struct Invite {
     pub uses_left: u32,
     /// When it ends, if ever.
     pub ends_ms: Option<i64>,
+}
+
+/// An invitation as somebody names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WhichInvite {
+    /// By the hash of its code.
+    Hash([u8; 32]),
+    /// By the beginning of its code.
+    Hint(String),
+}
+
+/// A password to be set by a recovery code.
+#[derive(Clone)]
+pub struct Recovery {
+    /// What makes the name unique.
+    pub name_key: String,
+    /// Hash of the code.
+    pub code: [u8; 32],
+    /// Argon2id in PHC form.
+    pub password_hash: String,
+    /// The device to enrol.
+    pub device: DeviceKey,
+}
+
+impl fmt::Debug for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovery").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+/// An account as administration sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRow {
+    /// Its name.
+    pub name: String,
+    /// For the administrator.
+    pub email: Option<String>,
+    /// Whether it administers the tracker.
+    pub admin: bool,
+    /// Whether it is locked.
+    pub locked: bool,
+    /// Enrolled devices.
+    pub devices: u64,
+    /// Files of its in the index.
+    pub files: u64,
+    /// When it was made.
+    pub created_ms: i64,
+    /// When a device of its was last connected.
+    pub last_seen_ms: Option<i64>,
+}
+
+/// What administration decides of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Administered {
+    /// Nobody signs in to it, or somebody may again.
+    Locked(bool),
+    /// It administers the tracker, or no longer.
+    Admin(bool),
 }
 
 /// Who shall see a published file; names are keys of members.

@@ -137,6 +137,9 @@ struct ErrorRecord<'a> {
     exit: u8,
     message: &'a str,
     hint: &'a str,
+    /// Seconds until it is worth trying again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait_s: Option<u64>,
 }
 
 /// A failure for programs, one line.
@@ -146,6 +149,7 @@ pub(super) fn error_json(failure: &Failure) -> String {
         exit: failure.kind.exit_code(),
         message: &failure.message,
         hint: &failure.hint,
+        wait_s: failure.wait_s,
     };
     out::json_line("error", &record)
 }

@@ -4,6 +4,7 @@
 //! a [`Failure`]. The same types travel inside one process and, as JSON lines, over the local socket; fields are only
 //! ever added, each with a default.
 
+mod account;
 mod limits;
 pub mod words;
 
@@ -15,6 +16,7 @@ use shared::{
     wire::tracker::{Audience, CopyState, Registration},
 };
 
+pub use account::{AccountCommand, DeviceRow, Devices, InviteRow};
 pub use limits::{LimitChange, Limits, Priority, QueuePlace, Rank, RateChange, RateRow, RateWish, ordinal};
 
 /// A secret on its way to the engine: never printed.
@@ -35,12 +37,17 @@ pub enum Command {
     Status,
     /// Looks at a tracker without signing in: one [`Update::Tracker`].
     Probe { tracker: String },
-    /// Makes an account with this device: one [`Update::Account`].
+    /// Makes an account with this device: one [`Update::Account`], then one [`Update::Recovery`].
     Register { tracker: String, name: String, password: Secret, email: Option<String>, invite: Option<String> },
     /// Enrols this device into an account: one [`Update::Account`].
     Login { tracker: String, name: String, password: Secret },
+    /// Enrols this device into an account whose password is forgotten, by its recovery code: one [`Update::Account`],
+    /// then one [`Update::Recovery`] with a new code.
+    Recover { tracker: String, name: String, code: Secret, password: Secret },
     /// Forgets the account on this device, here and on the tracker.
     Logout,
+    /// Something about the account that is signed in.
+    Account(AccountCommand),
     /// Publishes files and folders in place: [`Update::Hashing`] while it goes, then one [`Update::Folder`] for each
     /// folder given and one [`Update::File`] for each file published.
     Share(Share),
@@ -222,6 +229,10 @@ pub enum Update {
     Notice(Notice),
     Event(Event),
     Finding(Finding),
+    /// A recovery code, shown once.
+    Recovery(Secret),
+    Device(DeviceRow),
+    Invite(InviteRow),
 }
 
 /// Why a call ended badly: what happened, and what to do next.
@@ -236,6 +247,9 @@ pub struct Failure {
     pub message: String,
     /// What to do next; may be empty.
     pub hint: String,
+    /// Seconds until it is worth trying again, where that is known.
+    #[serde(default)]
+    pub wait_s: Option<u64>,
 }
 
 /// Kinds of failures, each with its exit code in CLI.md.
@@ -286,7 +300,7 @@ impl FailureKind {
 impl Failure {
     /// A failure of this kind.
     pub fn new(kind: FailureKind, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { kind, code: code.to_owned(), message: message.into(), hint: hint.into() }
+        Self { kind, code: code.to_owned(), message: message.into(), hint: hint.into(), wait_s: None }
     }
 }
 

@@ -9,26 +9,26 @@ use std::sync::Arc;
 use shared::{
     id::FileId,
     limits::PUBLISH_ENTRIES_MAX,
-    wire::tracker::{Answer, FileEntry, Item, List, Register, Request, SignInPassword, SignedIn},
+    wire::tracker::{Answer, FileEntry, Item, List, Request},
 };
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 
 use super::{
-    api::{Command, Failure, FailureKind, FileRow, FolderRow, Hashing, Secret, Share, Status, TrackerInfo, Update},
+    account,
+    api::{Command, Failure, FailureKind, FileRow, FolderRow, Hashing, Share, Status, TrackerInfo, Update},
     client::{Answer as Reply, Call},
     core::{Core, or_stop},
     doctor, failure, limits, link,
     link::TrackerLink,
-    session::{self, SavedAccount},
-    transfers,
+    session, transfers,
 };
 
 /// Where a call's updates go. A face that left makes every further update fail with `Gone`.
 #[derive(Debug, Clone)]
-struct Out(mpsc::Sender<Reply>);
+pub(super) struct Out(mpsc::Sender<Reply>);
 
 impl Out {
-    async fn send(&self, update: Update) -> Result<(), Failure> {
+    pub(super) async fn send(&self, update: Update) -> Result<(), Failure> {
         self.0.send(Reply::Update(update)).await.map_err(|_| gone())
     }
 
@@ -60,22 +60,14 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
         Command::Status => status(core, out).await,
         Command::Probe { tracker } => probe(core, &tracker, out).await,
         Command::Register { tracker, name, password, email, invite } => {
-            let link: TrackerLink = tracker.parse()?;
-            let invite = invite.or_else(|| link.invite.clone());
-            enrol(core, &link, out, |device| {
-                let password = shared::wire::tracker::Password(password.0);
-                Request::Register(Register { name, password, email, invite, device })
-            })
-            .await
+            account::register(core, account::NewAccount { tracker, name, password, email, invite }, out).await
         }
-        Command::Login { tracker, name, password: Secret(password) } => {
-            enrol(core, &tracker.parse()?, out, |device| {
-                let password = shared::wire::tracker::Password(password);
-                Request::SignInPassword(SignInPassword { name, password, device })
-            })
-            .await
+        Command::Login { tracker, name, password } => account::login(core, &tracker, name, password, out).await,
+        Command::Recover { tracker, name, code, password } => {
+            account::recover(core, &tracker, name, (code, password), out).await
         }
-        Command::Logout => logout(core).await,
+        Command::Logout => account::logout(core).await,
+        Command::Account(command) => account::carry_out(core, command, out).await,
         Command::Share(share) => publish(core, &share, out).await,
         Command::Unshare { items } => {
             let files = own_files(core, &items).await?;
@@ -220,49 +212,6 @@ async fn probe(core: &Arc<Core>, tracker: &str, out: &Out) -> Result<(), Failure
         copy_bytes: None,
     }))
     .await
-}
-
-/// Registers or signs in, remembers the account and connects with it.
-async fn enrol(
-    core: &Arc<Core>,
-    link: &TrackerLink,
-    out: &Out,
-    request: impl FnOnce(shared::wire::tracker::NewDevice) -> Request,
-) -> Result<(), Failure> {
-    let greeted = session::dial(core, link).await?;
-    let device = session::new_device(core, &greeted.connection)?;
-    let answer = session::ask(&greeted.connection, &request(device)).await;
-    let Answer::SignedIn(SignedIn { account, name, device, .. }) = answer? else {
-        return Err(failure::bad_answer());
-    };
-    greeted.connection.close(0u32.into(), b"bye");
-    let account = SavedAccount { tracker: link.text(), id: account, name, device };
-    let before: Option<SavedAccount> = core.state.setting("account").await.map_err(failure::unexpected)?;
-    if before.is_some_and(|before| before.id != account.id) {
-        core.state.forget_account().await.map_err(failure::unexpected)?;
-    }
-    core.state.set("account", &account).await.map_err(failure::unexpected)?;
-    core.session.restart();
-    core.session.online().await?;
-    out.send(Update::Account(Some(core.account_row(&account)))).await
-}
-
-async fn logout(core: &Arc<Core>) -> Result<(), Failure> {
-    core.account().await?;
-    // Where the tracker is away it keeps the device; here the account goes in any case.
-    let told = match core.session.online().await {
-        Ok(online) => session::ask(&online.connection, &Request::SignOut).await.map(|_| ()),
-        Err(failure) => Err(failure),
-    };
-    core.state.forget_account().await.map_err(failure::unexpected)?;
-    core.session.restart();
-    match told {
-        Err(failure) if failure.kind == FailureKind::Unreachable => {
-            tracing::warn!("signed out here; the tracker still knows this device");
-            Ok(())
-        }
-        other => other,
-    }
 }
 
 async fn publish(core: &Arc<Core>, share: &Share, out: &Out) -> Result<(), Failure> {

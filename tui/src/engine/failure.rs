@@ -27,7 +27,7 @@ pub fn refused(refusal: &Refusal) -> Failure {
         Code::Unauthenticated => {
             (FailureKind::SignIn, "check name and password, then `swapmeet login NAME --tracker LINK`")
         }
-        Code::Forbidden => (FailureKind::Refused, "ask the owner"),
+        Code::Forbidden => (FailureKind::Refused, "ask the owner, or whoever runs the tracker"),
         Code::NotFound => (FailureKind::NotFound, "`swapmeet ls` shows what is there"),
         Code::Conflict => (FailureKind::Conflict, "choose another name"),
         Code::RateLimited => (FailureKind::Refused, "wait a moment and try again"),
@@ -38,6 +38,18 @@ pub fn refused(refusal: &Refusal) -> Failure {
         Code::Cancelled => (FailureKind::Transfer, "run the command again; it goes on where it stopped"),
     };
     Failure::new(kind, refusal.code.name(), show_line(&refusal.detail, 300), hint)
+}
+
+/// Too many wrong passwords or codes.
+#[must_use]
+pub fn wait(seconds: u64) -> Failure {
+    let failure = Failure::new(
+        FailureKind::SignIn,
+        "wait",
+        format!("too many wrong passwords; the next one is looked at in {seconds} s"),
+        "wait, then try again; a device that is signed in already stays so",
+    );
+    Failure { wait_s: Some(seconds), ..failure }
 }
 
 /// No account on this device.

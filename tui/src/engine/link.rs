@@ -34,6 +34,16 @@ impl TrackerLink {
         format!("{SCHEME}{}/{web}#{}", self.address, self.fingerprint)
     }
 
+    /// The link with its invitation.
+    #[must_use]
+    pub fn with_invite(&self) -> String {
+        let mut query = Vec::new();
+        query.extend(self.web.map(|port| format!("web={port}")));
+        query.extend(self.invite.as_ref().map(|code| format!("invite={code}")));
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        format!("{SCHEME}{}/{query}#{}", self.address, self.fingerprint)
+    }
+
     /// The link to a file or folder on this tracker; `kind` is `file` or `folder`.
     #[must_use]
     pub fn to_item(&self, kind: &str, id: &str) -> String {

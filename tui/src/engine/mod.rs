@@ -1,5 +1,6 @@
 //! The headless client: connections, transfers, shares, local state. The screen and the commands are faces of it.
 
+mod account;
 pub mod api;
 pub mod client;
 

@@ -1,7 +1,7 @@
 //! Connections between this device and others: dialling, accepting, one connection for each device.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -57,6 +57,8 @@ pub struct Peers {
     arrived: Notify,
     /// One dial to a device at a time.
     dialling: Mutex<HashMap<DeviceId, Arc<AsyncMutex<()>>>>,
+    /// Devices that were signed out while their certificates last.
+    revoked: Mutex<HashSet<DeviceId>>,
     /// Which member a device that fetches from here belongs to.
     members: Mutex<HashMap<DeviceId, AccountId>>,
     serving: Arc<Semaphore>,
@@ -83,6 +85,7 @@ impl Default for Peers {
             open: Mutex::default(),
             arrived: Notify::new(),
             dialling: Mutex::default(),
+            revoked: Mutex::default(),
             members: Mutex::default(),
             serving: Arc::new(Semaphore::new(SERVED_STREAMS_MAX)),
             tasks: TaskTracker::new(),
@@ -180,6 +183,10 @@ impl Peers {
             links.iter().filter(|link| link.is_alive()).map(|link| link.connection.clone()).collect();
         links.push(Link { connection: connection.clone(), made, path });
         drop(open);
+        // Whoever is revoked after this look finds it among the open ones.
+        if self.is_revoked(device) {
+            return net::close(connection, Code::Unauthenticated);
+        }
         self.arrived.notify_waiters();
         if !older.is_empty() && dialled_here {
             self.tasks.spawn(close_when_spare(core.clone(), connection.clone(), device));
@@ -188,6 +195,24 @@ impl Peers {
         for older in older {
             self.tasks.spawn(close_if_dead(core.clone(), older));
         }
+    }
+
+    /// These devices are signed out, and no others: connections with them end.
+    pub fn revoke(&self, devices: Vec<DeviceId>) {
+        let devices: HashSet<DeviceId> = devices.into_iter().collect();
+        *self.revoked.lock().unwrap_or_else(PoisonError::into_inner) = devices.clone();
+        let open = self.open();
+        for (device, links) in open.iter().filter(|(device, _)| devices.contains(device)) {
+            tracing::info!(%device, "a device was signed out: its connections end");
+            for link in links {
+                net::close(&link.connection, Code::Unauthenticated);
+            }
+        }
+    }
+
+    /// Whether a device was signed out.
+    pub fn is_revoked(&self, device: DeviceId) -> bool {
+        self.revoked.lock().unwrap_or_else(PoisonError::into_inner).contains(&device)
     }
 
     /// Waits until there is a connection to a device.

@@ -241,6 +241,9 @@ async fn ask(connection: &Connection, device: DeviceId) -> Result<(Answer, Outgo
 /// Serves a stream that the tracker relays from a device, to its end.
 pub async fn serve_relayed(core: &Arc<Core>, online: &Online, send: SendStream, recv: RecvStream, from: DeviceId) {
     let mut send = Outgoing::new(send);
+    if core.peers.is_revoked(from) {
+        return send.reset(Code::Unauthenticated);
+    }
     let permit = core.peers.place_to_serve();
     let answer = match &permit {
         Some(_) => RelayedAnswer::Accepted,

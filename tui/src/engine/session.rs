@@ -234,6 +234,7 @@ pub async fn ask(connection: &Connection, request: &Request) -> Result<Answer, F
     let answer = timeout(REQUEST_READ * 3, frame::receive(&mut recv, REPLY_BYTES_MAX)).await;
     match answer {
         Ok(Ok(Answer::Refused(refusal))) => Err(failure::refused(&refusal)),
+        Ok(Ok(Answer::Wait { seconds })) => Err(failure::wait(seconds)),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(lost(&error.to_string())),
         Err(_) => Err(Failure::new(
@@ -554,6 +555,7 @@ async fn hear(
             }
             // Only running downloads hold anything.
             Event::SourcesMoved { .. } => core.transfers.poke(),
+            Event::DevicesRevoked { devices } => core.peers.revoke(devices),
             Event::SignedOut { refusal } => {
                 return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
             }

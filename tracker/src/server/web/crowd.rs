@@ -5,11 +5,10 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use shared::limits::{
-    WEB_CONNECTIONS_MAX, WEB_CONNECTIONS_PER_ADDRESS_MAX, WEB_NEWCOMERS_MAX, WEB_NEWCOMERS_PER_ADDRESS_MAX,
+use shared::{
+    limits::{WEB_CONNECTIONS_MAX, WEB_CONNECTIONS_PER_ADDRESS_MAX, WEB_NEWCOMERS_MAX, WEB_NEWCOMERS_PER_ADDRESS_MAX},
+    reach::source,
 };
-
-use crate::server::admission::source;
 
 /// Connections that there are, newcomers among them.
 #[derive(Debug, Default)]

@@ -1,14 +1,14 @@
-//! Accounts, devices, invitations, members and counts.
+//! Accounts, invitations, members and counts.
 
 use shared::{
-    id::{AccountId, DeviceId},
-    limits::{DEVICES_PER_ACCOUNT_MAX, PAGE_ENTRIES_MAX},
+    id::AccountId,
+    limits::{INVITES_MAX, PAGE_ENTRIES_MAX},
     wire::tracker::{MemberEntry, Presence, TrackerStatus},
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use super::{Result, rows};
-use crate::store::{Caller, DeviceKey, EnrolledDevice, Invite, Login, NewAccount, StoreError};
+use super::{Me, Result, rows};
+use crate::store::{AccountRow, Administered, Caller, Invite, Login, NewAccount, Recovery, StoreError, WhichInvite};
 
 pub(super) async fn create(tx: &mut SqliteConnection, account: NewAccount, now_ms: i64) -> Result<Caller> {
     let twin = sqlx::query("SELECT name, name_key FROM accounts WHERE name_key = $1 OR skeleton = $2 LIMIT 1")
@@ -36,7 +36,7 @@ pub(super) async fn create(tx: &mut SqliteConnection, account: NewAccount, now_m
     .bind(now_ms)
     .execute(&mut *tx)
     .await?;
-    enrol(tx, account.id, account.device, now_ms).await
+    super::devices::enrol(tx, account.id, account.device, now_ms).await
 }
 
 async fn consume_invite(tx: &mut SqliteConnection, code: [u8; 32], now_ms: i64) -> Result<()> {
@@ -66,87 +66,87 @@ pub(super) async fn find_login(connection: &mut SqliteConnection, name_key: &str
         .transpose()
 }
 
-pub(super) async fn enrol(
-    tx: &mut SqliteConnection,
-    account: AccountId,
-    device: DeviceKey,
-    now_ms: i64,
-) -> Result<Caller> {
-    let owner = sqlx::query("SELECT no, name FROM accounts WHERE id = $1")
-        .bind(rows::bytes(account.as_bytes()))
-        .fetch_optional(&mut *tx)
-        .await?
-        .ok_or(StoreError::SignedOut)?;
-    let owner_no: i64 = owner.try_get("no")?;
-    let id = rows::bytes(device.id.as_bytes());
-    // What the device shared for another account stays with that account, without this device as its source.
-    sqlx::query("DELETE FROM devices WHERE id = $1 AND account <> $2")
-        .bind(id.clone())
-        .bind(owner_no)
-        .execute(&mut *tx)
+pub(super) async fn set_password(tx: &mut SqliteConnection, me: Me, old_hash: &str, new_hash: &str) -> Result<()> {
+    let set = sqlx::query("UPDATE accounts SET password = $3 WHERE no = $1 AND password = $2")
+        .bind(me.account)
+        .bind(old_hash)
+        .bind(new_hash)
+        .execute(tx)
         .await?;
-    let others: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM devices WHERE account = $1 AND active = 1 AND id <> $2")
-        .bind(owner_no)
-        .bind(id.clone())
-        .fetch_one(&mut *tx)
-        .await?;
-    if usize::try_from(others).unwrap_or(usize::MAX) >= DEVICES_PER_ACCOUNT_MAX {
-        return Err(StoreError::TooManyDevices(DEVICES_PER_ACCOUNT_MAX));
-    }
-    sqlx::query(
-        "INSERT INTO devices (id, key, account, label, created_ms) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (id) DO UPDATE SET active = 1, label = excluded.label",
-    )
-    .bind(id)
-    .bind(rows::bytes(&device.key))
-    .bind(owner_no)
-    .bind(&device.label)
-    .bind(now_ms)
-    .execute(&mut *tx)
-    .await?;
-    Ok(Caller { account, name: owner.try_get("name")?, device: device.id })
+    if set.rows_affected() == 0 { Err(StoreError::PasswordMoved) } else { Ok(()) }
 }
 
-pub(super) async fn find_device(connection: &mut SqliteConnection, device: DeviceId) -> Result<Option<EnrolledDevice>> {
+pub(super) async fn set_email(tx: &mut SqliteConnection, me: Me, email: Option<String>) -> Result<()> {
+    sqlx::query("UPDATE accounts SET email = $2 WHERE no = $1").bind(me.account).bind(email).execute(tx).await?;
+    Ok(())
+}
+
+pub(super) async fn set_recovery(tx: &mut SqliteConnection, me: Me, hash: [u8; 32]) -> Result<()> {
+    sqlx::query("UPDATE accounts SET recovery = $2 WHERE no = $1")
+        .bind(me.account)
+        .bind(rows::bytes(&hash))
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn recover(tx: &mut SqliteConnection, recovery: Recovery, now_ms: i64) -> Result<Option<Caller>> {
+    let found = sqlx::query("SELECT id FROM accounts WHERE name_key = $1 AND recovery = $2 AND locked = 0")
+        .bind(&recovery.name_key)
+        .bind(rows::bytes(&recovery.code))
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(found) = found else { return Ok(None) };
+    let account = rows::account_id(&found, "id")?;
+    sqlx::query("UPDATE accounts SET password = $2, recovery = NULL WHERE id = $1")
+        .bind(rows::bytes(account.as_bytes()))
+        .bind(&recovery.password_hash)
+        .execute(&mut *tx)
+        .await?;
+    super::devices::enrol(tx, account, recovery.device, now_ms).await.map(Some)
+}
+
+pub(super) async fn is_admin(connection: &mut SqliteConnection, me: Me) -> Result<bool> {
+    let role: i64 =
+        sqlx::query_scalar("SELECT role FROM accounts WHERE no = $1").bind(me.account).fetch_one(connection).await?;
+    Ok(role == rows::ROLE_ADMIN)
+}
+
+pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<AccountRow>> {
     sqlx::query(
-        "SELECT d.key AS key, a.id AS account, a.name AS name, a.locked AS locked
-         FROM devices d JOIN accounts a ON a.no = d.account WHERE d.id = $1 AND d.active = 1",
+        "SELECT name, email, role, locked, files, created_ms, last_seen_ms,
+         (SELECT COUNT(*) FROM devices d WHERE d.account = a.no AND d.active = 1) AS devices
+         FROM accounts a ORDER BY name_key",
     )
-    .bind(rows::bytes(device.as_bytes()))
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?
+    .iter()
     .map(|row| {
-        let key: &[u8] = row.try_get("key")?;
-        Ok(EnrolledDevice {
-            caller: Caller { account: rows::account_id(&row, "account")?, name: row.try_get("name")?, device },
-            key: key.try_into().map_err(|_| StoreError::Corrupt("key"))?,
+        Ok(AccountRow {
+            name: row.try_get("name")?,
+            email: row.try_get("email")?,
+            admin: row.try_get::<i64, _>("role")? == rows::ROLE_ADMIN,
             locked: row.try_get("locked")?,
+            devices: rows::count(row, "devices")?,
+            files: rows::count(row, "files")?,
+            created_ms: row.try_get("created_ms")?,
+            last_seen_ms: row.try_get("last_seen_ms")?,
         })
     })
-    .transpose()
+    .collect()
 }
 
-pub(super) async fn forget_device(tx: &mut SqliteConnection, device: DeviceId) -> Result<()> {
-    sqlx::query("UPDATE devices SET active = 0 WHERE id = $1").bind(rows::bytes(device.as_bytes())).execute(tx).await?;
-    Ok(())
-}
-
-pub(super) async fn note_seen(tx: &mut SqliteConnection, devices: &[DeviceId], now_ms: i64) -> Result<()> {
-    let ids = rows::hex_list(devices.iter().map(|device| device.as_bytes().as_slice()));
-    sqlx::query("UPDATE devices SET last_seen_ms = $2 WHERE id IN (SELECT unhex(value) FROM json_each($1))")
-        .bind(&ids)
-        .bind(now_ms)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query(
-        "UPDATE accounts SET last_seen_ms = $2 WHERE no IN
-         (SELECT account FROM devices WHERE id IN (SELECT unhex(value) FROM json_each($1)))",
-    )
-    .bind(&ids)
-    .bind(now_ms)
-    .execute(tx)
-    .await?;
-    Ok(())
+pub(super) async fn administer(tx: &mut SqliteConnection, name_key: &str, change: Administered) -> Result<bool> {
+    let done = match change {
+        Administered::Locked(locked) => {
+            sqlx::query("UPDATE accounts SET locked = $2 WHERE name_key = $1").bind(name_key).bind(locked)
+        }
+        Administered::Admin(admin) => {
+            let role = if admin { rows::ROLE_ADMIN } else { rows::ROLE_MEMBER };
+            sqlx::query("UPDATE accounts SET role = $2 WHERE name_key = $1").bind(name_key).bind(role)
+        }
+    };
+    Ok(done.execute(tx).await?.rows_affected() > 0)
 }
 
 pub(super) async fn create_invite(
@@ -156,6 +156,10 @@ pub(super) async fn create_invite(
     now_ms: i64,
 ) -> Result<()> {
     sqlx::query("DELETE FROM invites WHERE uses_left = 0 OR ends_ms <= $1").bind(now_ms).execute(&mut *tx).await?;
+    let there: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM invites").fetch_one(&mut *tx).await?;
+    if usize::try_from(there).unwrap_or(usize::MAX) >= INVITES_MAX {
+        return Err(StoreError::TooManyInvites(INVITES_MAX));
+    }
     sqlx::query("INSERT INTO invites (hash, hint, uses_left, created_ms, ends_ms) VALUES ($1, $2, $3, $4, $5)")
         .bind(rows::bytes(&hash))
         .bind(&invite.hint)
@@ -186,9 +190,21 @@ pub(super) async fn list_invites(connection: &mut SqliteConnection, now_ms: i64)
     .collect()
 }
 
-pub(super) async fn revoke_invite(tx: &mut SqliteConnection, hash: [u8; 32]) -> Result<bool> {
-    let gone = sqlx::query("DELETE FROM invites WHERE hash = $1").bind(rows::bytes(&hash)).execute(tx).await?;
-    Ok(gone.rows_affected() > 0)
+pub(super) async fn revoke_invite(tx: &mut SqliteConnection, which: &WhichInvite) -> Result<u64> {
+    let gone = match which {
+        WhichInvite::Hash(hash) => sqlx::query("DELETE FROM invites WHERE hash = $1").bind(rows::bytes(hash)),
+        WhichInvite::Hint(hint) => {
+            let alike: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM invites WHERE hint = $1")
+                .bind(hint)
+                .fetch_one(&mut *tx)
+                .await?;
+            if alike > 1 {
+                return Ok(u64::try_from(alike).unwrap_or(u64::MAX));
+            }
+            sqlx::query("DELETE FROM invites WHERE hint = $1").bind(hint)
+        }
+    };
+    Ok(gone.execute(tx).await?.rows_affected())
 }
 
 pub(super) async fn names(

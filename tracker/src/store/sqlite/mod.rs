@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
     limits::{DATABASE_LOG_PAGES, DATABASE_READERS, DATABASE_ROWS_AHEAD, DATABASE_WAIT, DATABASE_WRITER_CACHE_BYTES},
-    wire::tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
+    wire::{
+        account::DeviceEntry,
+        tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
+    },
 };
 use sqlx::{
     Row, Sqlite, SqliteConnection, SqlitePool, Transaction,
@@ -17,13 +20,15 @@ use sqlx::{
 };
 
 use super::{
-    Caller, CopyEnd, Cursor, DeviceKey, EnrolledDevice, Invite, Kept, Login, NewAccount, Page, PendingCopy, Place,
-    Publication, Published, Store, StoreError, Vanished, Whereabouts, Withdrawn, Words,
+    AccountRow, Administered, Caller, CopyEnd, Cursor, DeviceKey, EnrolledDevice, Invite, Kept, Login, NewAccount,
+    Page, PendingCopy, Place, Publication, Published, Recovery, Store, StoreError, Vanished, Whereabouts, WhichInvite,
+    Withdrawn, Words,
 };
 
 mod accounts;
 mod browse;
 mod copies;
+mod devices;
 mod effects;
 mod feed;
 mod publish;
@@ -130,24 +135,90 @@ impl Store for SqliteStore {
 
     async fn enrol_device(&self, account: AccountId, device: DeviceKey, now_ms: i64) -> Result<Caller> {
         let mut tx = self.write().await?;
-        let caller = accounts::enrol(&mut tx, account, device, now_ms).await?;
+        let caller = devices::enrol(&mut tx, account, device, now_ms).await?;
         tx.commit().await?;
         Ok(caller)
     }
 
     async fn find_device(&self, device: DeviceId) -> Result<Option<EnrolledDevice>> {
-        accounts::find_device(&mut *self.read().await?, device).await
+        devices::find_device(&mut *self.read().await?, device).await
     }
 
-    async fn forget_device(&self, device: DeviceId) -> Result<()> {
+    async fn revoke_devices(&self, caller: &Caller, devices: &[DeviceId], now_ms: i64) -> Result<Vec<DeviceId>> {
         let mut tx = self.write().await?;
-        accounts::forget_device(&mut tx, device).await?;
+        let me = me(&mut tx, caller).await?;
+        let revoked = devices::revoke(&mut tx, me, devices, now_ms).await?;
+        tx.commit().await?;
+        Ok(revoked)
+    }
+
+    async fn revoked_devices(&self, since_ms: i64) -> Result<Vec<DeviceId>> {
+        devices::revoked(&mut *self.read().await?, since_ms).await
+    }
+
+    async fn enrolled_among(&self, devices: &[DeviceId]) -> Result<Vec<DeviceId>> {
+        devices::enrolled_among(&mut *self.read().await?, devices).await
+    }
+
+    async fn devices(&self, caller: &Caller) -> Result<Vec<DeviceEntry>> {
+        let mut tx = self.read().await?;
+        let me = me(&mut tx, caller).await?;
+        devices::of_account(&mut tx, me).await
+    }
+
+    async fn set_password(&self, caller: &Caller, old_hash: &str, new_hash: String) -> Result<()> {
+        let mut tx = self.write().await?;
+        let me = me(&mut tx, caller).await?;
+        accounts::set_password(&mut tx, me, old_hash, &new_hash).await?;
         Ok(tx.commit().await?)
+    }
+
+    async fn set_email(&self, caller: &Caller, email: Option<String>) -> Result<()> {
+        let mut tx = self.write().await?;
+        let me = me(&mut tx, caller).await?;
+        accounts::set_email(&mut tx, me, email).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn set_recovery(&self, caller: &Caller, hash: [u8; 32]) -> Result<()> {
+        let mut tx = self.write().await?;
+        let me = me(&mut tx, caller).await?;
+        accounts::set_recovery(&mut tx, me, hash).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn recover(&self, recovery: Recovery, now_ms: i64) -> Result<Option<Caller>> {
+        let mut tx = self.write().await?;
+        let caller = accounts::recover(&mut tx, recovery, now_ms).await?;
+        tx.commit().await?;
+        Ok(caller)
+    }
+
+    async fn is_admin(&self, caller: &Caller) -> Result<bool> {
+        let mut tx = self.read().await?;
+        let me = me(&mut tx, caller).await?;
+        accounts::is_admin(&mut tx, me).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountRow>> {
+        accounts::all(&mut *self.read().await?).await
+    }
+
+    async fn administer(&self, name_key: &str, change: Administered) -> Result<bool> {
+        let mut tx = self.write().await?;
+        let known = accounts::administer(&mut tx, name_key, change).await?;
+        tx.commit().await?;
+        Ok(known)
+    }
+
+    async fn outside_changes(&self) -> Result<i64> {
+        // SQLite counts for each connection what others commit; the writer's own commits do not count.
+        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&self.writer).await?)
     }
 
     async fn note_seen(&self, devices: &[DeviceId], now_ms: i64) -> Result<()> {
         let mut tx = self.write().await?;
-        accounts::note_seen(&mut tx, devices, now_ms).await?;
+        devices::note_seen(&mut tx, devices, now_ms).await?;
         Ok(tx.commit().await?)
     }
 
@@ -161,11 +232,11 @@ impl Store for SqliteStore {
         accounts::list_invites(&mut *self.read().await?, now_ms).await
     }
 
-    async fn revoke_invite(&self, hash: [u8; 32]) -> Result<bool> {
+    async fn revoke_invite(&self, which: &WhichInvite) -> Result<u64> {
         let mut tx = self.write().await?;
-        let revoked = accounts::revoke_invite(&mut tx, hash).await?;
+        let gone = accounts::revoke_invite(&mut tx, which).await?;
         tx.commit().await?;
-        Ok(revoked)
+        Ok(gone)
     }
 
     async fn publish(&self, caller: &Caller, entries: Vec<Publication>, now_ms: i64) -> Result<Published> {

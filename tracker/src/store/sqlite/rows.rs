@@ -81,6 +81,10 @@ pub(super) const COPY_PENDING: i64 = 0;
 pub(super) const COPY_STORED: i64 = 1;
 pub(super) const COPY_UNWANTED: i64 = 2;
 
+// Values of `accounts.role`.
+pub(super) const ROLE_MEMBER: i64 = 0;
+pub(super) const ROLE_ADMIN: i64 = 1;
+
 /// A byte string as a value to bind.
 pub(super) fn bytes(bytes: &[u8]) -> Vec<u8> {
     bytes.to_vec()

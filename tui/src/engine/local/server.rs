@@ -420,7 +420,9 @@ fn is_brief(command: &Command) -> bool {
         | Command::Probe { .. }
         | Command::Register { .. }
         | Command::Login { .. }
+        | Command::Recover { .. }
         | Command::Logout
+        | Command::Account(_)
         | Command::Unshare { .. }
         | Command::Uncopy { .. }
         | Command::List { .. }
