@@ -9,7 +9,9 @@ mod context;
 mod copy;
 #[cfg(feature = "host")]
 mod demo;
+mod devices;
 mod doctor;
+mod email;
 mod engine;
 mod events;
 mod get;
@@ -17,6 +19,7 @@ mod get;
 mod host;
 mod info;
 mod interrupt;
+mod invite;
 mod keys;
 mod limit;
 mod log;
@@ -26,8 +29,10 @@ mod ls;
 mod man;
 mod members;
 mod out;
+mod password;
 mod progress;
 mod record;
+mod recover;
 mod register;
 mod rescan;
 mod sample;
@@ -172,7 +177,7 @@ enum Verb {
     Demo(demo::Demo),
     /// Run a tracker from this program
     #[cfg(feature = "host")]
-    Host(host::Host),
+    Host(Box<host::Host>),
     /// Make an account on a tracker, with this device
     Register(register::Register),
     /// Sign this device in to an account
@@ -181,6 +186,16 @@ enum Verb {
     Logout,
     /// Who is signed in
     Whoami,
+    /// Change the account's password, or make a new recovery code
+    Password(password::Password),
+    /// Sign this device in by the recovery code, where the password is forgotten
+    Recover(recover::Recover),
+    /// Change the address by which the tracker's administrator reaches you
+    Email(email::Email),
+    /// The account's devices, and signing them out
+    Devices(devices::Devices),
+    /// Invitations to the tracker, for its administrators
+    Invite(invite::Invite),
     /// One call of health: account, connection, tracker, shares, transfers
     Status,
     /// Examine terminal, network and tracker, and say what to do where something is wrong
@@ -255,6 +270,11 @@ impl Verb {
             Self::Login(login) => login.run(context).await,
             Self::Logout => logout::run(context).await,
             Self::Whoami => whoami::run(context).await,
+            Self::Password(password) => password.run(context).await,
+            Self::Recover(recover) => recover.run(context).await,
+            Self::Email(email) => email.run(context).await,
+            Self::Devices(devices) => devices.run(context).await,
+            Self::Invite(invite) => invite.run(context).await,
             Self::Status => status::run(context).await,
             Self::Doctor(doctor) => doctor.run(context).await,
             Self::Share(share) => share.run(context).await,
@@ -339,6 +359,19 @@ mod tests {
             "login alice --tracker L",
             "logout",
             "whoami",
+            "password",
+            "password --recovery",
+            "recover alice --tracker L",
+            "email a@b",
+            "email --none",
+            "devices",
+            "devices ls",
+            "devices revoke abcd",
+            "devices revoke --others",
+            "invite",
+            "invite new --uses 3 --expires 7d",
+            "invite ls",
+            "invite revoke abcd",
             "status",
             "doctor",
             "doctor --tracker L",

@@ -22,7 +22,7 @@ use crate::engine::api::Secret;
 /// Where the password comes from.
 #[derive(Debug, Args)]
 pub(super) struct PasswordFrom {
-    /// Read the password from the first line of stdin
+    /// Read the password from the first line of stdin (where two secrets are needed, from the first two)
     #[arg(long)]
     password_stdin: bool,
 }
@@ -43,18 +43,42 @@ impl PasswordFrom {
         if let Some(command) = env::var_os("SWAPMEET_PASSWORD_CMD").filter(|command| !command.is_empty()) {
             return from_command(&command).await;
         }
-        if globals.no_input || !io::stdin().is_terminal() {
-            return Err(Ended::usage(
-                "a password is needed and nobody can be asked",
-                "pass it on stdin with --password-stdin, or set SWAPMEET_PASSWORD_CMD",
-            ));
-        }
-        let secret = on_thread(|| prompt("Password: ")).await?;
-        if ask == Ask::Twice && on_thread(|| prompt("Once more: ")).await? != secret {
-            return Err(Ended::usage("the two passwords differ", "run the command again"));
-        }
-        Ok(secret)
+        may_ask(globals)?;
+        ask_for("Password: ", ask).await
     }
+
+    /// Gets what is known and the new password: from the first two lines of stdin or of the output of
+    /// `SWAPMEET_PASSWORD_CMD`, else from the person.
+    pub(super) async fn get_two(&self, globals: &Globals, known: &'static str) -> Result<[Secret; 2], Ended> {
+        if self.password_stdin {
+            return on_thread(|| Ok([first_line(io::stdin())?, first_line(io::stdin())?])).await;
+        }
+        if let Some(command) = env::var_os("SWAPMEET_PASSWORD_CMD").filter(|command| !command.is_empty()) {
+            let bytes = output_of(&command).await?;
+            let mut lines = bytes.as_slice();
+            return Ok([first_line(&mut lines)?, first_line(&mut lines)?]);
+        }
+        may_ask(globals)?;
+        Ok([ask_for(known, Ask::Once).await?, ask_for("New password: ", Ask::Twice).await?])
+    }
+}
+
+fn may_ask(globals: &Globals) -> Result<(), Ended> {
+    if globals.no_input || !io::stdin().is_terminal() {
+        return Err(Ended::usage(
+            "a password is needed and nobody can be asked",
+            "pass it on stdin with --password-stdin, or set SWAPMEET_PASSWORD_CMD",
+        ));
+    }
+    Ok(())
+}
+
+async fn ask_for(question: &'static str, ask: Ask) -> Result<Secret, Ended> {
+    let secret = on_thread(|| prompt(question)).await?;
+    if ask == Ask::Twice && on_thread(|| prompt("Once more: ")).await? != secret {
+        return Err(Ended::usage("the two passwords differ", "run the command again"));
+    }
+    Ok(secret)
 }
 
 /// Puts the terminal back as it was before a prompt hid what is typed. Does nothing at other times.
@@ -88,6 +112,10 @@ fn prompt(question: &str) -> Result<Secret, Ended> {
 }
 
 async fn from_command(command: &std::ffi::OsStr) -> Result<Secret, Ended> {
+    first_line(output_of(command).await?.as_slice())
+}
+
+async fn output_of(command: &std::ffi::OsStr) -> Result<Zeroizing<Vec<u8>>, Ended> {
     let failed = |what: String| Ended::usage(format!("SWAPMEET_PASSWORD_CMD {what}"), "run it by hand to see why");
     let output = Command::new("sh")
         .arg("-c")
@@ -102,11 +130,11 @@ async fn from_command(command: &std::ffi::OsStr) -> Result<Secret, Ended> {
     if !output.status.success() {
         return Err(failed(format!("failed: {}", output.status)));
     }
-    first_line(bytes.as_slice())
+    Ok(bytes)
 }
 
 /// Runs something that blocks where it cannot hold up anything else.
-async fn on_thread(read: impl FnOnce() -> Result<Secret, Ended> + Send + 'static) -> Result<Secret, Ended> {
+async fn on_thread<T: Send + 'static>(read: impl FnOnce() -> Result<T, Ended> + Send + 'static) -> Result<T, Ended> {
     tokio::task::spawn_blocking(read).await.map_err(|error| Ended::unexpected("prompt", error.to_string()))?
 }
 

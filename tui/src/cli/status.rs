@@ -25,6 +25,7 @@ pub(super) async fn run(context: &mut Context) -> Outcome {
         Connection::Online { .. } => Ok(()),
         Connection::SignedOut => Err(signed_out().into()),
         Connection::Connecting => Err(unreachable("no answer yet").into()),
+        Connection::Offline { cause, retry_ms: None, .. } => Err(refused(cause).into()),
         Connection::Offline { cause, .. } => Err(unreachable(&cause).into()),
     }
 }
@@ -37,6 +38,12 @@ pub(super) fn signed_out() -> Failure {
         "nobody is signed in on this device",
         "swapmeet register NAME --tracker LINK, or swapmeet login NAME --tracker LINK",
     )
+}
+
+/// The tracker does not take this device any more, which trying again does not change.
+fn refused(cause: String) -> Failure {
+    let hint = "swapmeet login NAME --tracker LINK signs it in again, with the password";
+    Failure::new(FailureKind::SignIn, "signed_out", cause, hint)
 }
 
 fn unreachable(cause: &str) -> Failure {
