@@ -9,7 +9,7 @@ use crate::{
         index::{Arrange, Arranged, Index, SortBy},
         keys::{Action, Key},
     },
-    engine::api::{Command, Failure, Finding, Steer, Update},
+    engine::api::{Command, DeviceRow, Failure, Finding, InviteRow, Steer, Update},
 };
 
 /// What a running call is for.
@@ -23,6 +23,20 @@ pub enum Purpose {
         new: bool,
     },
     SignOut,
+    /// Something about the account; `says` when it worked.
+    Account {
+        says: String,
+    },
+    /// Listing the account's devices; those found so far.
+    Devices {
+        found: Vec<DeviceRow>,
+    },
+    /// Making an invitation.
+    Invite,
+    /// Listing invitations; those found so far.
+    Invites {
+        found: Vec<InviteRow>,
+    },
     Search,
     Look,
     /// Fetching; its transfers can be taken back for a while.

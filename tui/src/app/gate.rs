@@ -1,19 +1,30 @@
-//! Signing in and registering: what the two forms hold, and what is wrong with what is typed.
+//! Signing in, registering and what else takes a password: what the forms hold, and what is wrong with what is typed.
 
 use shared::{
-    limits::{EMAIL_BYTES_MAX, MEMBER_NAME_CHARS_MAX, MEMBER_NAME_CHARS_MIN, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN},
+    limits::{
+        CODE_BYTES_MAX, EMAIL_BYTES_MAX, MEMBER_NAME_CHARS_MAX, MEMBER_NAME_CHARS_MIN, PASSWORD_BYTES_MAX,
+        PASSWORD_CHARS_MIN, RECOVERY_CODE_CHARS,
+    },
     wire::tracker::Registration,
 };
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{CallId, field::Field};
-use crate::engine::api::{Command, Failure, Secret, TrackerInfo};
+use crate::engine::api::{AccountCommand, Command, Failure, Secret, TrackerInfo};
 
 /// Which form is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     SignIn,
     Register,
+    /// Signing in by the recovery code.
+    Recover,
+    /// Changing the password of who is signed in.
+    Password,
+    /// A new recovery code for who is signed in.
+    NewCode,
+    /// Another e-mail address for who is signed in.
+    Email,
 }
 
 /// A line of a form that can have the focus.
@@ -22,7 +33,11 @@ pub enum Part {
     Tracker,
     Invite,
     User,
+    /// The recovery code.
+    Code,
     Email,
+    /// The password so far.
+    Old,
     Password,
     Again,
     /// The box that shows the password.
@@ -31,8 +46,18 @@ pub enum Part {
     Submit,
     /// The button to the other form.
     Other,
+    /// The button to the form for who has forgotten the password.
+    Forgot,
     /// The button that closes the form.
     Offline,
+}
+
+impl Part {
+    /// Whether it is pressed instead of typed into.
+    #[must_use]
+    pub const fn is_button(self) -> bool {
+        matches!(self, Self::Reveal | Self::Submit | Self::Other | Self::Forgot | Self::Offline)
+    }
 }
 
 /// What is known of the tracker in the first line.
@@ -55,7 +80,9 @@ pub struct Gate {
     pub tracker: Field,
     pub invite: Field,
     pub user: Field,
+    pub code: Field,
     pub email: Field,
+    pub old: Field,
     pub password: Field,
     pub again: Field,
     pub reveal: bool,
@@ -64,6 +91,8 @@ pub struct Gate {
     pub call: Option<CallId>,
     /// Why the last attempt failed.
     pub failure: Option<Failure>,
+    /// When the tracker looks at the next password, milliseconds since 1970, where it does not do so now.
+    pub waits_until: Option<i64>,
     /// Whether what is missing is pointed out: only after a first attempt to submit.
     pub tried: bool,
 }
@@ -78,20 +107,31 @@ impl Gate {
             tracker: Field::new(LINK_BYTES_MAX),
             invite: Field::new(INVITE_BYTES_MAX),
             user: Field::new(MEMBER_NAME_CHARS_MAX * 4),
+            code: Field::new(CODE_BYTES_MAX),
             email: Field::new(EMAIL_BYTES_MAX),
+            old: Field::secret(PASSWORD_BYTES_MAX),
             password: Field::secret(PASSWORD_BYTES_MAX),
             again: Field::secret(PASSWORD_BYTES_MAX),
             reveal: false,
             probe: Probe::Idle,
             call: None,
             failure: None,
+            waits_until: None,
             tried: false,
         };
         gate.tracker.set(tracker);
         gate.user.set(user);
-        if !tracker.is_empty() {
-            gate.tracker_changed(now);
-            gate.focus = if user.is_empty() { Part::User } else { Part::Password };
+        match kind {
+            Kind::Password | Kind::NewCode | Kind::Email => gate.focus = Part::Old,
+            Kind::SignIn | Kind::Register | Kind::Recover if !tracker.is_empty() => {
+                gate.tracker_changed(now);
+                gate.focus = match kind {
+                    _ if user.is_empty() => Part::User,
+                    Kind::Recover => Part::Code,
+                    _ => Part::Password,
+                };
+            }
+            Kind::SignIn | Kind::Register | Kind::Recover => {}
         }
         gate
     }
@@ -100,9 +140,30 @@ impl Gate {
     #[must_use]
     pub fn parts(&self) -> &'static [Part] {
         match (self.kind, self.needs_invite()) {
-            (Kind::SignIn, _) => {
-                &[Part::Tracker, Part::User, Part::Password, Part::Reveal, Part::Submit, Part::Other, Part::Offline]
-            }
+            (Kind::SignIn, _) => &[
+                Part::Tracker,
+                Part::User,
+                Part::Password,
+                Part::Reveal,
+                Part::Submit,
+                Part::Other,
+                Part::Forgot,
+                Part::Offline,
+            ],
+            (Kind::Recover, _) => &[
+                Part::Tracker,
+                Part::User,
+                Part::Code,
+                Part::Password,
+                Part::Again,
+                Part::Reveal,
+                Part::Submit,
+                Part::Other,
+                Part::Offline,
+            ],
+            (Kind::Password, _) => &[Part::Old, Part::Password, Part::Again, Part::Reveal, Part::Submit, Part::Offline],
+            (Kind::NewCode, _) => &[Part::Old, Part::Reveal, Part::Submit, Part::Offline],
+            (Kind::Email, _) => &[Part::Old, Part::Email, Part::Reveal, Part::Submit, Part::Offline],
             (Kind::Register, true) => &[
                 Part::Tracker,
                 Part::Invite,
@@ -140,10 +201,12 @@ impl Gate {
             Part::Tracker => Some(&mut self.tracker),
             Part::Invite => Some(&mut self.invite),
             Part::User => Some(&mut self.user),
+            Part::Code => Some(&mut self.code),
             Part::Email => Some(&mut self.email),
+            Part::Old => Some(&mut self.old),
             Part::Password => Some(&mut self.password),
             Part::Again => Some(&mut self.again),
-            Part::Reveal | Part::Submit | Part::Other | Part::Offline => None,
+            Part::Reveal | Part::Submit | Part::Other | Part::Forgot | Part::Offline => None,
         }
     }
 
@@ -157,10 +220,12 @@ impl Gate {
 
     /// Goes to the other form and keeps what is typed.
     pub fn turn(&mut self) {
-        self.kind = match self.kind {
-            Kind::SignIn => Kind::Register,
-            Kind::Register => Kind::SignIn,
-        };
+        self.turn_to(if self.kind == Kind::SignIn { Kind::Register } else { Kind::SignIn });
+    }
+
+    /// Goes to another form and keeps what is typed.
+    pub fn turn_to(&mut self, kind: Kind) {
+        self.kind = kind;
         self.failure = None;
         self.tried = false;
         let first_empty = if self.tracker.is_empty() { Part::Tracker } else { Part::User };
@@ -178,6 +243,19 @@ impl Gate {
         self.probe = if link.host.contains(':') { Probe::Due(now + PROBE_AFTER_MS) } else { Probe::Idle };
     }
 
+    /// An attempt failed.
+    pub fn failed(&mut self, failure: Failure, now: i64) {
+        let wait_ms = failure.wait_s.map(|wait| i64::try_from(wait).unwrap_or(i64::MAX / 1000).saturating_mul(1000));
+        self.waits_until = wait_ms.map(|wait| now.saturating_add(wait));
+        self.failure = Some(failure);
+    }
+
+    /// Whether a new password is chosen here.
+    #[must_use]
+    pub const fn is_choosing(&self) -> bool {
+        matches!(self.kind, Kind::Register | Kind::Recover | Kind::Password)
+    }
+
     /// What is wrong with a field, in a few words; `None`: nothing worth saying now.
     #[must_use]
     pub fn trouble(&self, part: Part) -> Option<String> {
@@ -189,6 +267,12 @@ impl Gate {
                 _ => None,
             }),
             Part::Invite => missing(&self.invite),
+            Part::Old => missing(&self.old),
+            Part::Code => missing(&self.code).or_else(|| {
+                let count = self.code.text().chars().filter(char::is_ascii_alphanumeric).count();
+                let wrong = !self.code.is_empty() && count != RECOVERY_CODE_CHARS && (self.tried || self.focus != part);
+                wrong.then(|| format!("{count} of {RECOVERY_CODE_CHARS} letters"))
+            }),
             Part::User => missing(&self.user).or_else(|| match self.user.text().trim().chars().count() {
                 0 => None,
                 n if n < MEMBER_NAME_CHARS_MIN && (self.tried || self.focus != part) => {
@@ -199,7 +283,7 @@ impl Gate {
             }),
             Part::Password => missing(&self.password).or_else(|| {
                 let count = self.password.text().chars().count();
-                let short = self.kind == Kind::Register && count > 0 && count < PASSWORD_CHARS_MIN;
+                let short = self.is_choosing() && count > 0 && count < PASSWORD_CHARS_MIN;
                 short.then(|| format!("short: {count} of {PASSWORD_CHARS_MIN}"))
             }),
             Part::Again => missing(&self.again).or_else(|| {
@@ -214,7 +298,7 @@ impl Gate {
                 let wrong = !text.is_empty() && self.focus != part && !text.contains('@');
                 wrong.then(|| "has no @".to_owned())
             }
-            Part::Reveal | Part::Submit | Part::Other | Part::Offline => None,
+            Part::Reveal | Part::Submit | Part::Other | Part::Forgot | Part::Offline => None,
         }
     }
 
@@ -231,9 +315,16 @@ impl Gate {
         let tracker = self.tracker.text().trim().to_owned();
         let name = self.user.text().trim().to_owned();
         let password = Secret(self.password.text().to_owned());
+        let old = Secret(self.old.text().to_owned());
         let given = |field: &Field| (!field.is_empty()).then(|| field.text().trim().to_owned());
         match self.kind {
             Kind::SignIn => Command::Login { tracker, name, password },
+            Kind::Recover => {
+                Command::Recover { tracker, name, code: Secret(self.code.text().trim().to_owned()), password }
+            }
+            Kind::Password => Command::Account(AccountCommand::Password { old, new: password }),
+            Kind::NewCode => Command::Account(AccountCommand::Recovery { password: old }),
+            Kind::Email => Command::Account(AccountCommand::Email { password: old, email: given(&self.email) }),
             Kind::Register => {
                 Command::Register { tracker, name, password, email: given(&self.email), invite: given(&self.invite) }
             }
@@ -326,6 +417,36 @@ mod tests {
         assert_eq!(gate.trouble(Part::Again).as_deref(), Some("does not match"));
         gate.again.set("long enough");
         assert_eq!(gate.to_fix(), 0);
+    }
+
+    #[test]
+    fn a_recovery_code_is_asked_for_in_full() {
+        let mut gate = Gate::new(Kind::Recover, "h:1", "alice", 0);
+        assert_eq!(gate.focus, Part::Code);
+        gate.password.set("long enough");
+        gate.again.set("long enough");
+        gate.code.set("abcd-efgh");
+        assert_eq!(gate.to_fix(), 1);
+        gate.code.set("abcd-efgh-ijkl-mnop-qrst-uvwx");
+        assert_eq!(gate.to_fix(), 0);
+    }
+
+    #[test]
+    fn a_form_about_the_own_account_begins_with_the_password() {
+        for kind in [Kind::Password, Kind::NewCode, Kind::Email] {
+            let mut gate = Gate::new(kind, "h:1", "alice", 0);
+            assert_eq!(gate.field_mut().map(|field| field.is_empty()), Some(true));
+            assert_eq!((gate.focus, gate.parts()[0]), (Part::Old, Part::Old));
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_names_a_time_is_waited_for() {
+        let mut gate = Gate::new(Kind::SignIn, "h:1", "alice", 0);
+        gate.failed(crate::engine::failure::wait(20), 5_000);
+        assert_eq!(gate.waits_until, Some(25_000));
+        gate.failed(crate::engine::failure::signed_out(), 30_000);
+        assert_eq!(gate.waits_until, None);
     }
 
     #[test]

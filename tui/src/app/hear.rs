@@ -100,6 +100,16 @@ impl State {
                 found.push(finding);
                 self.calls.insert(call, Purpose::Doctor { found });
             }
+            (_, Update::Recovery(code)) => self.show_recovery(code),
+            (Purpose::Devices { mut found }, Update::Device(device)) => {
+                found.push(device);
+                self.calls.insert(call, Purpose::Devices { found });
+            }
+            (Purpose::Invites { mut found }, Update::Invite(invite)) => {
+                found.push(invite);
+                self.calls.insert(call, Purpose::Invites { found });
+            }
+            (Purpose::Invite, Update::Invite(invite)) => self.show_invite(invite),
             (Purpose::Verify { name }, Update::Verified(verified)) => self.verified(&name, verified),
             (Purpose::Rescan, Update::Rescanned(found)) => {
                 let text = format!(
@@ -222,16 +232,19 @@ impl State {
                 }
             }
             (Purpose::Enter { .. }, result) => {
-                if let Some(gate) = &mut self.gate
-                    && gate.call == Some(call)
-                {
-                    gate.call = None;
-                    match result {
-                        Ok(()) => self.gate = None,
-                        Err(failure) => gate.failure = Some(failure),
-                    }
-                }
+                self.gate_ended(call, result);
             }
+            (Purpose::Account { says }, result) => match self.gate_ended(call, result) {
+                Some(Ok(())) => self.messages.success(now, says),
+                Some(Err(failure)) => self.messages.fail(now, "do that", &failure),
+                None => {}
+            },
+            (Purpose::Devices { found }, Ok(())) => self.show_devices(&found),
+            (Purpose::Devices { .. }, Err(failure)) => self.messages.fail(now, "ask for the devices", &failure),
+            (Purpose::Invite, Ok(())) => {}
+            (Purpose::Invite, Err(failure)) => self.messages.fail(now, "invite", &failure),
+            (Purpose::Invites { found }, Ok(())) => self.show_invites(&found),
+            (Purpose::Invites { .. }, Err(failure)) => self.messages.fail(now, "ask for the invitations", &failure),
             (Purpose::SignOut, Ok(())) => self.messages.success(now, "signed out on this device"),
             (Purpose::SignOut, Err(failure)) => self.messages.fail(now, "sign out", &failure),
             (Purpose::Search, result) => {
@@ -283,6 +296,22 @@ impl State {
             }
         }
         let _unused = effects;
+    }
+
+    /// What a form asked for has ended: the form closes, or says why not. Gives the result back where no form shows it.
+    fn gate_ended(&mut self, call: CallId, result: Result<(), Failure>) -> Option<Result<(), Failure>> {
+        let Some(gate) = self.gate.as_mut().filter(|gate| gate.call == Some(call)) else { return Some(result) };
+        gate.call = None;
+        match result {
+            Ok(()) => {
+                self.gate = None;
+                Some(Ok(()))
+            }
+            Err(failure) => {
+                gate.failed(failure, self.now);
+                None
+            }
+        }
     }
 
     pub(in crate::app) fn watch_ended(&mut self, result: Result<(), Failure>) {

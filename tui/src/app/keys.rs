@@ -228,6 +228,13 @@ actions! {
     SignIn "sign-in" "Sign in to a tracker";
     Register "register" "Make an account on a tracker";
     SignOut "sign-out" "Forget the account on this device";
+    Recover "recover" "Sign in by the recovery code, where the password is forgotten";
+    ChangePassword "password" "Change the account's password";
+    NewCode "recovery-code" "Make a new recovery code, which resets a forgotten password";
+    ChangeEmail "email" "Change the address by which the tracker's administrator reaches you";
+    Devices "devices" "Show where the account is signed in, and sign it out there";
+    Invite "invite" "Make an invitation to this tracker, as its administrator";
+    Invites "invitations" "Show the invitations to this tracker, and revoke one, as its administrator";
     Commands "commands" "Find and run any command by name";
     Help "help" "Show the keys of this place, and find any other";
     Back "back" "Close what is on top, or clear the filter";
@@ -402,7 +409,20 @@ pub const TABLE: &[Binding] = &[
 ];
 
 /// Actions without a key of their own, offered by `:` and `?` in every pane.
-pub const UNBOUND: &[Action] = &[A::Limit, A::Doctor, A::SignIn, A::Register, A::SignOut];
+pub const UNBOUND: &[Action] = &[
+    A::Limit,
+    A::Doctor,
+    A::SignIn,
+    A::Register,
+    A::SignOut,
+    A::Recover,
+    A::ChangePassword,
+    A::NewCode,
+    A::ChangeEmail,
+    A::Devices,
+    A::Invite,
+    A::Invites,
+];
 
 /// What `key` does where these contexts are in force, nearest first.
 #[must_use]

@@ -67,6 +67,8 @@ pub enum Act {
         command: Command,
         purpose: super::Purpose,
     },
+    /// Asks something first.
+    Ask(Box<Dialog>),
     Quit(super::Leaving),
 }
 

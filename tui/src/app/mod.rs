@@ -403,11 +403,13 @@ impl State {
             Probe::Due(at) => Some(at),
             Probe::Idle | Probe::Asking(_) | Probe::Known(_) | Probe::Failed(_) => None,
         });
+        let wait = self.gate.as_ref().and_then(|gate| next_second(gate.waits_until?));
         let minute = Some((self.now.div_euclid(60_000) + 1) * 60_000);
         let watch = self.watch_again.map(|(at, _)| at);
         [
             retry,
             probe,
+            wait,
             minute,
             watch,
             self.messages.next_change(),

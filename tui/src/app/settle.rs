@@ -13,7 +13,8 @@ impl State {
     pub(in crate::app) fn on_tick(&mut self, now: i64, effects: &mut Vec<Effect>) {
         let before = self.now;
         self.now = now;
-        let counting = matches!(self.connection, Connection::Offline { retry_ms: Some(_), .. });
+        let waiting = self.gate.as_ref().is_some_and(|gate| gate.waits_until.is_some());
+        let counting = waiting || matches!(self.connection, Connection::Offline { retry_ms: Some(_), .. });
         let mut changed = before.div_euclid(60_000) != now.div_euclid(60_000);
         changed |= counting && before.div_euclid(1000) != now.div_euclid(1000);
         changed |= self.messages.expire(now);
@@ -47,6 +48,11 @@ impl State {
         self.settle_arrangements(effects);
         self.settle_search(effects);
         self.settle_look(effects);
+        if let Some(gate) = &mut self.gate
+            && gate.waits_until.is_some_and(|at| at <= self.now)
+        {
+            (gate.waits_until, gate.failure) = (None, None);
+        }
         if let Some(gate) = &self.gate
             && let Probe::Due(at) = gate.probe
             && at <= self.now

@@ -33,17 +33,21 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, gate: &Gate, areas: &
         ..areas.tabs
     };
     let width = body.width.min(70);
-    let lines = lines(canvas, gate, usize::from(width.saturating_sub(4)));
+    let lines = lines(canvas, gate, state.now, usize::from(width.saturating_sub(4)));
     let height = body.height.min(u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2));
     let place = Rect { x: body.x + (body.width - width) / 2, y: body.y + (body.height - height) / 3, width, height };
     let title = match gate.kind {
         Kind::SignIn => "Sign in",
         Kind::Register => "Register",
+        Kind::Recover => "Forgotten password",
+        Kind::Password => "Change the password",
+        Kind::NewCode => "New recovery code",
+        Kind::Email => "Change the e-mail address",
     };
     let inside = canvas.popup_at(place, title);
     let focus = lines.iter().position(|line| match line {
         Line::Part(part) => *part == gate.focus,
-        Line::Buttons => matches!(gate.focus, Part::Submit | Part::Other | Part::Offline),
+        Line::Buttons => gate.focus.is_button() && gate.focus != Part::Reveal,
         Line::Say(..) | Line::Blank => false,
     });
     let top = (focus.unwrap_or(0) + 2).saturating_sub(usize::from(inside.height)).min(lines.len());
@@ -58,7 +62,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, gate: &Gate, areas: &
     }
 }
 
-fn lines(canvas: &Canvas<'_>, gate: &Gate, width: usize) -> Vec<Line> {
+fn lines(canvas: &Canvas<'_>, gate: &Gate, now: i64, width: usize) -> Vec<Line> {
     let look = canvas.look;
     let indent = |text: &str, style| {
         let wrapped = wrap(text, width.saturating_sub(10).max(12));
@@ -67,7 +71,7 @@ fn lines(canvas: &Canvas<'_>, gate: &Gate, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for part in gate.parts() {
         match part {
-            Part::Submit | Part::Other | Part::Offline => continue,
+            Part::Submit | Part::Other | Part::Forgot | Part::Offline => continue,
             Part::Reveal => {
                 lines.push(Line::Part(*part));
                 continue;
@@ -82,10 +86,17 @@ fn lines(canvas: &Canvas<'_>, gate: &Gate, width: usize) -> Vec<Line> {
                 lines.extend(indent(&text, style));
             }
         }
+        if *part == Part::Code {
+            lines.extend(indent("it was shown when the account was made, and is used up by this", Style::new()));
+        }
     }
     lines.push(Line::Blank);
     lines.push(Line::Buttons);
-    if let Some(failure) = &gate.failure {
+    if let Some(until) = gate.waits_until {
+        let left = format::seconds(u64::try_from(until - now).unwrap_or(0).div_ceil(1000));
+        let text = format!("! too many wrong passwords; the next one is looked at in {left}");
+        lines.extend(wrap(&text, width).into_iter().map(|line| Line::Say(line, look.bad())));
+    } else if let Some(failure) = &gate.failure {
         let hint = if failure.hint.is_empty() { String::new() } else { format!(": {}", show(&failure.hint)) };
         lines.extend(
             wrap(&format!("! {}{hint}", show(&failure.message)), width)
@@ -120,7 +131,7 @@ fn identity(canvas: &Canvas<'_>, gate: &Gate) -> (String, Style) {
         }
         Probe::Known(info) => {
             let door = match (info.registration, gate.kind) {
-                (_, Kind::SignIn) => String::new(),
+                (_, Kind::SignIn | Kind::Recover | Kind::Password | Kind::NewCode | Kind::Email) => String::new(),
                 (Registration::Open, Kind::Register) => ", anyone with the link may register".to_owned(),
                 (Registration::Invite, Kind::Register) => ", registering takes an invitation".to_owned(),
                 (Registration::Closed, Kind::Register) => ", but nobody can register there now".to_owned(),
@@ -149,10 +160,13 @@ fn field(canvas: &mut Canvas<'_>, state: &State, gate: &Gate, part: Part, area: 
         Part::Tracker => "tracker",
         Part::Invite => "invite",
         Part::User => "user",
+        Part::Code => "code",
         Part::Email => "e-mail",
+        Part::Old => "password",
+        Part::Password if matches!(gate.kind, Kind::Recover | Kind::Password) => "new",
         Part::Password => "password",
         Part::Again => "again",
-        Part::Reveal | Part::Submit | Part::Other | Part::Offline => "",
+        Part::Reveal | Part::Submit | Part::Other | Part::Forgot | Part::Offline => "",
     };
     canvas.target(area, Target::Part(part));
     let label_style = if focused { look.key() } else { Style::new() };
@@ -177,7 +191,9 @@ fn field(canvas: &mut Canvas<'_>, state: &State, gate: &Gate, part: Part, area: 
         Part::Tracker => &gate.tracker,
         Part::Invite => &gate.invite,
         Part::User => &gate.user,
+        Part::Code => &gate.code,
         Part::Email => &gate.email,
+        Part::Old => &gate.old,
         Part::Password => &gate.password,
         _ => &gate.again,
     };
@@ -185,7 +201,7 @@ fn field(canvas: &mut Canvas<'_>, state: &State, gate: &Gate, part: Part, area: 
         canvas.line(room, 0, "optional", Style::new());
     }
     let style = Style::new().add_modifier(Modifier::UNDERLINED);
-    if matches!(part, Part::Password | Part::Again) && !gate.reveal {
+    if matches!(part, Part::Old | Part::Password | Part::Again) && !gate.reveal {
         let bullets = |text: &str| look.glyphs.bullet.repeat(text.chars().count());
         canvas.field(room, &bullets(text.before_cursor()), &bullets(text.text()), style, focused);
     } else {
@@ -203,7 +219,7 @@ fn remark(gate: &Gate, part: Part) -> Option<(String, bool)> {
         return Some((trouble, true));
     }
     match part {
-        Part::Password if gate.kind == Kind::Register && !gate.password.is_empty() => {
+        Part::Password if gate.is_choosing() && !gate.password.is_empty() => {
             let strength = gate.strength();
             Some((strength.to_owned(), strength.starts_with("weak")))
         }
@@ -215,13 +231,18 @@ fn remark(gate: &Gate, part: Part) -> Option<(String, bool)> {
 }
 
 fn buttons(canvas: &mut Canvas<'_>, gate: &Gate, area: Rect) {
-    let names = match gate.kind {
-        Kind::SignIn => ["Sign in", "Register", "Work offline"],
-        Kind::Register => ["Create account", "Sign in", "Work offline"],
+    let (submit, other, close) = match gate.kind {
+        Kind::SignIn => ("Sign in", "Register", "Work offline"),
+        Kind::Register => ("Create account", "Sign in", "Work offline"),
+        Kind::Recover => ("Set password", "Sign in", "Work offline"),
+        Kind::Password => ("Change password", "", "Cancel"),
+        Kind::NewCode => ("Make a code", "", "Cancel"),
+        Kind::Email => ("Change address", "", "Cancel"),
     };
-    let tight = area.width < 46;
+    let tight = area.width < 60;
+    let names = [(Part::Submit, submit), (Part::Other, other), (Part::Forgot, "Forgot"), (Part::Offline, close)];
     let mut x = area.x + u16::from(!tight);
-    for (name, part) in names.iter().zip([Part::Submit, Part::Other, Part::Offline]) {
+    for (part, name) in names.into_iter().filter(|(part, _)| gate.parts().contains(part)) {
         let focused = gate.focus == part;
         let text = match (tight, focused) {
             (true, _) => format!("[{name}]"),

@@ -1,5 +1,6 @@
 //! What keys, clicks and commands do.
 
+mod account;
 mod files;
 mod limits;
 mod moving;
@@ -10,7 +11,7 @@ mod verify;
 use crate::{
     app::{
         Effect, Purpose, State, Tab, Target,
-        gate::{Kind, Part},
+        gate::Kind,
         keys::{self, Action, Key},
         layer::{Act, Layer},
         list::Step,
@@ -94,7 +95,7 @@ impl State {
             Target::Part(part) => {
                 if let Some(gate) = &mut self.gate {
                     gate.focus = part;
-                    if matches!(part, Part::Reveal | Part::Submit | Part::Other | Part::Offline) {
+                    if part.is_button() {
                         self.perform(Action::Accept, effects);
                     }
                 }
@@ -157,6 +158,13 @@ impl State {
             Action::SignIn => self.open_gate(Kind::SignIn),
             Action::Register => self.open_gate(Kind::Register),
             Action::SignOut => self.ask_sign_out(),
+            Action::Recover => self.open_gate(Kind::Recover),
+            Action::ChangePassword => self.open_account_gate(Kind::Password),
+            Action::NewCode => self.open_account_gate(Kind::NewCode),
+            Action::ChangeEmail => self.open_account_gate(Kind::Email),
+            Action::Devices => self.ask_devices(effects),
+            Action::Invite => self.make_invite(effects),
+            Action::Invites => self.ask_invites(effects),
             Action::Commands => self.open_palette(false),
             Action::Help => self.open_palette(true),
             Action::Back => self.back(effects),
@@ -192,6 +200,7 @@ impl State {
                     self.files.browse_mut().0.pane.marks.clear();
                 }
             }
+            Act::Ask(dialog) => self.layers.push(Layer::Dialog(*dialog)),
             Act::Quit(leaving) => effects.push(Effect::Quit(leaving)),
         }
     }

@@ -105,6 +105,15 @@ impl State {
         self.gate = Some(Gate::new(kind, &tracker, &user, self.now));
     }
 
+    /// A form about the account that is signed in.
+    pub(in crate::app) fn open_account_gate(&mut self, kind: Kind) {
+        if self.me().is_none() {
+            self.messages.warn(self.now, "nobody is signed in");
+            return;
+        }
+        self.open_gate(kind);
+    }
+
     pub(in crate::app) fn ask_sign_out(&mut self) {
         let Some(me) = self.me() else {
             self.messages.warn(self.now, "nobody is signed in");
@@ -304,13 +313,11 @@ impl State {
 
     pub(in crate::app) fn press_in_gate(&mut self, effects: &mut Vec<Effect>) {
         let Some(gate) = &mut self.gate else { return };
-        let last_field = gate
-            .parts()
-            .iter()
-            .rfind(|part| !matches!(part, Part::Reveal | Part::Submit | Part::Other | Part::Offline));
+        let last_field = gate.parts().iter().rfind(|part| !part.is_button());
         match gate.focus {
             Part::Reveal => gate.reveal = !gate.reveal,
             Part::Other => gate.turn(),
+            Part::Forgot => gate.turn_to(Kind::Recover),
             Part::Offline => self.gate = None,
             focus if focus == Part::Submit || last_field == Some(&focus) => self.submit(effects),
             _ => gate.step(true),
@@ -319,7 +326,7 @@ impl State {
 
     pub(in crate::app) fn submit(&mut self, effects: &mut Vec<Effect>) {
         let Some(gate) = &mut self.gate else { return };
-        if gate.call.is_some() {
+        if gate.call.is_some() || gate.waits_until.is_some() {
             return;
         }
         gate.tried = true;
@@ -329,8 +336,14 @@ impl State {
             return;
         }
         let command = gate.command();
-        let new = gate.kind == Kind::Register;
-        let call = self.call(command, Purpose::Enter { new }, effects);
+        let purpose = match gate.kind {
+            Kind::Register => Purpose::Enter { new: true },
+            Kind::SignIn | Kind::Recover => Purpose::Enter { new: false },
+            Kind::Password => Purpose::Account { says: "the password is changed".to_owned() },
+            Kind::NewCode => Purpose::Account { says: "the recovery code before is worthless now".to_owned() },
+            Kind::Email => Purpose::Account { says: "the e-mail address is changed".to_owned() },
+        };
+        let call = self.call(command, purpose, effects);
         if let Some(gate) = &mut self.gate {
             gate.call = Some(call);
         }
@@ -353,8 +366,8 @@ impl State {
             match (call, gate.kind) {
                 // The attempt may still succeed in the engine; what it tells is then shown.
                 (Some(_), _) => self.messages.warn(self.now, "no longer waiting for the tracker's answer"),
-                (None, Kind::Register) => gate.turn(),
-                (None, Kind::SignIn) => {
+                (None, Kind::Register | Kind::Recover) => gate.turn(),
+                (None, Kind::SignIn | Kind::Password | Kind::NewCode | Kind::Email) => {
                     self.gate = None;
                     if let Some(probe) = probe {
                         self.forget_call(probe, effects);
