@@ -98,6 +98,18 @@ impl Tracker {
         self.running = Some(running);
     }
 
+    /// Runs `swapmeet-tracker --json` with these arguments beside it, over its data, and returns what it printed.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    #[must_use]
+    pub fn administer(&self, arguments: &[&str]) -> Vec<Value> {
+        let mut command = program::command_within(self.room.as_deref(), "swapmeet-tracker", self.folder.path());
+        let ended = Running::start(command.arg("--json").args(arguments).arg("--data").arg(self.data()), b"").finish();
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+        ended.stdout.lines().map(|line| serde_json::from_str(line).expect("one JSON object in a line")).collect()
+    }
+
     /// The fingerprint in its join link.
     ///
     /// # Panics

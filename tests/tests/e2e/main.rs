@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be set up has failed")]
 
+mod accounts;
 mod command_line;
 mod engines;
 mod fallback;

@@ -200,4 +200,6 @@ fn register(screen: &Screen, tracker: &Tracker, name: &str) {
     screen.keys(&["Tab"]);
     screen.type_text(PASSWORD);
     screen.keys(&["Tab", "Tab", "Enter"]);
+    screen.wait_for("It resets a forgotten password");
+    screen.keys(&["Enter"]);
 }
