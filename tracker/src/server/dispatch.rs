@@ -215,7 +215,15 @@ async fn sign_in(
         return Err(Error::SignedInAlready);
     }
     let (caller, signed_in) = way(session.peer()).await?;
+    let device = caller.device;
     session.begin(caller);
+    // A device that was signed out from elsewhere meanwhile had no session yet that could be ended.
+    let enrolled = session.server.ctx.store.enrolled_among(&[device]).await;
+    if !matches!(&enrolled, Ok(devices) if devices.contains(&device)) {
+        session.end();
+        enrolled?;
+        return Err(Error::NotSignedIn);
+    }
     Ok(Answer::SignedIn(signed_in))
 }
 
