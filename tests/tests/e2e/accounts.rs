@@ -96,7 +96,7 @@ fn a_device_that_is_signed_out_is_cut_off_in_the_middle_of_a_transfer() {
     let original = alice.desk().join("film.bin");
     corpus::large_file(&original, 71, SIZE);
     let id = alice.share(&[&original], &[]);
-    alice.run(&["limit", "up", "4MiB", "--lan"]).ok();
+    alice.run(&["limit", "up", "2MiB", "--lan"]).ok();
     let _seeder = alice.engine();
 
     let bob = Member::new(&tracker, "bob");
@@ -226,6 +226,8 @@ fn the_screen_counts_down_a_wait_shows_a_recovery_code_and_signs_devices_out() {
     screen.wait_until("a shorter wait", |text| told(text).is_some_and(|left| left < first));
     drop(screen);
 
+    let there = Screen::client(80, 24, &laptop);
+    there.wait_for("online");
     let screen = Screen::client(80, 24, &alice);
     screen.wait_for("online");
     screen.type_text(":devices");
@@ -235,6 +237,9 @@ fn the_screen_counts_down_a_wait_shows_a_recovery_code_and_signs_devices_out() {
     screen.wait_for("Sign out this device");
     screen.type_text("y");
     screen.wait_for("is signed out");
+    there.wait_for("signed out: this device");
+    there.wait_for("Sign in");
+    drop(there);
     laptop.run(&["ls"]).fails(3);
     screen.type_text(":recovery-code");
     screen.keys(&["Enter"]);

@@ -107,7 +107,7 @@ impl Gate {
             tracker: Field::new(LINK_BYTES_MAX),
             invite: Field::new(INVITE_BYTES_MAX),
             user: Field::new(MEMBER_NAME_CHARS_MAX * 4),
-            code: Field::new(CODE_BYTES_MAX),
+            code: Field::secret(CODE_BYTES_MAX),
             email: Field::new(EMAIL_BYTES_MAX),
             old: Field::secret(PASSWORD_BYTES_MAX),
             password: Field::secret(PASSWORD_BYTES_MAX),

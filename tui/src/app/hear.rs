@@ -151,6 +151,7 @@ impl State {
 
     pub(in crate::app) fn on_connection(&mut self, connection: Connection) {
         let was_offline = matches!(self.connection, Connection::Offline { .. });
+        let was_refused = matches!(self.connection, Connection::Offline { retry_ms: None, .. });
         let was_https = matches!(self.connection, Connection::Online { https: true, .. });
         match &connection {
             Connection::Online { https, .. } => {
@@ -165,7 +166,15 @@ impl State {
                     self.messages.success(self.now, "back online");
                 }
             }
-            Connection::Offline { cause, .. } if !was_offline => {
+            // The device was signed out elsewhere, or its account locked: trying again changes nothing.
+            Connection::Offline { cause, retry_ms: None, .. } if !was_refused => {
+                let text = format!("signed out: {}", show(cause));
+                self.messages.say(self.now, NoticeLevel::Error, text, "the password signs this device in again");
+                if self.gate.is_none() {
+                    self.open_gate(Kind::SignIn);
+                }
+            }
+            Connection::Offline { cause, retry_ms: Some(_), .. } if !was_offline => {
                 let text = format!("the tracker is out of reach: {}", show(cause));
                 let hint = "files stay browsable, running transfers go on; R tries again now";
                 self.messages.say(self.now, NoticeLevel::Warning, text, hint);
