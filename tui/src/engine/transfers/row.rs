@@ -94,10 +94,11 @@ impl Rate {
 impl Transfer {
     /// A new transfer, queued.
     pub fn new(id: i64, plan: Get, row: TransferRow) -> Arc<Self> {
+        let sources = row.sources.iter().map(|_| Rate::default()).collect();
         Arc::new(Self {
             id,
             plan,
-            inner: Mutex::new(Inner { row, total: Rate::default(), sources: Vec::new(), since_ms: now() }),
+            inner: Mutex::new(Inner { row, total: Rate::default(), sources, since_ms: now() }),
             planned: Mutex::default(),
             wish: watch::Sender::new(Wish::Run),
             ended: watch::Sender::new(0),
@@ -125,7 +126,12 @@ impl Transfer {
     /// One of an earlier run: what was running then is queued now.
     pub fn stored(stored: StoredTransfer) -> Arc<Self> {
         let StoredTransfer { id, plan, mut row, .. } = stored;
-        row.sources.clear();
+        // Whoever gave something stays named, also where the engine has moved to another process.
+        row.sources.retain(|source| source.bytes > 0);
+        for source in &mut row.sources {
+            (source.speed, source.rtt_ms, source.queue) = (0, None, None);
+            source.doing.clear();
+        }
         row.speed = 0;
         row.eta_s = None;
         if matches!(row.state, TransferState::Running | TransferState::Finishing | TransferState::Waiting) {
