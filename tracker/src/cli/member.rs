@@ -7,6 +7,7 @@ use shared::{name::MemberName, show::show_line};
 use super::{Failure, invite::rfc3339, print, print_json};
 use crate::{
     Config, ServeArgs, StartError,
+    handler::now_ms,
     store::{Administered, SqliteStore, Store as _},
 };
 
@@ -73,7 +74,7 @@ async fn administer(store: &SqliteStore, name: &str, change: Administered) -> Re
         Failure::new(4, "no_member", message, "`swapmeet-tracker member ls` shows the names")
     };
     let key = MemberName::parse(name).map_err(|_| nobody())?;
-    let known = store.administer(key.key().as_str(), change).await.map_err(StartError::from)?;
+    let known = store.administer(key.key().as_str(), change, now_ms()).await.map_err(StartError::from)?;
     if known { Ok(()) } else { Err(nobody()) }
 }
 

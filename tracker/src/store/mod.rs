@@ -39,7 +39,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         devices: &[DeviceId],
         now_ms: i64,
     ) -> Result<Vec<DeviceId>, StoreError>;
-    /// The newest devices that were signed out at or after this time and are still, and those of locked accounts.
+    /// The newest devices that were signed out, or whose accounts were locked, at or after this time and are still.
     async fn revoked_devices(&self, since_ms: i64) -> Result<Vec<DeviceId>, StoreError>;
     /// Those of these devices that may be signed in.
     async fn enrolled_among(&self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, StoreError>;
@@ -59,7 +59,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Every account, by name.
     async fn accounts(&self) -> Result<Vec<AccountRow>, StoreError>;
     /// Changes what administration decides of an account; tells whether there is one.
-    async fn administer(&self, name_key: &str, change: Administered) -> Result<bool, StoreError>;
+    async fn administer(&self, name_key: &str, change: Administered, now_ms: i64) -> Result<bool, StoreError>;
     /// A number that is another one after every change by another process.
     async fn outside_changes(&self) -> Result<i64, StoreError>;
     /// These devices were connected until now.

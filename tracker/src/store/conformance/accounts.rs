@@ -56,9 +56,9 @@ async fn a_recovery_code_works_once_for_its_own_account_and_not_while_that_is_lo
     for (name, code) in [("anna", 8), ("ben", 9), ("nobody", 9), ("", 9)] {
         assert!(store.recover(recover(name, code), 2).await.unwrap().is_none(), "{name} {code}");
     }
-    store.administer("anna", Administered::Locked(true)).await.unwrap();
+    store.administer("anna", Administered::Locked(true), 60).await.unwrap();
     assert!(store.recover(recover("anna", 9), 2).await.unwrap().is_none());
-    store.administer("anna", Administered::Locked(false)).await.unwrap();
+    store.administer("anna", Administered::Locked(false), 60).await.unwrap();
     let caller = store.recover(recover("anna", 9), 2).await.unwrap().unwrap();
     assert_eq!((caller.account, caller.device), (anna.account, device(7).id));
     assert_eq!(store.find_login("anna").await.unwrap().unwrap().password_hash, "another hash");
@@ -107,15 +107,16 @@ async fn a_member_signs_out_devices_of_its_own_account_alone_and_they_are_told_w
 async fn a_locked_account_is_signed_out_everywhere_and_told_like_devices_that_are() {
     let Fresh { store, folder: _folder } = fresh().await;
     let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
-    store.note_seen(&[device(1).id, device(2).id], 50).await.unwrap();
-    assert!(store.administer("anna", Administered::Locked(true)).await.unwrap());
-    assert!(!store.administer("nobody", Administered::Locked(true)).await.unwrap());
+    assert!(store.administer("anna", Administered::Locked(true), 60).await.unwrap());
+    assert!(!store.administer("nobody", Administered::Locked(true), 60).await.unwrap());
     assert!(matches!(store.devices(&anna).await, Err(StoreError::SignedOut)));
     let both = [device(1).id, device(2).id];
     assert_eq!(store.enrolled_among(&both).await.unwrap(), [device(2).id]);
-    assert_eq!(store.revoked_devices(50).await.unwrap(), [device(1).id]);
+    // However long ago they were connected.
+    assert_eq!(store.revoked_devices(60).await.unwrap(), [device(1).id]);
+    assert!(store.revoked_devices(61).await.unwrap().is_empty());
     assert!(!store.is_admin(&ben).await.unwrap());
-    store.administer("ben", Administered::Admin(true)).await.unwrap();
+    store.administer("ben", Administered::Admin(true), 60).await.unwrap();
     assert!(store.is_admin(&ben).await.unwrap());
     let rows = store.accounts().await.unwrap();
     let states: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.admin, row.locked, row.devices)).collect();

@@ -136,10 +136,18 @@ pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Account
     .collect()
 }
 
-pub(super) async fn administer(tx: &mut SqliteConnection, name_key: &str, change: Administered) -> Result<bool> {
+pub(super) async fn administer(
+    tx: &mut SqliteConnection,
+    name_key: &str,
+    change: Administered,
+    now_ms: i64,
+) -> Result<bool> {
     let done = match change {
         Administered::Locked(locked) => {
-            sqlx::query("UPDATE accounts SET locked = $2 WHERE name_key = $1").bind(name_key).bind(locked)
+            sqlx::query("UPDATE accounts SET locked = $2, locked_ms = $3 WHERE name_key = $1")
+                .bind(name_key)
+                .bind(locked)
+                .bind(locked.then_some(now_ms))
         }
         Administered::Admin(admin) => {
             let role = if admin { rows::ROLE_ADMIN } else { rows::ROLE_MEMBER };

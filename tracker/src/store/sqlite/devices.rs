@@ -95,8 +95,8 @@ pub(super) async fn revoked(connection: &mut SqliteConnection, since_ms: i64) ->
         "SELECT id FROM (
              SELECT id, revoked_ms FROM devices WHERE active = 0 AND revoked_ms >= $1
              UNION ALL
-             SELECT d.id, d.last_seen_ms FROM devices d JOIN accounts a ON a.no = d.account
-             WHERE a.locked = 1 AND d.active = 1 AND d.last_seen_ms >= $1
+             SELECT d.id, a.locked_ms FROM devices d JOIN accounts a ON a.no = d.account
+             WHERE a.locked = 1 AND d.active = 1 AND a.locked_ms >= $1
          ) ORDER BY revoked_ms DESC LIMIT $2",
     )
     .bind(since_ms)

@@ -204,9 +204,9 @@ impl Store for SqliteStore {
         accounts::all(&mut *self.read().await?).await
     }
 
-    async fn administer(&self, name_key: &str, change: Administered) -> Result<bool> {
+    async fn administer(&self, name_key: &str, change: Administered, now_ms: i64) -> Result<bool> {
         let mut tx = self.write().await?;
-        let known = accounts::administer(&mut tx, name_key, change).await?;
+        let known = accounts::administer(&mut tx, name_key, change, now_ms).await?;
         tx.commit().await?;
         Ok(known)
     }

@@ -95,7 +95,11 @@ impl State {
             let choices = vec![Choice::new('n', "keep it", Act::Close), Choice::new('y', "revoke it", act)];
             Choice::new(letter, text, Act::Ask(Box::new(Dialog::new("Revoke the invitation?", lines, choices))))
         });
-        let title = format!("Invitations ({}): choose one to revoke it", invites.len());
+        let more = match invites.len().saturating_sub(LETTERS.len()) {
+            0 => String::new(),
+            more => format!(", and {more} that `swapmeet invite` shows"),
+        };
+        let title = format!("Invitations ({}{more}): choose one to revoke it", invites.len().min(LETTERS.len()));
         let menu = Menu { title, choices: choices.collect(), list: List::default() };
         self.layers.push(Layer::Menu(menu));
     }
@@ -122,7 +126,7 @@ fn times(uses: u32) -> String {
     format::plural(u64::from(uses), "registration", "registrations")
 }
 
-/// Letters of a menu, as many as an account may have devices, but for one or two.
+/// Letters of a menu, as many as an account may have devices.
 const LETTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-";
 /// Columns of a device's name.
 const LABEL_SHOWN: usize = 20;
