@@ -8,6 +8,7 @@
 pub mod content;
 pub mod download;
 pub mod id;
+pub mod inbox;
 pub mod limit;
 pub mod limits;
 pub mod name;

@@ -5,6 +5,8 @@
 //! ever added, each with a default.
 
 mod account;
+mod chat;
+mod inbox;
 mod limits;
 pub mod words;
 
@@ -17,6 +19,8 @@ use shared::{
 };
 
 pub use account::{AccountCommand, DeviceRow, Devices, InviteRow};
+pub use chat::{ChatCommand, MessageRow, MessageState, RoomName, RoomRow};
+pub use inbox::{Accept, Act, InboxCommand, ItemKind, ItemRow, ItemState, Offer, OfferedRow, RuleKind, RuleRow};
 pub use limits::{LimitChange, Limits, Priority, QueuePlace, Rank, RateChange, RateRow, RateWish, ordinal};
 
 /// A secret on its way to the engine: never printed.
@@ -87,7 +91,8 @@ pub enum Command {
     Members,
     /// Everything a screen needs, now and whenever it changes: [`Update::Connection`], [`Update::Account`],
     /// [`Update::Index`], [`Update::Shares`], [`Update::Members`], [`Update::Transfers`], [`Update::Limits`],
-    /// [`Update::Traffic`], [`Update::Notice`]. Ends when the face leaves.
+    /// [`Update::Traffic`], [`Update::Inbox`] whenever an item changes, [`Update::Rooms`], [`Update::Message`] for every
+    /// new or changed message, [`Update::Notice`]. Ends when the face leaves.
     Watch,
     /// What happens, as [`Update::Event`], until the face leaves.
     Events,
@@ -97,6 +102,10 @@ pub enum Command {
     Doctor { tracker: Option<String> },
     /// Stops the engine; transfers resume at the next start.
     Stop,
+    /// Something about requests and offers.
+    Inbox(InboxCommand),
+    /// Something about messages.
+    Chat(ChatCommand),
 }
 
 /// Which file to verify.
@@ -233,6 +242,15 @@ pub enum Update {
     Recovery(Secret),
     Device(DeviceRow),
     Invite(InviteRow),
+    /// An inbox item, as it is now.
+    Item(Box<ItemRow>),
+    Offered(OfferedRow),
+    Rule(RuleRow),
+    /// Every item that is remembered, newest first.
+    Inbox(Vec<ItemRow>),
+    Message(Box<MessageRow>),
+    /// Every conversation: those with something unread first, then by when something was said last.
+    Rooms(Vec<RoomRow>),
 }
 
 /// Why a call ended badly: what happened, and what to do next.

@@ -147,6 +147,9 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
             core.stop.cancel();
             Ok(())
         }
+        Command::Inbox(_) | Command::Chat(_) => {
+            Err(Failure::new(FailureKind::Refused, "unsupported", "this engine cannot do that", ""))
+        }
     }
 }
 

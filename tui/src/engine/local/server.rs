@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     engine::{
-        api::{Command, EngineLine, FaceLine, Failure, FailureKind, Update},
+        api::{ChatCommand, Command, EngineLine, FaceLine, Failure, FailureKind, InboxCommand, Update},
         client::{Answer, Call, Client, engine_gone},
     },
     profile::Profile,
@@ -438,6 +438,8 @@ fn is_brief(command: &Command) -> bool {
         | Command::Stop => true,
         Command::Transfers { watch } => !watch,
         Command::Copy { wait, .. } => !wait,
+        Command::Inbox(command) => !matches!(command, InboxCommand::Offer(_) | InboxCommand::Accept(_)),
+        Command::Chat(command) => !matches!(command, ChatCommand::Follow),
         Command::Share(_)
         | Command::Rescan
         | Command::Verify(_)
