@@ -94,6 +94,14 @@ identifier!(
     FolderId, 16, "a folder id"
 );
 identifier!(
+    /// A request, an offer or an invitation. Random, given by whoever begins it.
+    ItemId, 16, "the id of a request or an offer"
+);
+identifier!(
+    /// Files that are offered together. Random, given by whoever packs them.
+    ParcelId, 16, "a parcel id"
+);
+identifier!(
     /// Content: the BLAKE3 hash of its bytes. Two files with the same bytes are one blob.
     BlobHash, 32, "a BLAKE3 hash"
 );

@@ -334,6 +334,38 @@ pub const INVITES_MAX: usize = 1000;
 /// Time between two looks at what administration did to accounts while the tracker runs.
 pub const ADMINISTRATION_LOOK: Duration = Duration::from_secs(2);
 /// Time in which changes of presence and index gather before the members are told, so that a storm of them is one
+/// Bytes of text with a request or an offer, and of the word that answers it: some sentences.
+pub const ITEM_TEXT_BYTES_MAX: usize = 2000;
+/// How long a request or an offer waits unless told otherwise: somebody on holiday still finds it.
+pub const ITEM_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long one waits at least: it can be seen before it ends.
+pub const ITEM_LIFE_MIN: Duration = Duration::from_secs(1);
+/// How long one waits at most.
+pub const ITEM_LIFE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How long an ended one is remembered.
+pub const ITEM_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Open requests and offers that a member may have begun.
+pub const ITEMS_OPEN_MAX: usize = 5000;
+/// Requests and offers that a member may begin in [`ITEMS_SPAN`]; an offer to a large group is one for each member.
+pub const ITEMS_PER_SPAN_MAX: usize = 3000;
+/// Requests to everyone that a member may begin in [`ITEMS_SPAN`]: everyone is told of each.
+pub const BOARD_PER_SPAN_MAX: usize = 20;
+/// The span for which new requests and offers are counted.
+pub const ITEMS_SPAN: Duration = Duration::from_secs(3600);
+/// Items of one page.
+pub const ITEMS_PAGE_MAX: usize = 200;
+/// How often the tracker looks for requests and offers whose time is over, at least.
+pub const ITEMS_LOOK: Duration = Duration::from_secs(3600);
+/// Files of one offer.
+pub const PARCEL_FILES_MAX: u64 = 100_000;
+/// How long a parcel may be packed before it is offered: as long as a slow disk hashes it.
+pub const PARCEL_DRAFT_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Bytes of copies that a member leaves for requests at once.
+pub const LEFT_COPY_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+/// How often the engine looks at requests and offers that could not be dealt with.
+pub const INBOX_RETRY: Duration = Duration::from_secs(30);
+/// How long an asker must be away before a copy is left: who is back soon fetches it straight.
+pub const LEAVE_COPY_AFTER: Duration = Duration::from_secs(5);
 /// message.
 pub const EVENTS_GATHER: Duration = Duration::from_millis(50);
 /// Time for a handshake with a client.

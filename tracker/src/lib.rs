@@ -158,6 +158,7 @@ pub async fn run(
         probe_port,
         pace: Mutex::default(),
         meetings: Mutex::default(),
+        deadlines: handler::inbox::Deadlines::default(),
     });
     // The order of stopping: connections first, then what they work with, then the database.
     let (stop_serving, stop_working) = (CancellationToken::new(), CancellationToken::new());
@@ -173,6 +174,7 @@ pub async fn run(
     workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), TRACKER_ALPN, web.clone(), stop_working.clone()));
     workers.spawn(renew_certificate(ctx.clone(), probes.clone(), PROBE_ALPN, None, stop_working.clone()));
     workers.spawn(watch_administration(ctx.clone(), stop_working.clone()));
+    workers.spawn(handler::inbox::end_items(ctx.clone(), stop_working.clone()));
     workers.spawn(server::probe::run(ctx.clone(), probes, stop_working.clone()));
 
     let serving = Server::new(ctx, sessions, stop_serving.clone()).run(endpoints.clone(), web);

@@ -38,8 +38,14 @@ fn refuse_store(error: &StoreError, request: u64) -> Refusal {
         }
         StoreError::BadInvite => Code::Forbidden,
         StoreError::SignedOut => Code::Unauthenticated,
-        StoreError::UnknownMember(_) => Code::NotFound,
-        StoreError::TooManyDevices(_) | StoreError::TooManyFiles(_) | StoreError::TooManyInvites(_) => Code::TooLarge,
+        StoreError::UnknownMember(_) | StoreError::UnknownItem | StoreError::UnknownFile => Code::NotFound,
+        StoreError::NotNow(_) => Code::Conflict,
+        StoreError::NotYours(_) => Code::BadRequest,
+        StoreError::TooFast { .. } => Code::RateLimited,
+        StoreError::TooManyDevices(_)
+        | StoreError::TooManyFiles(_)
+        | StoreError::TooManyInvites(_)
+        | StoreError::TooMany { .. } => Code::TooLarge,
         StoreError::TooManyCopies(_) => Code::RateLimited,
         StoreError::Database(_) | StoreError::Migrate(_) | StoreError::Corrupt(_) => return internal(error, request),
     };

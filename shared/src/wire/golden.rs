@@ -18,6 +18,7 @@ use super::{
     account::{DeviceEntry, InviteEntry, Recover},
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
+    inbox::{InboxAnswer, InboxRequest, ItemEntry, PackEntry, Receiver, What},
     peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Queued, RelayedAnswer, Want, Watch},
     reach::{Attempt, Introduction, Mapping, ProbeAnswer, ProbeRequest, Rendezvous, Role, Way},
     tracker::{
@@ -28,7 +29,8 @@ use super::{
     },
 };
 use crate::{
-    id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
+    id::{AccountId, BlobHash, DeviceId, FileId, FolderId, ItemId, ParcelId},
+    inbox::{Act, State, Wanted},
     limits::{
         ADDRESSES_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX,
         REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REVOKED_TOLD_MAX, SOURCES_MAX, WANT_RANGES_MAX,
@@ -100,6 +102,8 @@ macro_rules! for_every_message {
         $check::<Way>("way");
         $check::<ProbeRequest>("probe_request");
         $check::<ProbeAnswer>("probe_answer");
+        $check::<InboxRequest>("inbox_request");
+        $check::<InboxAnswer>("inbox_answer");
     };
 }
 
@@ -415,6 +419,7 @@ samples!(Request, REQUEST_BYTES_MAX, {
     ],
     Invites => [Request::Invites],
     RevokeInvite => [Request::RevokeInvite { code: "abcd".into() }],
+    Inbox => [Request::Inbox(InboxRequest::Approvals)],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -510,6 +515,85 @@ samples!(Answer, REPLY_BYTES_MAX, {
     Invited => [Answer::Invited { code: Password("abcd-efgh-ijkl".into()), invite: invite_entry() }],
     Invites => [Answer::Invites { invites: vec![invite_entry()] }],
     Wait => [Answer::Wait { seconds: 20 }],
+    Inbox => [Answer::Inbox(InboxAnswer::Packed { files: vec![FileId([0xf1; 16])] })],
+});
+
+samples!(InboxRequest, REQUEST_BYTES_MAX, {
+    Changes => [InboxRequest::Changes { since: 300 }],
+    WantFile => [InboxRequest::WantFile {
+        item: ItemId([0xe1; 16]),
+        file: FileId([0xf1; 16]),
+        text: "for the talk".into(),
+        life_s: Some(3600),
+    }],
+    WantText => [
+        InboxRequest::WantText {
+            item: ItemId([0xe1; 16]),
+            of: Some("member 1".into()),
+            text: "the tapes".into(),
+            life_s: None,
+        },
+        InboxRequest::WantText { item: ItemId([0xe1; 16]), of: None, text: "the tapes".into(), life_s: None },
+    ],
+    Pack => [InboxRequest::Pack {
+        parcel: ParcelId([0xe2; 16]),
+        entries: vec![PackEntry {
+            path: "folder/name".into(),
+            blob: BlobHash([0xb1; 32]),
+            size: 300,
+            modified_ms: -1,
+            executable: true,
+        }],
+    }],
+    Offer => [InboxRequest::Offer {
+        parcel: ParcelId([0xe2; 16]),
+        name: "folder".into(),
+        to: vec![Receiver { item: ItemId([0xe1; 16]), name: "member 1".into() }],
+        text: "as promised".into(),
+        life_s: Some(3600),
+    }],
+    Act => [
+        InboxRequest::Act {
+            item: ItemId([0xe1; 16]),
+            act: Act::Accept,
+            always: true,
+            with: Some(FileId([0xf1; 16])),
+            word: String::new(),
+        },
+        InboxRequest::Act {
+            item: ItemId([0xe1; 16]),
+            act: Act::Decline,
+            always: false,
+            with: None,
+            word: "not now".into(),
+        },
+        InboxRequest::Act {
+            item: ItemId([0xe1; 16]),
+            act: Act::Cancel,
+            always: false,
+            with: None,
+            word: String::new(),
+        },
+        InboxRequest::Act {
+            item: ItemId([0xe1; 16]),
+            act: Act::Fulfil,
+            always: false,
+            with: None,
+            word: String::new(),
+        },
+    ],
+    Files => [InboxRequest::Files { item: ItemId([0xe1; 16]), after: Some("folder/name".into()) }],
+    LeaveCopy => [InboxRequest::LeaveCopy { item: ItemId([0xe1; 16]) }],
+    Approvals => [InboxRequest::Approvals],
+    Approve => [InboxRequest::Approve { member: "member 1".into(), always: true }],
+});
+
+samples!(InboxAnswer, REPLY_BYTES_MAX, {
+    Changes => [InboxAnswer::Changes { items: item_entries(), next: 301, more: true }],
+    Items => [InboxAnswer::Items { items: vec![] }],
+    Packed => [InboxAnswer::Packed { files: vec![FileId([0xf1; 16])] }],
+    Files => [InboxAnswer::Files { files: vec![file_entry()], next: Some("folder/name".into()) }],
+    Approved => [InboxAnswer::Approved { members: vec!["member 1".into()] }],
 });
 
 samples!(Event, REPLY_BYTES_MAX, {
@@ -523,6 +607,7 @@ samples!(Event, REPLY_BYTES_MAX, {
     SourcesMoved => [Event::SourcesMoved { blobs: vec![BlobHash([0xb1; 32])] }],
     Introduced => [Event::Introduced(introduction())],
     DevicesRevoked => [Event::DevicesRevoked { devices: vec![DeviceId([0xd1; 16])] }],
+    InboxMoved => [Event::InboxMoved { seq: 301 }],
 });
 
 samples!(Registration, REPLY_BYTES_MAX, {
@@ -696,6 +781,42 @@ fn rendezvous() -> Rendezvous {
 
 fn introduction() -> Introduction {
     Introduction { device: DeviceId([0xd1; 16]), way: Way::Here(rendezvous()) }
+}
+
+/// An item of each kind and state.
+fn item_entries() -> Vec<ItemEntry> {
+    let request = |wanted| What::Request {
+        wanted,
+        file: Some(FileId([0xf1; 16])),
+        path: "folder/name".into(),
+        size: 300,
+        blob: Some(BlobHash([0xb1; 32])),
+        copy: true,
+    };
+    let offer = What::Offer { parcel: ParcelId([0xe2; 16]), name: "folder".into(), files: 2, size: 300, blob: None };
+    let entry = |what, state| ItemEntry {
+        id: ItemId([0xe1; 16]),
+        what,
+        from: AccountId([0xa1; 16]),
+        from_name: "member 1".into(),
+        from_device: DeviceId([0xd1; 16]),
+        to: Some(AccountId([0xa2; 16])),
+        to_name: Some("member 2".into()),
+        text: "for the talk".into(),
+        word: "later".into(),
+        state,
+        created_ms: 1_700_000_000_123,
+        expires_ms: 1_700_000_000_456,
+        changed_ms: 1_700_000_000_234,
+    };
+    vec![
+        entry(request(Wanted::Source), State::Waiting),
+        entry(request(Wanted::Approval), State::Accepted),
+        entry(request(Wanted::Word), State::Fulfilled),
+        ItemEntry { to: None, to_name: None, ..entry(request(Wanted::Board), State::Declined) },
+        entry(offer, State::Cancelled),
+        entry(What::Channel, State::Expired),
+    ]
 }
 
 fn invite_entry() -> InviteEntry {

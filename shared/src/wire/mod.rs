@@ -64,6 +64,7 @@
 pub mod account;
 pub mod codec;
 pub mod grant;
+pub mod inbox;
 pub mod peer;
 pub mod reach;
 mod refusal;

@@ -8,6 +8,7 @@ use super::{
     Refusal,
     account::{DeviceEntry, InviteEntry, Recover},
     grant::SignedGrant,
+    inbox::{InboxAnswer, InboxRequest},
     reach::{Attempt, Introduction, Token},
 };
 use crate::id::{AccountId, BlobHash, DeviceId, FileId, FolderId};
@@ -177,6 +178,8 @@ pub enum Request {
         /// The code, or the beginning of it that lists show.
         code: String,
     },
+    /// Something about requests and offers. Answered with [`Answer::Inbox`] or `Done`.
+    Inbox(InboxRequest),
 }
 
 /// What the tracker answers.
@@ -269,6 +272,8 @@ pub enum Answer {
         /// Until one is.
         seconds: u64,
     },
+    /// To `Inbox`.
+    Inbox(InboxAnswer),
 }
 
 /// What the tracker tells by itself.
@@ -317,6 +322,11 @@ pub enum Event {
     DevicesRevoked {
         /// At most [`crate::limits::REVOKED_TOLD_MAX`].
         devices: Vec<DeviceId>,
+    },
+    /// Items of the member's inbox changed; ask for their changes.
+    InboxMoved {
+        /// Newest number of a change.
+        seq: u64,
     },
 }
 

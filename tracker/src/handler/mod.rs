@@ -31,6 +31,7 @@ pub mod browse;
 pub mod copy;
 pub mod devices;
 pub mod hold;
+pub mod inbox;
 pub mod introduce;
 pub mod invites;
 pub mod locate;
@@ -70,6 +71,8 @@ pub struct Ctx {
     pub pace: Mutex<Pace>,
     /// Meetings from fresh sockets.
     pub meetings: Mutex<Meetings<introduce::Teller>>,
+    /// When requests and offers end by themselves.
+    pub deadlines: inbox::Deadlines,
 }
 
 /// The connections, as far as handlers need them.
@@ -219,11 +222,16 @@ pub enum Error {
 
 /// Carries out what follows from a change of the index.
 fn apply(ctx: &Ctx, caller: &Caller, effects: Effects) {
-    if let Some(seq) = effects.seq {
-        ctx.roster.index_moved(seq);
-    }
     if effects.shares_changed {
         ctx.roster.member_changed(caller.account);
+    }
+    apply_effects(ctx, effects);
+}
+
+/// What follows for everyone but the caller.
+fn apply_effects(ctx: &Ctx, effects: Effects) {
+    if let Some(seq) = effects.seq {
+        ctx.roster.index_moved(seq);
     }
     tell_revoked(&ctx.events, effects.revoked);
     ctx.copies.revoke(effects.narrowed);

@@ -16,13 +16,15 @@ use shared::{
 
 #[cfg(test)]
 mod conformance;
+mod inbox;
 mod sqlite;
 
+pub use inbox::{Deed, Done, InboxStore, Named, NewItem, Told};
 pub use sqlite::SqliteStore;
 
 /// The tracker's memory.
 #[async_trait]
-pub trait Store: fmt::Debug + Send + Sync {
+pub trait Store: InboxStore + fmt::Debug + Send + Sync {
     /// Makes an account with its first device; consumes an invitation where one is needed.
     async fn create_account(&self, account: NewAccount, now_ms: i64) -> Result<Caller, StoreError>;
     /// What signing in by password needs.
@@ -174,6 +176,34 @@ pub enum StoreError {
     /// The account would have more files than it may.
     #[error("an account can share {0} files")]
     TooManyFiles(u64),
+    /// There is no such item, or none for this member.
+    #[error("there is no such request or offer")]
+    UnknownItem,
+    /// There is no such file, or none for this member.
+    #[error("there is no such file")]
+    UnknownFile,
+    /// What was to be done about an item is not possible as it stands.
+    #[error("{0}")]
+    NotNow(String),
+    /// It is not for this member to do that.
+    #[error("{0}")]
+    NotYours(&'static str),
+    /// A member begins more than others should have to bear.
+    #[error("{what}; try again in {seconds} s")]
+    TooFast {
+        /// What.
+        what: &'static str,
+        /// When it is worth trying again.
+        seconds: u64,
+    },
+    /// More than there may be.
+    #[error("{what}: at most {most}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        most: u64,
+    },
     /// More copies wait than the tracker takes on.
     #[error("{0} copies wait already")]
     TooManyCopies(usize),
@@ -414,6 +444,18 @@ pub struct Effects {
     pub released: Vec<BlobHash>,
     /// Whether there are copies to fetch.
     pub copies_wanted: bool,
+}
+
+impl Effects {
+    /// What follows from both.
+    pub fn absorb(&mut self, other: Self) {
+        self.seq = self.seq.max(other.seq);
+        self.shares_changed |= other.shares_changed;
+        self.revoked.extend(other.revoked);
+        self.narrowed.extend(other.narrowed);
+        self.released.extend(other.released);
+        self.copies_wanted |= other.copies_wanted;
+    }
 }
 
 /// What asking for copies did.

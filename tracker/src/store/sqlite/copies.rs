@@ -45,7 +45,7 @@ pub(super) async fn keep(tx: &mut SqliteConnection, caller: &Caller, files: &[Fi
             kept.stored.push(rows::file_id(row, "id")?);
         }
         if !row.try_get::<bool, _>("copy")? {
-            changed.push((row.try_get("no")?, row.try_get::<i64, _>("visibility")? != HIDDEN));
+            changed.push((row.try_get("no")?, row.try_get::<i64, _>("visibility")? < HIDDEN));
         }
         kept.effects.copies_wanted |= !stored;
     }
@@ -70,12 +70,43 @@ pub(super) async fn drop(tx: &mut SqliteConnection, caller: &Caller, files: &[Fi
     let mut changed = Vec::new();
     let mut blobs = Vec::new();
     for row in &found {
-        changed.push((row.try_get("no")?, row.try_get::<i64, _>("visibility")? != HIDDEN));
+        changed.push((row.try_get("no")?, row.try_get::<i64, _>("visibility")? < HIDDEN));
         blobs.push(rows::blob_hash(row, "blob")?);
     }
     let seq = set_copy(tx, false, &changed).await?;
     let released = effects::release(tx, blobs).await?;
     Ok(Withdrawn { count: found.len() as u64, effects: Effects { seq, released, ..Effects::default() } })
+}
+
+/// A request for which a copy was left is over: the copy goes, unless another such request needs it or the owner has
+/// asked for it.
+pub(super) async fn drop_left(tx: &mut SqliteConnection, file: FileId) -> Result<Effects> {
+    let needed: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM items WHERE file = $1 AND copied = 1 AND state < 2)")
+            .bind(rows::bytes(file.as_bytes()))
+            .fetch_one(&mut *tx)
+            .await?;
+    if needed {
+        return Ok(Effects::default());
+    }
+    let found = sqlx::query("SELECT no, blob, visibility FROM files WHERE id = $1 AND copy = 1")
+        .bind(rows::bytes(file.as_bytes()))
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(row) = found else { return Ok(Effects::default()) };
+    let listed = row.try_get::<i64, _>("visibility")? < HIDDEN;
+    let seq = set_copy(tx, false, &[(row.try_get("no")?, listed)]).await?;
+    let released = effects::release(tx, [rows::blob_hash(&row, "blob")?]).await?;
+    Ok(Effects { seq, released, ..Effects::default() })
+}
+
+/// The owner wants these copies for good: the end of a request no longer takes them away.
+pub(super) async fn keep_for_good(tx: &mut SqliteConnection, files: &[FileId]) -> Result<()> {
+    sqlx::query("UPDATE items SET copied = 0 WHERE copied = 1 AND file IN (SELECT unhex(value) FROM json_each($1))")
+        .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// Sets whether these files want a copy, and moves the listed ones (`true`) in the feed.
@@ -228,7 +259,7 @@ async fn waiting_files(
     let mut numbers = Vec::new();
     let mut files = Vec::new();
     for row in &found {
-        numbers.push((row.try_get("no")?, row.try_get::<i64, _>("visibility")? != HIDDEN));
+        numbers.push((row.try_get("no")?, row.try_get::<i64, _>("visibility")? < HIDDEN));
         files.push((rows::file_id(row, "id")?, rows::account_id(row, "owner")?));
     }
     Ok((numbers, files))
@@ -245,7 +276,11 @@ pub(super) async fn copy_for(
          WHERE c.blob = $2 AND c.state = 1 AND EXISTS (
              SELECT 1 FROM files f WHERE f.blob = c.blob AND f.size = c.size AND (
                  f.visibility IN (0, 3) OR f.owner = d.account OR (f.visibility = 2 AND EXISTS (
-                     SELECT 1 FROM people p WHERE p.file = f.no AND p.account = d.account))))",
+                     SELECT 1 FROM people p WHERE p.file = f.no AND p.account = d.account))
+                 OR (f.visibility IN (1, 2) AND EXISTS (SELECT 1 FROM approvals v WHERE v.account = d.account
+                     AND v.owner = f.owner AND (v.file = f.no OR (v.file = 0 AND f.visibility = 1))))
+                 OR (f.visibility = 4 AND EXISTS (SELECT 1 FROM items i
+                     WHERE i.parcel = -f.realm - (1 << 40) AND i.to_account = d.account AND i.state < 2))))",
     )
     .bind(rows::bytes(device.as_bytes()))
     .bind(rows::bytes(blob.as_bytes()))

@@ -31,6 +31,7 @@ mod copies;
 mod devices;
 mod effects;
 mod feed;
+mod inbox;
 mod publish;
 mod rows;
 mod search;
@@ -324,6 +325,7 @@ impl Store for SqliteStore {
     async fn keep_copies(&self, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Kept> {
         let mut tx = self.write().await?;
         let kept = copies::keep(&mut tx, caller, files, now_ms).await?;
+        copies::keep_for_good(&mut tx, files).await?;
         tx.commit().await?;
         Ok(kept)
     }

@@ -282,7 +282,8 @@ fn account_for(ledger: &mut Ledger, effects: &mut Effects, me: Me, plan: &mut Pl
     }
 }
 
-async fn check_limit(tx: &mut SqliteConnection, me: Me, growth: i64) -> Result<()> {
+/// Refuses more files than an account may have.
+pub(super) async fn check_limit(tx: &mut SqliteConnection, me: Me, growth: i64) -> Result<()> {
     if growth <= 0 {
         return Ok(());
     }
@@ -438,6 +439,26 @@ async fn revoked_by(tx: &mut SqliteConnection, plans: &[Plan]) -> Result<Vec<(De
     Ok(revoked)
 }
 
+/// Whoever serves these files, and the tracker, must be asked anew for what runs.
+pub(super) async fn revoke(tx: &mut SqliteConnection, effects: &mut Effects, files: &[FileId]) -> Result<()> {
+    let found = sqlx::query("SELECT no, blob, copy FROM files WHERE id IN (SELECT unhex(value) FROM json_each($1))")
+        .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut blobs: BTreeMap<i64, BlobHash> = BTreeMap::new();
+    for row in &found {
+        let blob = rows::blob_hash(row, "blob")?;
+        blobs.insert(row.try_get("no")?, blob);
+        if row.try_get("copy")? {
+            effects.narrowed.push(blob);
+        }
+    }
+    for (device, file) in holders_of(tx, &blobs.keys().copied().collect::<Vec<_>>()).await? {
+        effects.revoked.extend(blobs.get(&file).map(|blob| (device, *blob)));
+    }
+    Ok(())
+}
+
 /// Enrolled devices that share these files, as (device, file).
 async fn holders_of(tx: &mut SqliteConnection, files: &[i64]) -> Result<Vec<(DeviceId, i64)>> {
     if files.is_empty() {
@@ -511,7 +532,7 @@ pub(super) async fn withdraw(tx: &mut SqliteConnection, caller: &Caller, files: 
     let found = sqlx::query(
         "SELECT f.no, f.id, f.device, f.realm, f.parent, f.path, f.fold, f.blob, f.size, f.modified_ms, f.executable,
                 f.visibility, f.note, f.version, f.shared_ms, f.copy, f.seq, NULL AS copy_state
-         FROM files f WHERE f.owner = $1 AND f.id IN (SELECT unhex(value) FROM json_each($2))",
+         FROM files f WHERE f.owner = $1 AND f.visibility < 4 AND f.id IN (SELECT unhex(value) FROM json_each($2))",
     )
     .bind(me.account)
     .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
@@ -554,7 +575,7 @@ pub(super) async fn withdraw(tx: &mut SqliteConnection, caller: &Caller, files: 
 pub(super) async fn vanish(tx: &mut SqliteConnection, caller: &Caller, files: &[FileId]) -> Result<Vanished> {
     let me = me(tx, caller).await?;
     let copied = sqlx::query(
-        "SELECT id FROM files WHERE copy = 1 AND owner = $1 AND id IN (SELECT unhex(value) FROM json_each($2))",
+        "SELECT id FROM files WHERE copy = 1 AND owner = $1 AND visibility < 4 AND id IN (SELECT unhex(value) FROM json_each($2))",
     )
     .bind(me.account)
     .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))

@@ -48,6 +48,16 @@ macro_rules! listed {
            OR EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1)))) "
     };
 }
+/// Whether the account numbered `$1` may fetch the file because of a request, an offer or a standing yes. What is in a
+/// parcel lies in a realm below -2^40 that tells its number.
+macro_rules! approved {
+    () => {
+        " (EXISTS (SELECT 1 FROM approvals v WHERE v.account = $1 AND v.owner = f.owner
+               AND (v.file = f.no OR (v.file = 0 AND f.visibility = 1)))
+           OR (f.visibility = 4 AND (f.owner = $1 OR EXISTS (SELECT 1 FROM items i
+               WHERE i.parcel = -f.realm - (1 << 40) AND i.to_account = $1 AND i.state < 2)))) "
+    };
+}
 /// Everything that a [`FolderEntry`] needs, for the account numbered `$1` and the further viewer `$2` (0 for none).
 macro_rules! folder_columns {
     () => {
@@ -68,13 +78,20 @@ macro_rules! folder_seen {
         " EXISTS (SELECT 1 FROM folder_counts k WHERE k.folder = d.no AND k.viewer IN (0, $1, $2)) "
     };
 }
-pub(super) use {file_tables, folder_columns, folder_seen, folder_tables, listed, select_files};
+pub(super) use {approved, file_tables, folder_columns, folder_seen, folder_tables, listed, select_files};
 
 /// Numbers of `files.visibility`.
 pub(super) const PUBLIC: i64 = 0;
 pub(super) const ASK: i64 = 1;
 pub(super) const PEOPLE: i64 = 2;
 pub(super) const HIDDEN: i64 = 3;
+/// In a parcel: for those to whom it is offered.
+pub(super) const OFFERED: i64 = 4;
+
+/// `files.realm` of what is in the parcel of this number: nobody else's.
+pub(super) const fn parcel_realm(parcel: i64) -> i64 {
+    -(1 << 40) - parcel
+}
 
 /// Numbers of `copies.state`.
 pub(super) const COPY_PENDING: i64 = 0;
@@ -183,7 +200,8 @@ impl TryFrom<FileColumns> for FileRow {
         let visibility = match columns.visibility {
             PUBLIC => Visibility::Public,
             ASK => Visibility::Ask,
-            PEOPLE => Visibility::People(Vec::new()),
+            // Whoever is offered a file is among those whom it is for.
+            PEOPLE | OFFERED => Visibility::People(Vec::new()),
             HIDDEN => Visibility::Hidden,
             _ => return Err(StoreError::Corrupt("visibility")),
         };
@@ -218,6 +236,11 @@ pub(super) struct FileRow {
 }
 
 impl FileRow {
+    /// Whether lists show it to whoever may know of it.
+    pub(super) const fn is_listed(&self) -> bool {
+        self.seq > 0
+    }
+
     fn text_bytes(&self) -> usize {
         self.entry.path.len() + self.entry.note.len() + self.entry.owner_name.len()
     }

@@ -10,7 +10,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{
     Me, Result, browse, me,
-    rows::{self, ASK, HIDDEN, PEOPLE, PUBLIC, listed},
+    rows::{self, ASK, HIDDEN, OFFERED, PEOPLE, PUBLIC, approved, listed},
 };
 use crate::store::{Caller, StoreError, Whereabouts};
 
@@ -18,7 +18,9 @@ use crate::store::{Caller, StoreError, Whereabouts};
 macro_rules! fetchable {
     () => {
         " (f.visibility = 0 OR (f.visibility < 3 AND f.owner = $1)
-           OR (f.visibility = 2 AND EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1))) "
+           OR (f.visibility = 2 AND EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1))
+           OR (f.visibility IN (1, 2) AND EXISTS (SELECT 1 FROM approvals v WHERE v.account = $1
+               AND v.owner = f.owner AND (v.file = f.no OR (v.file = 0 AND f.visibility = 1))))) "
     };
 }
 
@@ -30,8 +32,8 @@ struct Sources {
 }
 
 /// What one file that was asked for is: its place in the question, blob, size, visibility, whether it is the asker's
-/// own, and whether the asker is among its people.
-type Asked = (usize, BlobHash, u64, i64, i64, i64);
+/// own, whether the asker is among its people, and whether a request or an offer lets the asker have it.
+type Asked = (usize, BlobHash, u64, i64, i64, i64, i64);
 
 pub(super) async fn locate(
     connection: &mut SqliteConnection,
@@ -39,23 +41,25 @@ pub(super) async fn locate(
     files: &[FileId],
 ) -> Result<Vec<Whereabouts>> {
     let me = me(connection, caller).await?;
-    let found = sqlx::query(
+    let found = sqlx::query(concat!(
         "SELECT '[' || group_concat(json_array(w.key, lower(hex(f.blob)), f.size, f.visibility, f.owner = $1,
-             EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1))) || ']'
-         FROM json_each($2) w CROSS JOIN files f ON f.id = unhex(w.value)",
-    )
+             EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1), f.visibility > 0 AND",
+        approved!(),
+        ")) || ']' FROM json_each($2) w CROSS JOIN files f ON f.id = unhex(w.value)",
+    ))
     .bind(me.account)
     .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
     .fetch_one(&mut *connection)
     .await?;
     let mut whereabouts: Vec<Whereabouts> = files.iter().map(|file| Whereabouts::Unknown(*file)).collect();
     let mut allowed = Vec::new();
-    for (place, blob, size, visibility, own, named) in rows::json_rows::<Asked>(found.try_get(0)?, "files")? {
+    for (place, blob, size, visibility, own, named, approved) in rows::json_rows::<Asked>(found.try_get(0)?, "files")? {
         let (Some(file), Some(answer)) = (files.get(place), whereabouts.get_mut(place)) else { continue };
         let may = match visibility {
             PUBLIC | HIDDEN => true,
-            PEOPLE => own != 0 || named != 0,
-            ASK if own != 0 => true,
+            PEOPLE => own != 0 || named != 0 || approved != 0,
+            OFFERED => approved != 0,
+            ASK if own != 0 || approved != 0 => true,
             ASK => {
                 *answer = Whereabouts::MustAsk(*file);
                 false
@@ -111,6 +115,12 @@ async fn sources_of(connection: &mut SqliteConnection, me: Me, files: &[FileId])
         }
     }
     Ok(sources)
+}
+
+/// Whether the caller may fetch a listed file without anybody's yes.
+pub(super) async fn is_open_to(connection: &mut SqliteConnection, me: Me, file: i64) -> Result<bool> {
+    let open = concat!("SELECT EXISTS (SELECT 1 FROM files f WHERE f.no = $2 AND", fetchable!(), ")");
+    Ok(sqlx::query_scalar(open).bind(me.account).bind(file).fetch_one(connection).await?)
 }
 
 pub(super) async fn inspect(
