@@ -182,7 +182,7 @@ impl Test {
 }
 
 /// Bytes in `1.5g`, `500k`, `12`; units are powers of 1024.
-fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let text = text.to_ascii_lowercase();
     let text = text.trim_end_matches('b').trim_end_matches('i');
     let (number, shift) = match text.char_indices().last()? {

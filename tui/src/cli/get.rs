@@ -14,7 +14,7 @@ use super::{
     record::TransferRecord,
     talk::{Ended, Outcome},
 };
-use crate::engine::api::{self, Command, From, Target, TransferRow, Update};
+use crate::engine::api::{self, Command, From, ItemRow, Target, TransferRow, Update};
 
 #[derive(Debug, Args)]
 pub(super) struct Get {
@@ -67,7 +67,7 @@ impl Get {
         }
         let mut progress = self.progress.start(&context.globals);
         let mut reply = context.call(Command::Get(self.command(target))).await?;
-        let (transfers, ended) = follow(&mut reply, &mut progress).await;
+        let (transfers, _, ended) = follow(&mut reply, &mut progress).await;
         drop(progress);
         print(&mut context.out, transfers)?;
         ended
@@ -94,13 +94,14 @@ impl Get {
     }
 }
 
-/// Follows a call to its end; returns the last that was heard of each transfer, in their order.
-async fn follow(reply: &mut Reply, progress: &mut Progress) -> (Vec<TransferRow>, Outcome) {
+/// Follows a call to its end; returns the last that was heard of each transfer, in their order, and the inbox items.
+pub(super) async fn follow(reply: &mut Reply, progress: &mut Progress) -> (Vec<TransferRow>, Vec<ItemRow>, Outcome) {
     let mut transfers: Vec<TransferRow> = Vec::new();
+    let mut items = Vec::new();
     loop {
         match reply.next().await {
-            Ok(None) => return (transfers, Ok(())),
-            Err(ended) => return (transfers, Err(ended)),
+            Ok(None) => return (transfers, items, Ok(())),
+            Err(ended) => return (transfers, items, Err(ended)),
             Ok(Some(Update::Transfer(transfer))) => {
                 progress.transfer(&transfer);
                 match transfers.iter_mut().find(|known| known.id == transfer.id) {
@@ -108,12 +109,13 @@ async fn follow(reply: &mut Reply, progress: &mut Progress) -> (Vec<TransferRow>
                     None => transfers.push(*transfer),
                 }
             }
+            Ok(Some(Update::Item(item))) => items.push(*item),
             Ok(Some(_)) => (),
         }
     }
 }
 
-fn print(out: &mut Out, transfers: Vec<TransferRow>) -> Outcome {
+pub(super) fn print(out: &mut Out, transfers: Vec<TransferRow>) -> Outcome {
     let mut table = out.table::<TransferRecord>();
     for transfer in transfers {
         table.push(&TransferRecord::from(transfer))?;
@@ -122,7 +124,7 @@ fn print(out: &mut Out, transfers: Vec<TransferRow>) -> Outcome {
 }
 
 /// Where `-o` says that things go: a folder if it is one, ends like one, or has to take several things.
-fn target(output: Option<&Path>, items: usize) -> Result<Target, Ended> {
+pub(super) fn target(output: Option<&Path>, items: usize) -> Result<Target, Ended> {
     let Some(output) = output else { return Ok(Target::Downloads) };
     let absolute = std::path::absolute(output).map_err(|error| Ended::file("use", output, &error))?;
     let named_as_folder = output.as_os_str().as_encoded_bytes().ends_with(b"/");

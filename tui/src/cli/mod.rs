@@ -17,6 +17,7 @@ mod events;
 mod get;
 #[cfg(feature = "host")]
 mod host;
+mod inbox;
 mod info;
 mod interrupt;
 mod invite;
@@ -28,12 +29,14 @@ mod logout;
 mod ls;
 mod man;
 mod members;
+mod offer;
 mod out;
 mod password;
 mod progress;
 mod record;
 mod recover;
 mod register;
+mod request;
 mod rescan;
 mod sample;
 mod screen;
@@ -224,6 +227,12 @@ enum Verb {
     Transfers(transfers::Transfers),
     /// How fast bytes may go, and how many members are served at a time
     Limit(limit::Limit),
+    /// Ask for files that cannot be fetched now, or for something that nobody shares
+    Request(request::Request),
+    /// Push a file or folder at members, who accept or decline
+    Offer(offer::Offer),
+    /// Requests and offers that wait, both ways
+    Inbox(inbox::Inbox),
     /// Who is there
     Members(members::Members),
     /// Everything that happens, until interrupted
@@ -289,6 +298,9 @@ impl Verb {
             Self::Verify(verify) => verify.run(context).await,
             Self::Transfers(transfers) => transfers.run(context).await,
             Self::Limit(limit) => limit.run(context).await,
+            Self::Request(request) => request.run(context).await,
+            Self::Offer(offer) => offer.run(context).await,
+            Self::Inbox(inbox) => inbox.run(context).await,
             Self::Members(members) => members.run(context).await,
             Self::Events(events) => events.run(context).await,
             Self::Engine(engine) => engine.run(context).await,
@@ -367,6 +379,17 @@ mod tests {
             "devices",
             "devices ls",
             "devices revoke abcd",
+            "request abcd",
+            "request --of bob the raw tapes",
+            "request --anyone the raw tapes",
+            "offer x bob",
+            "offer x bob carol --copy",
+            "inbox",
+            "inbox ls --json",
+            "inbox accept abcd",
+            "inbox decline abcd --word later",
+            "inbox cancel abcd",
+            "inbox rule set bob accept --up-to 2g",
             "devices revoke --others",
             "invite",
             "invite new --uses 3 --expires 7d",

@@ -5,9 +5,11 @@ use serde::Serialize;
 use shared::wire::tracker::CopyState;
 
 mod account;
+mod inbox;
 mod transfer;
 
 pub(super) use self::account::{DeviceRecord, InviteRecord, RecoveryRecord};
+pub(super) use self::inbox::{ItemRecord, OfferedRecord, RuleRecord};
 pub(super) use self::transfer::{ProgressRecord, TransferRecord, state_word};
 use super::out::{Cell, Column, Moment, Record};
 use crate::engine::api::{

@@ -140,7 +140,7 @@ fn audience(visibility: Option<Level>, to: Vec<String>) -> Result<Option<Audienc
 
 /// The absolute path of something that exists. Its last component stays what it is: whether a link may be shared is not
 /// decided here.
-fn in_place(path: &Path) -> Result<PathBuf, Ended> {
+pub(super) fn in_place(path: &Path) -> Result<PathBuf, Ended> {
     let failed = |error: io::Error| Ended::file("share", path, &error);
     fs::symlink_metadata(path).map_err(failed)?;
     let absolute = std::path::absolute(path).map_err(failed)?;

@@ -88,7 +88,7 @@ async fn enrol(
     let account = SavedAccount { tracker: link.text(), id: account, name, device };
     let before: Option<SavedAccount> = core.state.setting("account").await.map_err(failure::unexpected)?;
     if before.is_some_and(|before| before.id != account.id) {
-        core.state.forget_account().await.map_err(failure::unexpected)?;
+        forget(core).await?;
     }
     core.state.set("account", &account).await.map_err(failure::unexpected)?;
     core.session.restart();
@@ -117,7 +117,7 @@ pub(super) async fn logout(core: &Arc<Core>) -> Result<(), Failure> {
         Ok(online) => session::ask(&online.connection, &Request::SignOut).await.map(|_| ()),
         Err(failure) => Err(failure),
     };
-    core.state.forget_account().await.map_err(failure::unexpected)?;
+    forget(core).await?;
     core.session.restart();
     match told {
         Err(failure) if failure.kind == FailureKind::Unreachable => {
@@ -128,6 +128,13 @@ pub(super) async fn logout(core: &Arc<Core>) -> Result<(), Failure> {
         Err(failure) if failure.kind == FailureKind::SignIn => Ok(()),
         other => other,
     }
+}
+
+/// Forgets what belongs to the account that was signed in here.
+async fn forget(core: &Core) -> Result<(), Failure> {
+    core.state.forget_account().await.map_err(failure::unexpected)?;
+    super::inbox::forget(core);
+    Ok(())
 }
 
 /// What concerns the account that is signed in.

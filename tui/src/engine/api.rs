@@ -823,6 +823,7 @@ pub enum EventKind {
     CopyStored { id: FileId },
     CopyFailed { id: FileId, message: String },
     Notice { level: NoticeLevel, text: String },
+    ItemChanged { item: Box<ItemRow> },
 }
 
 /// One line from a face to the engine on the local socket.

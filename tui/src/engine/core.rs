@@ -30,6 +30,7 @@ use super::{
     endpoints::Endpoints,
     failure,
     hub::Hub,
+    inbox::{self, Inbox},
     library::Library,
     limits::{self, Limits},
     link::TrackerLink,
@@ -65,6 +66,7 @@ pub struct Core {
     pub reach: Reach,
     pub transfers: Transfers,
     pub limits: Arc<Limits>,
+    pub inbox: Inbox,
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
     fetched: Mutex<HashSet<BlobHash>>,
@@ -110,6 +112,7 @@ impl Engine {
             reach: Reach::default(),
             transfers: Transfers::default(),
             limits,
+            inbox: Inbox::default(),
             stop: CancellationToken::new(),
             members: Mutex::default(),
             fetched: Mutex::new(fetched),
@@ -120,6 +123,7 @@ impl Engine {
             key,
         });
         core.library.load(&core).await?;
+        inbox::load(&core).await?;
         transfers::load(&core).await?;
         let (client, calls) = Client::channel();
         let tasks = TaskTracker::new();
@@ -127,6 +131,7 @@ impl Engine {
         tasks.spawn(peers::accept(core.clone()));
         tasks.spawn(network::run(core.clone()));
         tasks.spawn(transfers::run(core.clone()));
+        tasks.spawn(inbox::run(core.clone()));
         tasks.spawn(super::library::watch(core.clone()));
         tasks.spawn(tick(core.clone()));
         tasks.spawn(take_calls(core.clone(), calls, tasks.clone()));
@@ -197,6 +202,9 @@ async fn tick(core: Arc<Core>) {
         }
         if core.hub.shares_changed.swap(false, Ordering::Relaxed) {
             core.hub.tell(Update::Shares(core.library.rows()));
+        }
+        if core.inbox.changed.swap(false, Ordering::Relaxed) {
+            core.hub.tell(Update::Inbox(inbox::rows(&core)));
         }
         if let Some(limits) = core.limits.take_change() {
             core.hub.tell(Update::Limits(limits));
@@ -293,6 +301,7 @@ impl Core {
             }
         }
         *locked(&self.members) = all;
+        self.inbox.wake.notify_one();
         self.hub.members_changed.store(true, Ordering::Relaxed);
         self.transfers.poke();
         Ok(())
@@ -308,6 +317,7 @@ impl Core {
         if before.is_none_or(|before| before.presence == Presence::Offline) {
             self.transfers.poke();
         }
+        self.inbox.wake.notify_one();
     }
 
     /// Without the tracker nobody's presence is known.

@@ -1,6 +1,6 @@
 //! Commands in, updates out: one function for each command.
 
-mod get;
+pub(super) mod get;
 mod stream;
 mod watch;
 
@@ -18,7 +18,7 @@ use super::{
     api::{Command, Failure, FailureKind, FileRow, FolderRow, Hashing, Share, Status, TrackerInfo, Update},
     client::{Answer as Reply, Call},
     core::{Core, or_stop},
-    doctor, failure, limits, link,
+    doctor, failure, inbox, limits, link,
     link::TrackerLink,
     session, transfers,
 };
@@ -33,7 +33,7 @@ impl Out {
     }
 
     /// Tells something that a slow face may miss.
-    fn hint(&self, update: Update) {
+    pub(super) fn hint(&self, update: Update) {
         let _missed = self.0.try_send(Reply::Update(update));
     }
 }
@@ -147,9 +147,8 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
             core.stop.cancel();
             Ok(())
         }
-        Command::Inbox(_) | Command::Chat(_) => {
-            Err(Failure::new(FailureKind::Refused, "unsupported", "this engine cannot do that", ""))
-        }
+        Command::Inbox(command) => inbox::carry_out(core, command, out).await,
+        Command::Chat(_) => Err(Failure::new(FailureKind::Refused, "unsupported", "this engine cannot do that", "")),
     }
 }
 
@@ -353,7 +352,7 @@ async fn copy(core: &Arc<Core>, items: &[String], wait: bool, out: &Out) -> Resu
 }
 
 /// Asks for copies and waits until all are stored.
-async fn keep_copies(core: &Arc<Core>, ids: &[FileId], wait: bool) -> Result<(), Failure> {
+pub(super) async fn keep_copies(core: &Arc<Core>, ids: &[FileId], wait: bool) -> Result<(), Failure> {
     let mut news = core.copies();
     for batch in ids.chunks(PUBLISH_ENTRIES_MAX) {
         let Answer::Count(_) = core.session.ask(&Request::KeepCopy { files: batch.to_vec() }).await? else {

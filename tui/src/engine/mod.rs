@@ -14,6 +14,7 @@ pub mod face;
 pub mod failure;
 pub mod holdings;
 pub mod hub;
+pub mod inbox;
 pub mod library;
 pub mod limits;
 pub mod link;

@@ -1,5 +1,6 @@
 //! The connection to the tracker: signs in by the device's key, stays, comes back after a loss, and tells what changed.
 
+mod replica;
 mod udp;
 
 use std::{
@@ -25,7 +26,7 @@ use shared::{
     wire::{
         Code, PEER_ALPN, SIGN_IN_CONTEXT,
         peer::Open,
-        tracker::{Answer, Changes, Event, NewDevice, Registration, Request, SignedIn},
+        tracker::{Answer, Event, NewDevice, Registration, Request, SignedIn},
     },
 };
 use tokio::{
@@ -39,7 +40,7 @@ use super::{
     api::{self, Direction, Failure, FailureKind, PathKind},
     core::{Core, now_ms},
     dial::{self, Greeted, Way},
-    failure, holdings,
+    failure, holdings, inbox,
     limits::Party,
     link::TrackerLink,
     peers::path_of,
@@ -522,7 +523,8 @@ async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(),
     };
     tokio::try_join!(
         hear(core, connection, &mut recv, &moved),
-        keep_in_step(core, connection, &moved),
+        replica::keep_in_step(core, connection, &moved),
+        inbox::keep_in_step(core, connection),
         probe::keep_announced(core, online),
         publish,
         announce
@@ -551,48 +553,16 @@ async fn hear(
             Event::Resync => {
                 core.load_members(connection).await?;
                 core.copies_unknown();
+                core.inbox.moved.notify_one();
                 moved.notify_one();
             }
             // Only running downloads hold anything.
             Event::SourcesMoved { .. } => core.transfers.poke(),
             Event::DevicesRevoked { devices } => core.peers.revoke(devices),
+            Event::InboxMoved { .. } => core.inbox.moved.notify_one(),
             Event::SignedOut { refusal } => {
                 return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
             }
         }
     }
-}
-
-/// Pulls the index whenever it has moved.
-async fn keep_in_step(core: &Arc<Core>, connection: &Connection, moved: &Notify) -> Result<(), Failure> {
-    loop {
-        moved.notified().await;
-        replicate(core, connection).await?;
-    }
-}
-
-/// Pulls what changed in the index into the replica.
-async fn replicate(core: &Arc<Core>, connection: &Connection) -> Result<(), Failure> {
-    let mut since: u64 = core.state.setting("index_next").await.map_err(failure::unexpected)?.unwrap_or(0);
-    let mut restart = false;
-    loop {
-        let Answer::Changes(page) = ask(connection, &Request::Changes { since }).await? else {
-            return Err(failure::bad_answer());
-        };
-        if page.restart && since != 0 {
-            (since, restart) = (0, true);
-            continue;
-        }
-        let (next, more) = (page.next, page.more);
-        core.apply_changes(page_of(page, restart)).await?;
-        restart = false;
-        since = next;
-        if !more {
-            return Ok(());
-        }
-    }
-}
-
-fn page_of(page: Changes, restart: bool) -> Changes {
-    Changes { restart, ..page }
 }

@@ -22,7 +22,7 @@ pub enum InboxCommand {
     RequestText { of: Option<String>, text: String, life_s: Option<u64> },
     /// Offers files: [`super::Update::Hashing`] while it goes, then one [`super::Update::Item`] for each receiver.
     Offer(Offer),
-    /// Says yes: one [`super::Update::Item`] each.
+    /// Says yes: one [`super::Update::Item`] each, and [`super::Update::Transfer`] while an offer is fetched.
     Accept(Accept),
     /// Says no, or takes back a yes, with a word for the other: one [`super::Update::Item`] each.
     Decline { items: Vec<String>, word: String },
@@ -70,6 +70,8 @@ pub struct Accept {
     pub target: Target,
     /// To a request for something that was not shared: the file to fulfil it with, an own shared one or a local path.
     pub with: Option<String>,
+    /// To an offer: do not wait for its files.
+    pub detach: bool,
 }
 
 /// A standing answer to a member's offers or requests.

@@ -5,13 +5,16 @@ use std::{
     time::Instant,
 };
 
-use shared::limits::{GET_PATIENCE, TICK};
+use shared::{
+    id::FileId,
+    limits::{GET_PATIENCE, TICK},
+};
 
 use super::Out;
 use crate::engine::{
-    api::{Failure, FailureKind, Get, TransferRow, TransferState, Update},
+    api::{Failure, FailureKind, Get, Target, TransferRow, TransferState, Update},
     core::Core,
-    failure,
+    failure, inbox,
     transfers::{self, Transfer},
 };
 
@@ -43,11 +46,17 @@ pub(super) async fn fetch(core: &Arc<Core>, get: &Get, out: &Out) -> Result<(), 
 }
 
 /// Tells how a transfer goes until it is over, or until waiting longer makes no sense.
-async fn follow(core: &Arc<Core>, get: &Get, transfer: &Arc<Transfer>, out: &Out) -> Result<(), Failure> {
+pub(in crate::engine) async fn follow(
+    core: &Arc<Core>,
+    get: &Get,
+    transfer: &Arc<Transfer>,
+    out: &Out,
+) -> Result<(), Failure> {
     let mut timer = tokio::time::interval(TICK);
     let mut attempts = transfer.attempts();
     let mut told: Option<TransferRow> = None;
     let mut moved = (Instant::now(), 0);
+    let mut asked = false;
     loop {
         let row = transfer.row();
         if row.done > moved.1 {
@@ -60,12 +69,45 @@ async fn follow(core: &Arc<Core>, get: &Get, transfer: &Arc<Transfer>, out: &Out
         match outcome(transfer, &row, get.wait, moved.0) {
             Outcome::Going => {}
             Outcome::Over => return Ok(()),
+            Outcome::Failed(failure) if failure.code == "no_source" => {
+                return Err(asked_for(core, get, &row, failure).await);
+            }
             Outcome::Failed(failure) => return Err(failure),
+        }
+        if !asked && get.wait && row.state == TransferState::Waiting && transfer.no_source.load(Ordering::Relaxed) {
+            asked = true;
+            let _told_elsewhere = request(core, get, &row).await;
         }
         tokio::select! {
             _ = timer.tick() => {}
             _ = attempts.changed() => {}
             () = core.stop.cancelled() => return Err(failure::unreachable("the engine is stopping")),
+        }
+    }
+}
+
+/// Nobody has it now: the request for it waits at the tracker, where its owner sees it.
+async fn asked_for(core: &Core, get: &Get, row: &TransferRow, failure: Failure) -> Failure {
+    match request(core, get, row).await {
+        true => {
+            let hint = "a request for it waits (`swapmeet inbox`); it is fetched as soon as a source is there and the engine \
+                        runs (`swapmeet engine run`); `get --wait` waits for it";
+            Failure { hint: hint.to_owned(), ..failure }
+        }
+        false => failure,
+    }
+}
+
+/// Makes a request of a fetch that nobody serves. Whether there is one.
+async fn request(core: &Core, get: &Get, row: &TransferRow) -> bool {
+    let file = row.item.parse::<FileId>().ok().filter(|_| !row.folder);
+    let Some(file) = file.filter(|_| get.target != Target::Stream && !get.repair) else { return false };
+    match inbox::ask_for(core, file, &row.id, &get.target).await {
+        Ok(()) => true,
+        Err(failure) => {
+            // Such as for a hidden file: its owner hears of it when it is fetched.
+            tracing::info!(%failure, "no request was made");
+            false
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What this device shares: publishing in place, keeping the index in step with the disk.
 
 mod difference;
+mod offer;
 mod watch;
 
 use std::{
@@ -19,6 +20,7 @@ use shared::{
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use self::difference::{Difference, batches, compare, index_path, note, publish_entry};
+pub use self::offer::batches_of;
 pub use self::watch::watch;
 use super::{
     api::{Failure, FailureKind, Hashing, NoticeLevel, Rescanned, Share, ShareRow, ShareState},

@@ -1,6 +1,7 @@
 //! What one profile remembers between runs, in its own SQLite. Each method is one transaction.
 
 mod files;
+mod inbox;
 mod transfers;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use sqlx::{
 };
 
 pub use files::{ShareRecord, SharedFile};
+pub use inbox::{Errand, ParcelRecord};
 pub use transfers::{PlannedFile, StoredTransfer};
 
 /// Why the state cannot be read or written.
@@ -116,7 +118,15 @@ impl State {
         let mut tx = self.pool.begin().await?;
         // How much of the line may be used does not depend on who is signed in.
         let settings = "DELETE FROM setting WHERE key <> 'limits'";
-        for statement in [settings, "DELETE FROM replica", "UPDATE shared_file SET file = NULL"] {
+        for statement in [
+            settings,
+            "DELETE FROM replica",
+            "UPDATE shared_file SET file = NULL",
+            "DELETE FROM inbox_item",
+            "DELETE FROM errand",
+            "DELETE FROM parcel",
+            "DELETE FROM offer_rule",
+        ] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)

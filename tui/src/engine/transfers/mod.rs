@@ -36,7 +36,7 @@ use tokio::{
 };
 
 use order::Entry;
-pub use plan::{folder_files, resolve, start};
+pub use plan::{folder_files, queue_given, resolve, start};
 pub use row::Transfer;
 
 use super::{
@@ -115,7 +115,8 @@ impl Transfers {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, id: i64) -> Option<Arc<Transfer>> {
+    /// The transfer of this number.
+    pub fn get(&self, id: i64) -> Option<Arc<Transfer>> {
         self.all().get(&id).cloned()
     }
 
@@ -339,6 +340,7 @@ async fn attempt(core: Arc<Core>, transfer: Arc<Transfer>) {
     transfer.attempting.store(false, Ordering::Relaxed);
     store(&core, &transfer).await;
     transfer.note_attempt();
+    core.inbox.wake.notify_one();
 }
 
 /// Stores how a transfer stands.
@@ -437,6 +439,7 @@ async fn quit(core: &Arc<Core>, transfer: &Arc<Transfer>, wish: Wish) {
         Wish::Run | Wish::GiveWay => {}
     }
     store(core, transfer).await;
+    core.inbox.wake.notify_one();
 }
 
 /// A transfer's number that no other one has.

@@ -145,6 +145,19 @@ fn joined(core: &Core, plan: &Get, files: &[FileEntry]) -> Option<Arc<Transfer>>
     Some(transfer.clone())
 }
 
+/// Queues files that are given, as those of an offer. What is under way already is joined, not doubled.
+pub async fn queue_given(
+    core: &Arc<Core>,
+    plan: Get,
+    item: &Item,
+    files: &[FileEntry],
+) -> Result<Arc<Transfer>, Failure> {
+    match joined(core, &plan, files) {
+        Some(transfer) => Ok(transfer),
+        None => queue(core, plan, item, files).await,
+    }
+}
+
 pub(super) async fn queue(
     core: &Arc<Core>,
     plan: Get,
