@@ -12,6 +12,7 @@ mod hostile_peers;
 mod hostile_sources;
 mod https;
 mod identity;
+mod inbox;
 mod interrupted;
 mod limits;
 mod local;
