@@ -8,6 +8,7 @@ use super::{
     Refusal,
     account::{DeviceEntry, InviteEntry, Recover},
     grant::SignedGrant,
+    message::{MessageAnswer, MessageEvent, MessageRequest},
     reach::{Attempt, Introduction, Token},
 };
 use crate::id::{AccountId, BlobHash, DeviceId, FileId, FolderId};
@@ -177,6 +178,8 @@ pub enum Request {
         /// The code, or the beginning of it that lists show.
         code: String,
     },
+    /// Something about messages. Answered with [`Answer::Message`].
+    Message(MessageRequest),
 }
 
 /// What the tracker answers.
@@ -269,6 +272,8 @@ pub enum Answer {
         /// Until one is.
         seconds: u64,
     },
+    /// To `Message`.
+    Message(MessageAnswer),
 }
 
 /// What the tracker tells by itself.
@@ -318,6 +323,8 @@ pub enum Event {
         /// At most [`crate::limits::REVOKED_TOLD_MAX`].
         devices: Vec<DeviceId>,
     },
+    /// Something about messages.
+    Message(MessageEvent),
 }
 
 /// To [`Request::Hello`].

@@ -25,8 +25,8 @@ use super::{
 use crate::{
     events::Subscription,
     handler::{
-        Ctx, Error, Moment, Peer, account, browse, copy, devices, hold, introduce, invites, locate, members, now_ms,
-        publish,
+        Ctx, Error, Moment, Peer, account, browse, copy, devices, hold, introduce, invites, locate, members, message,
+        now_ms, publish,
     },
     refuse,
     store::Caller,
@@ -199,6 +199,7 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
             caller()?;
             Answer::Ways(ctx.ways)
         }
+        Request::Message(request) => Answer::Message(message::message(ctx, caller()?, request, now).await?),
         Request::Subscribe | Request::Fetch | Request::Relay { .. } => {
             return Err(Error::Unsupported("this request takes the whole stream"));
         }
@@ -326,5 +327,6 @@ const fn kind(request: &Request) -> &'static str {
         Request::Invite { .. } => "invite",
         Request::Invites => "invites",
         Request::RevokeInvite { .. } => "revoke_invite",
+        Request::Message(_) => "message",
     }
 }

@@ -556,6 +556,8 @@ async fn hear(
             // Only running downloads hold anything.
             Event::SourcesMoved { .. } => core.transfers.poke(),
             Event::DevicesRevoked { devices } => core.peers.revoke(devices),
+            // This client has no use for them.
+            Event::Message(_) => {}
             Event::SignedOut { refusal } => {
                 return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
             }

@@ -31,6 +31,7 @@ mod copies;
 mod devices;
 mod effects;
 mod feed;
+mod messages;
 mod publish;
 mod rows;
 mod search;
