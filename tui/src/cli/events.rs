@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     context::Context,
     out::{Cell, Column, Moment, Record},
-    record::{FileRecord, MemberRecord, TransferRecord, state_word},
+    record::{FileRecord, MemberRecord, MessageRecord, TransferRecord, state_word},
     status::{connection_word, via_word},
     talk::{Ended, Outcome},
 };
@@ -33,6 +33,7 @@ enum Type {
     CopyStored,
     CopyFailed,
     Notice,
+    MessageReceived,
 }
 
 impl Events {
@@ -91,6 +92,9 @@ enum Body {
         level: &'static str,
         text: String,
     },
+    Message {
+        message: Box<MessageRecord>,
+    },
 }
 
 impl From<Event> for EventRecord {
@@ -126,6 +130,11 @@ impl From<Event> for EventRecord {
             EventKind::Notice { level, text } => {
                 (Type::Notice, text.clone(), Body::Notice { level: level_word(level), text })
             }
+            EventKind::MessageReceived { message } => {
+                let record = MessageRecord::from(*message);
+                let sentence = format!("a message from {}", record.from);
+                (Type::MessageReceived, sentence, Body::Message { message: Box::new(record) })
+            }
         };
         Self { what, sentence, at: Moment(event.at_ms), body }
     }
@@ -142,6 +151,7 @@ impl Record for EventRecord {
             Type::CopyStored => "copy_stored",
             Type::CopyFailed => "copy_failed",
             Type::Notice => "notice",
+            Type::MessageReceived => "message_received",
         }
     }
 

@@ -823,6 +823,7 @@ pub enum EventKind {
     CopyStored { id: FileId },
     CopyFailed { id: FileId, message: String },
     Notice { level: NoticeLevel, text: String },
+    MessageReceived { message: Box<MessageRow> },
 }
 
 /// One line from a face to the engine on the local socket.

@@ -37,6 +37,7 @@ use tokio::{
 pub use super::dial::dial;
 use super::{
     api::{self, Direction, Failure, FailureKind, PathKind},
+    chat,
     core::{Core, now_ms},
     dial::{self, Greeted, Way},
     failure, holdings,
@@ -525,7 +526,8 @@ async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(),
         keep_in_step(core, connection, &moved),
         probe::keep_announced(core, online),
         publish,
-        announce
+        announce,
+        chat::keep(core, online)
     )?;
     Ok(())
 }
@@ -551,13 +553,13 @@ async fn hear(
             Event::Resync => {
                 core.load_members(connection).await?;
                 core.copies_unknown();
+                core.chat.look();
                 moved.notify_one();
             }
             // Only running downloads hold anything.
             Event::SourcesMoved { .. } => core.transfers.poke(),
             Event::DevicesRevoked { devices } => core.peers.revoke(devices),
-            // This client has no use for them.
-            Event::Message(_) => {}
+            Event::Message(event) => core.chat.hear(event),
             Event::SignedOut { refusal } => {
                 return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
             }
@@ -586,15 +588,11 @@ async fn replicate(core: &Arc<Core>, connection: &Connection) -> Result<(), Fail
             continue;
         }
         let (next, more) = (page.next, page.more);
-        core.apply_changes(page_of(page, restart)).await?;
+        core.apply_changes(Changes { restart, ..page }).await?;
         restart = false;
         since = next;
         if !more {
             return Ok(());
         }
     }
-}
-
-fn page_of(page: Changes, restart: bool) -> Changes {
-    Changes { restart, ..page }
 }

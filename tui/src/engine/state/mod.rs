@@ -1,6 +1,7 @@
 //! What one profile remembers between runs, in its own SQLite. Each method is one transaction.
 
 mod files;
+mod messages;
 mod transfers;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use sqlx::{
 };
 
 pub use files::{ShareRecord, SharedFile};
+pub use messages::{NewMessage, Reading, WaitingMessage};
 pub use transfers::{PlannedFile, StoredTransfer};
 
 /// Why the state cannot be read or written.
@@ -116,7 +118,9 @@ impl State {
         let mut tx = self.pool.begin().await?;
         // How much of the line may be used does not depend on who is signed in.
         let settings = "DELETE FROM setting WHERE key <> 'limits'";
-        for statement in [settings, "DELETE FROM replica", "UPDATE shared_file SET file = NULL"] {
+        let messages = ["DELETE FROM message", "DELETE FROM room", "DELETE FROM device_key"];
+        let others = [settings, "DELETE FROM replica", "UPDATE shared_file SET file = NULL"];
+        for statement in others.into_iter().chain(messages) {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
