@@ -15,6 +15,7 @@ mod identity;
 mod interrupted;
 mod limits;
 mod local;
+mod messages;
 mod names;
 mod relayed;
 mod repair;
