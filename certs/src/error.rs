@@ -27,6 +27,12 @@ pub enum CertsError {
         /// The file.
         path: PathBuf,
     },
+    /// The file is too large, a folder or a device, or does not hold an X25519 key.
+    #[error("{} does not hold an X25519 key (64 hexadecimal digits)", path.display())]
+    NotASealingKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is too large, a folder or a device, or does not hold a certificate.
     #[error("{} does not hold a certificate (PEM)", path.display())]
     NotACertificate {

@@ -9,6 +9,7 @@
 //!   is already pinned ([`tracker_client_config`]).
 //! - A device makes its [`SigningKey`] once. The authority certifies that key and nothing else that the device says
 //!   ([`Authority::issue_device`]); a certificate lives for hours and is replaced in place ([`PeerCredentials`]).
+//! - What others seal for a device opens with its [`SealingKey`] alone.
 //! - Between members both ends show certificates of the same authority; [`peer_identity`] reads who it is.
 //!
 //! TLS 1.3 only, and nothing is resumed: no tickets, no early data. Otherwise a session could outlive the certificate
@@ -21,6 +22,7 @@ mod identity;
 mod key;
 mod peer;
 mod pin;
+mod sealing;
 mod secret_file;
 mod tls;
 
@@ -37,3 +39,4 @@ pub use key::{SigningKey, verify};
 pub use peer::PeerCredentials;
 pub use pin::{SeenAuthority, WrongAuthority, tracker_client_config};
 pub use rustls::pki_types::CertificateDer;
+pub use sealing::{DoesNotOpen, SEAL_OVERHEAD_BYTES, SealingKey, fresh, seal};

@@ -106,6 +106,11 @@ identifier!(
     BlobHash, 32, "a BLAKE3 hash"
 );
 
+identifier!(
+    /// A message. Random, chosen by its sender, so that one sent again after a lost answer is the same message.
+    MessageId, 16, "a message id"
+);
+
 impl DeviceId {
     /// The id that belongs to a device's public key.
     #[must_use]

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+mod messages;
 mod ways;
 
+pub use messages::*;
 pub use ways::*;
 
 // Content

@@ -131,6 +131,7 @@ pub struct Puppet {
     /// What the tracker gave it.
     pub signed_in: SignedIn,
     credentials: PeerCredentials,
+    key: SigningKey,
 }
 
 impl Puppet {
@@ -170,7 +171,7 @@ impl Puppet {
         };
         let credentials =
             PeerCredentials::new(&key, signed_in.certificate.clone().into(), signed_in.authority.clone().into())?;
-        Ok(Self { endpoint, tracker, signed_in, credentials })
+        Ok(Self { endpoint, tracker, signed_in, credentials, key })
     }
 
     /// From now on members can dial this puppet; the tracker is told where.
@@ -227,6 +228,12 @@ impl Puppet {
         let answer: peer::HelloAnswer = read_frame(&mut recv, limits::PEER_FRAME_BYTES_MAX).await?;
         ensure!(matches!(answer, peer::HelloAnswer::Accepted { .. }), "not accepted: {answer:?}");
         Ok(connection)
+    }
+
+    /// Signs with the device's key.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.key.sign(message)
     }
 
     /// What members see in this puppet's certificate.

@@ -81,6 +81,16 @@ impl Events {
         }
     }
 
+    /// Gives each device an event of its own, if there is one for it.
+    pub fn send_each(&self, mut event_for: impl FnMut(DeviceId) -> Option<Event>) {
+        for queue in self.lock().queues.values() {
+            if let Some(event) = event_for(queue.device) {
+                lock(&queue.waiting).push(Arc::new(event));
+                queue.arrived.notify_one();
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Listeners> {
         lock(&self.listeners)
     }

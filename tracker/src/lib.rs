@@ -33,9 +33,11 @@ pub mod code;
 pub mod config;
 pub mod copies;
 pub mod events;
+pub mod flood;
 pub mod handler;
 pub mod holdings;
 pub mod introduce;
+pub mod mail;
 pub mod passwords;
 pub mod presence;
 pub mod refuse;
@@ -51,6 +53,7 @@ use blobs::{BlobError, BlobStore};
 use config::{Listen, Probe, Web};
 use copies::Copies;
 use handler::Ctx;
+use mail::Mailroom;
 use relay::Relays;
 use roster::Roster;
 use server::{Server, Sessions, WebPort, web::WebError};
@@ -142,6 +145,7 @@ pub async fn run(
         .map_err(|source| StartError::Data { path: config.data.clone(), source })?;
 
     let sessions = Arc::new(Sessions::default());
+    let (mailroom, pending) = Mailroom::new();
     let ctx = Arc::new(Ctx {
         store: store.clone(),
         authority,
@@ -151,6 +155,8 @@ pub async fn run(
         copies: Arc::new(copies),
         relays: Arc::new(Relays::new(config.relay)),
         passwords: passwords::Passwords::default(),
+        mailroom,
+        flood: Mutex::default(),
         attempts: Mutex::new(Attempts::new(config.patience)),
         registration: config.registration,
         ways: Ways { web: told.as_ref().ok().and_then(web_port_of_members) },
@@ -173,6 +179,7 @@ pub async fn run(
     });
     workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), TRACKER_ALPN, web.clone(), stop_working.clone()));
     workers.spawn(renew_certificate(ctx.clone(), probes.clone(), PROBE_ALPN, None, stop_working.clone()));
+    workers.spawn(mail::run(pending, store.clone(), stop_working.clone()));
     workers.spawn(watch_administration(ctx.clone(), stop_working.clone()));
     workers.spawn(handler::inbox::end_items(ctx.clone(), stop_working.clone()));
     workers.spawn(server::probe::run(ctx.clone(), probes, stop_working.clone()));

@@ -33,21 +33,25 @@ pub fn refuse(error: &Error, request: u64) -> Refusal {
 
 fn refuse_store(error: &StoreError, request: u64) -> Refusal {
     let code = match error {
-        StoreError::NameTaken | StoreError::LooksLike(_) | StoreError::OtherDevice(_) | StoreError::PasswordMoved => {
-            Code::Conflict
-        }
+        StoreError::NameTaken
+        | StoreError::LooksLike(_)
+        | StoreError::OtherDevice(_)
+        | StoreError::PasswordMoved
+        | StoreError::MessageTaken => Code::Conflict,
         StoreError::BadInvite => Code::Forbidden,
         StoreError::SignedOut => Code::Unauthenticated,
         StoreError::UnknownMember(_) | StoreError::UnknownItem | StoreError::UnknownFile => Code::NotFound,
         StoreError::NotNow(_) => Code::Conflict,
         StoreError::NotYours(_) => Code::BadRequest,
-        StoreError::TooFast { .. } => Code::RateLimited,
         StoreError::TooManyDevices(_)
         | StoreError::TooManyFiles(_)
         | StoreError::TooManyInvites(_)
         | StoreError::TooMany { .. } => Code::TooLarge,
-        StoreError::TooManyCopies(_) => Code::RateLimited,
-        StoreError::Database(_) | StoreError::Migrate(_) | StoreError::Corrupt(_) => return internal(error, request),
+        StoreError::TooFast { .. } | StoreError::TooManyCopies(_) | StoreError::TooManyMessages(_) => Code::RateLimited,
+        StoreError::NoDevice => Code::Unavailable,
+        StoreError::NotWritten | StoreError::Database(_) | StoreError::Migrate(_) | StoreError::Corrupt(_) => {
+            return internal(error, request);
+        }
     };
     Refusal::new(code, error.to_string())
 }

@@ -19,6 +19,10 @@ use super::{
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
     inbox::{InboxAnswer, InboxRequest, ItemEntry, PackEntry, Receiver, What},
+    message::{
+        Delivery, DeviceKeys, Header, MESSAGE_CONTEXT, MESSAGE_KEY_CONTEXT, MessageAnswer, MessageEvent,
+        MessageRequest, Seal, Sending,
+    },
     peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Queued, RelayedAnswer, Want, Watch},
     reach::{Attempt, Introduction, Mapping, ProbeAnswer, ProbeRequest, Rendezvous, Role, Way},
     tracker::{
@@ -29,10 +33,11 @@ use super::{
     },
 };
 use crate::{
-    id::{AccountId, BlobHash, DeviceId, FileId, FolderId, ItemId, ParcelId},
+    id::{AccountId, BlobHash, DeviceId, FileId, FolderId, ItemId, MessageId, ParcelId},
     inbox::{Act, State, Wanted},
     limits::{
-        ADDRESSES_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX,
+        ADDRESSES_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, MESSAGE_BODY_BYTES_MAX, MESSAGE_KEYS_MAX,
+        MESSAGE_SEAL_BYTES, MESSAGE_SEALS_MAX, MESSAGES_PAGE_MAX, PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX,
         REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REVOKED_TOLD_MAX, SOURCES_MAX, WANT_RANGES_MAX,
     },
 };
@@ -104,6 +109,9 @@ macro_rules! for_every_message {
         $check::<ProbeAnswer>("probe_answer");
         $check::<InboxRequest>("inbox_request");
         $check::<InboxAnswer>("inbox_answer");
+        $check::<MessageRequest>("message_request");
+        $check::<MessageAnswer>("message_answer");
+        $check::<MessageEvent>("message_event");
     };
 }
 
@@ -247,7 +255,16 @@ fn the_numbers_and_names_of_codes_stay() {
 #[test]
 fn the_constants_of_the_protocol_stay() {
     let mut table = String::new();
-    for bytes in [TRACKER_ALPN, PEER_ALPN, EXPORTER_LABEL, ENROL_CONTEXT, SIGN_IN_CONTEXT, PROBE_ALPN] {
+    for bytes in [
+        TRACKER_ALPN,
+        PEER_ALPN,
+        EXPORTER_LABEL,
+        ENROL_CONTEXT,
+        SIGN_IN_CONTEXT,
+        PROBE_ALPN,
+        MESSAGE_KEY_CONTEXT,
+        MESSAGE_CONTEXT,
+    ] {
         writeln!(table, "{}", bytes.escape_ascii()).unwrap();
     }
     for name in [TRACKER_NAME, PEER_NAME, TUNNEL_PATH, TUNNEL_PROTOCOL] {
@@ -285,6 +302,17 @@ fn the_largest_messages_that_limits_allow_fit_their_frames() {
     let located = Located { peers: vec![peer; GRANT_BLOBS_MAX], files: vec![found; GRANT_BLOBS_MAX], grant: signed };
     frame(&Answer::Located(located));
     frame(&Event::DevicesRevoked { devices: vec![DeviceId([all; 16]); REVOKED_TOLD_MAX] });
+    let seals = vec![Seal { device: DeviceId([all; 16]), sealed: vec![all; MESSAGE_SEAL_BYTES] }; MESSAGE_SEALS_MAX];
+    let (body, signature) = (vec![all; MESSAGE_BODY_BYTES_MAX], vec![all; 64]);
+    let sending = Sending { header: message_header(), body: body.clone(), signature, seals, last: true };
+    frame(&Request::Message(MessageRequest::Send(sending)));
+    let name = "\u{10ffff}".repeat(MEMBER_NAME_CHARS_MAX);
+    let delivery = Delivery { body, from_name: name.clone(), to_name: Some(name), at_ms: i64::MIN, ..delivery() };
+    frame(&Answer::Message(MessageAnswer::Waiting { messages: vec![delivery; MESSAGES_PAGE_MAX], more: true }));
+    let keys =
+        DeviceKeys { account: AccountId([all; 16]), signing: [all; 32], sealing: [all; 32], proof: vec![all; 64] };
+    let next = Some(DeviceId([all; 16]));
+    frame(&Answer::Message(MessageAnswer::Keys { keys: vec![keys; MESSAGE_KEYS_MAX], next }));
     let candidates = vec![v6(); ADDRESSES_MAX];
     frame(&ProbeAnswer::Met(Rendezvous { role: Role::Await, candidates, start_in_ms: u32::MAX }));
 }
@@ -420,6 +448,7 @@ samples!(Request, REQUEST_BYTES_MAX, {
     Invites => [Request::Invites],
     RevokeInvite => [Request::RevokeInvite { code: "abcd".into() }],
     Inbox => [Request::Inbox(InboxRequest::Approvals)],
+    Message => [Request::Message(MessageRequest::Waiting { after: 300 })],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -516,6 +545,7 @@ samples!(Answer, REPLY_BYTES_MAX, {
     Invites => [Answer::Invites { invites: vec![invite_entry()] }],
     Wait => [Answer::Wait { seconds: 20 }],
     Inbox => [Answer::Inbox(InboxAnswer::Packed { files: vec![FileId([0xf1; 16])] })],
+    Message => [Answer::Message(MessageAnswer::Done)],
 });
 
 samples!(InboxRequest, REQUEST_BYTES_MAX, {
@@ -608,6 +638,7 @@ samples!(Event, REPLY_BYTES_MAX, {
     Introduced => [Event::Introduced(introduction())],
     DevicesRevoked => [Event::DevicesRevoked { devices: vec![DeviceId([0xd1; 16])] }],
     InboxMoved => [Event::InboxMoved { seq: 301 }],
+    Message => [Event::Message(MessageEvent::Delivered { messages: vec![MessageId([0x3e; 16])] })],
 });
 
 samples!(Registration, REPLY_BYTES_MAX, {
@@ -774,6 +805,69 @@ samples!(ProbeAnswer, PROBE_FRAME_BYTES_MAX, {
     Observed => [ProbeAnswer::Observed { address: v4(), mapping: Mapping::Symmetric }],
     Met => [ProbeAnswer::Met(rendezvous())],
 });
+
+samples!(MessageRequest, REQUEST_BYTES_MAX, {
+    PublishKey => [MessageRequest::PublishKey { key: [0x5e; 32], proof: vec![0x51; 64] }],
+    Keys => [
+        MessageRequest::Keys { to: None, after: None },
+        MessageRequest::Keys { to: Some(AccountId([0xa2; 16])), after: Some(DeviceId([0xd1; 16])) },
+    ],
+    Send => [MessageRequest::Send(Sending {
+        header: message_header(),
+        body: vec![0xb0; 3],
+        signature: vec![0x51; 64],
+        seals: vec![Seal { device: DeviceId([0xd2; 16]), sealed: vec![0x5e; 80] }],
+        last: true,
+    })],
+    Waiting => [MessageRequest::Waiting { after: 300 }],
+    Acknowledge => [MessageRequest::Acknowledge { messages: vec![MessageId([0x3e; 16])] }],
+    Delivered => [MessageRequest::Delivered { messages: vec![MessageId([0x3e; 16])] }],
+});
+
+samples!(MessageAnswer, REPLY_BYTES_MAX, {
+    Done => [MessageAnswer::Done],
+    Keys => [MessageAnswer::Keys {
+        keys: vec![DeviceKeys {
+            account: AccountId([0xa2; 16]), signing: [0x7e; 32], sealing: [0x5e; 32], proof: vec![0x51; 64],
+        }],
+        next: Some(DeviceId([0xd2; 16])),
+    }],
+    Sent => [MessageAnswer::Sent { at_ms: 1_700_000_000_123 }],
+    DevicesMissing => [MessageAnswer::DevicesMissing { devices: 2 }],
+    More => [MessageAnswer::More],
+    TooMany => [MessageAnswer::TooMany { wait_ms: 900 }],
+    Waiting => [MessageAnswer::Waiting { messages: vec![delivery()], more: true }],
+    Delivered => [MessageAnswer::Delivered { messages: vec![MessageId([0x3e; 16])] }],
+});
+
+samples!(MessageEvent, REPLY_BYTES_MAX, {
+    Arrived => [MessageEvent::Arrived(Box::new(delivery()))],
+    Delivered => [MessageEvent::Delivered { messages: vec![MessageId([0x3e; 16])] }],
+});
+
+fn message_header() -> Header {
+    Header {
+        id: MessageId([0x3e; 16]),
+        from: AccountId([0xa1; 16]),
+        device: DeviceId([0xd1; 16]),
+        to: Some(AccountId([0xa2; 16])),
+        written_ms: 1_700_000_000_123,
+    }
+}
+
+fn delivery() -> Delivery {
+    Delivery {
+        place: 300,
+        header: message_header(),
+        from_name: "member 1".into(),
+        to_name: Some("member 2".into()),
+        signing: [0x7e; 32],
+        at_ms: 1_700_000_000_456,
+        body: vec![0xb0; 3],
+        signature: vec![0x51; 64],
+        sealed: vec![0x5e; 80],
+    }
+}
 
 fn rendezvous() -> Rendezvous {
     Rendezvous { role: Role::Await, candidates: vec![v6(), v4()], start_in_ms: 300 }

@@ -9,6 +9,7 @@ use super::{
     account::{DeviceEntry, InviteEntry, Recover},
     grant::SignedGrant,
     inbox::{InboxAnswer, InboxRequest},
+    message::{MessageAnswer, MessageEvent, MessageRequest},
     reach::{Attempt, Introduction, Token},
 };
 use crate::id::{AccountId, BlobHash, DeviceId, FileId, FolderId};
@@ -180,6 +181,8 @@ pub enum Request {
     },
     /// Something about requests and offers. Answered with [`Answer::Inbox`] or `Done`.
     Inbox(InboxRequest),
+    /// Something about messages. Answered with [`Answer::Message`].
+    Message(MessageRequest),
 }
 
 /// What the tracker answers.
@@ -274,6 +277,8 @@ pub enum Answer {
     },
     /// To `Inbox`.
     Inbox(InboxAnswer),
+    /// To `Message`.
+    Message(MessageAnswer),
 }
 
 /// What the tracker tells by itself.
@@ -328,6 +333,8 @@ pub enum Event {
         /// Newest number of a change.
         seq: u64,
     },
+    /// Something about messages.
+    Message(MessageEvent),
 }
 
 /// To [`Request::Hello`].

@@ -16,6 +16,7 @@ mod inbox;
 mod interrupted;
 mod limits;
 mod local;
+mod messages;
 mod names;
 mod relayed;
 mod repair;

@@ -19,7 +19,9 @@ use crate::{
     attempts::Attempts,
     copies::Copies,
     events::{Events, Target},
+    flood::Flood,
     introduce::{Hopeless, Meetings, Pace},
+    mail::Mailroom,
     passwords::{PasswordError, Passwords},
     relay::{Declined, Relays},
     roster::Roster,
@@ -36,6 +38,7 @@ pub mod introduce;
 pub mod invites;
 pub mod locate;
 pub mod members;
+pub mod message;
 pub mod publish;
 
 /// What handlers work with.
@@ -57,6 +60,10 @@ pub struct Ctx {
     pub relays: Arc<Relays>,
     /// Password hashing.
     pub passwords: Passwords,
+    /// Where messages are handed in.
+    pub mailroom: Mailroom,
+    /// How many messages members have sent.
+    pub flood: Mutex<Flood>,
     /// Wrong passwords.
     pub attempts: Mutex<Attempts>,
     /// Who may make an account.

@@ -26,6 +26,7 @@ use crate::{
     events::Subscription,
     handler::{
         Ctx, Error, Moment, Peer, account, browse, copy, devices, hold, inbox, introduce, invites, locate, members,
+        message,
         now_ms, publish,
     },
     refuse,
@@ -200,6 +201,7 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
             Answer::Ways(ctx.ways)
         }
         Request::Inbox(request) => inbox::answer(ctx, &caller()?, request, now).await?,
+        Request::Message(request) => Answer::Message(message::message(ctx, caller()?, request, now).await?),
         Request::Subscribe | Request::Fetch | Request::Relay { .. } => {
             return Err(Error::Unsupported("this request takes the whole stream"));
         }
@@ -328,5 +330,6 @@ const fn kind(request: &Request) -> &'static str {
         Request::Invites => "invites",
         Request::RevokeInvite { .. } => "revoke_invite",
         Request::Inbox(_) => "inbox",
+        Request::Message(_) => "message",
     }
 }

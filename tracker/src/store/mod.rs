@@ -17,14 +17,16 @@ use shared::{
 #[cfg(test)]
 mod conformance;
 mod inbox;
+mod messages;
 mod sqlite;
 
 pub use inbox::{Deed, Done, InboxStore, Named, NewItem, Told};
+pub use messages::{Mail, Mailed, MessageStore, Posted};
 pub use sqlite::SqliteStore;
 
 /// The tracker's memory.
 #[async_trait]
-pub trait Store: InboxStore + fmt::Debug + Send + Sync {
+pub trait Store: InboxStore + MessageStore + fmt::Debug + Send + Sync {
     /// Makes an account with its first device; consumes an invitation where one is needed.
     async fn create_account(&self, account: NewAccount, now_ms: i64) -> Result<Caller, StoreError>;
     /// What signing in by password needs.
@@ -207,6 +209,18 @@ pub enum StoreError {
     /// More copies wait than the tracker takes on.
     #[error("{0} copies wait already")]
     TooManyCopies(usize),
+    /// The id of a message belongs to another one.
+    #[error("there is another message with this id")]
+    MessageTaken,
+    /// No device of the receiver can open anything.
+    #[error("the receiver is signed in on no device that could read it")]
+    NoDevice,
+    /// As many messages of this member wait for others as may.
+    #[error("{0} of your messages wait for others already, which is the most")]
+    TooManyMessages(u64),
+    /// The transaction that a message went into failed.
+    #[error("the message could not be written down")]
+    NotWritten,
     /// The database failed.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),

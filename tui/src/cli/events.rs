@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     context::Context,
     out::{Cell, Column, Moment, Record},
-    record::{FileRecord, ItemRecord, MemberRecord, TransferRecord, state_word},
+    record::{FileRecord, ItemRecord, MemberRecord, MessageRecord, TransferRecord, state_word},
     status::{connection_word, via_word},
     talk::{Ended, Outcome},
 };
@@ -34,6 +34,7 @@ enum Type {
     CopyFailed,
     Notice,
     ItemChanged,
+    MessageReceived,
 }
 
 impl Events {
@@ -95,6 +96,9 @@ enum Body {
     Item {
         item: Box<ItemRecord>,
     },
+    Message {
+        message: Box<MessageRecord>,
+    },
 }
 
 impl From<Event> for EventRecord {
@@ -135,6 +139,11 @@ impl From<Event> for EventRecord {
                 let sentence = format!("{} {}: {about}", item.from, item.state.word());
                 (Type::ItemChanged, sentence, Body::Item { item: Box::new((*item).into()) })
             }
+            EventKind::MessageReceived { message } => {
+                let record = MessageRecord::from(*message);
+                let sentence = format!("a message from {}", record.from);
+                (Type::MessageReceived, sentence, Body::Message { message: Box::new(record) })
+            }
         };
         Self { what, sentence, at: Moment(event.at_ms), body }
     }
@@ -152,6 +161,7 @@ impl Record for EventRecord {
             Type::CopyFailed => "copy_failed",
             Type::Notice => "notice",
             Type::ItemChanged => "item_changed",
+            Type::MessageReceived => "message_received",
         }
     }
 

@@ -3,6 +3,7 @@
 //! Owns what a command prints and how it exits. Never decides anything about sharing or fetching: that is the
 //! engine's, which every command reaches by [`crate::engine::api`], like the screen does.
 
+mod chat;
 mod completions;
 mod config;
 mod context;
@@ -235,6 +236,8 @@ enum Verb {
     Inbox(inbox::Inbox),
     /// Who is there
     Members(members::Members),
+    /// Messages to a member or to everyone
+    Chat(chat::Chat),
     /// Everything that happens, until interrupted
     Events(events::Events),
     /// The background engine of this profile
@@ -302,6 +305,7 @@ impl Verb {
             Self::Offer(offer) => offer.run(context).await,
             Self::Inbox(inbox) => inbox.run(context).await,
             Self::Members(members) => members.run(context).await,
+            Self::Chat(chat) => chat.run(context).await,
             Self::Events(events) => events.run(context).await,
             Self::Engine(engine) => engine.run(context).await,
             Self::Sample(sample) => sample.run(context).await,
@@ -427,6 +431,12 @@ mod tests {
             "limit down 0 --member bob --at 08:00-18:00,mon-fri --lan",
             "limit slots 4",
             "members --online --since 1h",
+            "chat send bob hello",
+            "chat send bob -",
+            "chat broadcast hello",
+            "chat read",
+            "chat read #all --unread",
+            "chat follow",
             "events --type file_shared",
             "engine",
             "engine run",

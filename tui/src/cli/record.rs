@@ -6,10 +6,12 @@ use shared::wire::tracker::CopyState;
 
 mod account;
 mod inbox;
+mod message;
 mod transfer;
 
 pub(super) use self::account::{DeviceRecord, InviteRecord, RecoveryRecord};
 pub(super) use self::inbox::{ItemRecord, OfferedRecord, RuleRecord};
+pub(super) use self::message::{EVERYONE, MessageRecord};
 pub(super) use self::transfer::{ProgressRecord, TransferRecord, state_word};
 use super::out::{Cell, Column, Moment, Record};
 use crate::engine::api::{

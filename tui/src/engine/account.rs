@@ -12,6 +12,7 @@ use shared::{
 
 use super::{
     api::{AccountCommand, DeviceRow, Devices, Failure, FailureKind, InviteRow, NoticeLevel, Secret, Update},
+    chat,
     core::{Core, now_ms},
     dispatch::Out,
     failure,
@@ -84,6 +85,10 @@ async fn enrol(
     let Answer::SignedIn(SignedIn { account, name, device, .. }) = answer? else {
         return Err(failure::bad_answer());
     };
+    // Before this device is gone again, perhaps for weeks: others can leave messages for it from now on.
+    if let Err(failure) = chat::publish_key(core, &greeted.connection).await {
+        tracing::warn!(%failure, "the key for messages could not be told; it will be at the next connection");
+    }
     greeted.connection.close(0u32.into(), b"bye");
     let account = SavedAccount { tracker: link.text(), id: account, name, device };
     let before: Option<SavedAccount> = core.state.setting("account").await.map_err(failure::unexpected)?;

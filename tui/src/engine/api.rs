@@ -824,6 +824,7 @@ pub enum EventKind {
     CopyFailed { id: FileId, message: String },
     Notice { level: NoticeLevel, text: String },
     ItemChanged { item: Box<ItemRow> },
+    MessageReceived { message: Box<MessageRow> },
 }
 
 /// One line from a face to the engine on the local socket.

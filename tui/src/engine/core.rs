@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use certs::SigningKey;
+use certs::{SealingKey, SigningKey};
 use quinn::Connection;
 use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId},
     limits::{PAGE_ENTRIES_MAX, SHUTDOWN, TICK},
+    name::{MemberName, NameKey},
     wire::{
         Refusal,
         tracker::{Answer, Change, Changes, MemberEntry, Presence, Request},
@@ -25,6 +26,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     api::{Account, EventKind, Failure, FailureKind, IndexPage, TransferPage, Update},
     catalog::Catalog,
+    chat::{self, Chat},
     client::{Call, Client},
     dispatch,
     endpoints::Endpoints,
@@ -67,6 +69,7 @@ pub struct Core {
     pub transfers: Transfers,
     pub limits: Arc<Limits>,
     pub inbox: Inbox,
+    pub chat: Chat,
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
     fetched: Mutex<HashSet<BlobHash>>,
@@ -96,6 +99,7 @@ impl Engine {
     pub async fn start(profile: &Profile) -> Result<(Self, Client), Failure> {
         profile.prepare().map_err(failure::unexpected)?;
         let key = SigningKey::open(&profile.state.join("device.key")).map_err(failure::unexpected)?;
+        let sealing = SealingKey::open(&profile.state.join("message.key")).map_err(failure::unexpected)?;
         let state = State::open(&profile.state.join("state.db")).await.map_err(failure::unexpected)?;
         let fetched = state.fetched_blobs().await.map_err(failure::unexpected)?.into_iter().collect();
         let exchanged = state.exchanged().await.map_err(failure::unexpected)?;
@@ -113,6 +117,7 @@ impl Engine {
             transfers: Transfers::default(),
             limits,
             inbox: Inbox::default(),
+            chat: Chat::new(sealing),
             stop: CancellationToken::new(),
             members: Mutex::default(),
             fetched: Mutex::new(fetched),
@@ -209,6 +214,12 @@ async fn tick(core: Arc<Core>) {
         if let Some(limits) = core.limits.take_change() {
             core.hub.tell(Update::Limits(limits));
         }
+        if core.chat.take_change() {
+            match chat::room_rows(&core).await {
+                Ok(rooms) => core.hub.tell(Update::Rooms(rooms)),
+                Err(failure) => tracing::error!(%failure, "the rooms cannot be read"),
+            }
+        }
         let traffic = core.hub.take_traffic(TICK.as_secs_f64());
         let silent = traffic.down == 0 && traffic.up == 0;
         if !(silent && quiet) {
@@ -257,6 +268,13 @@ impl Core {
     /// A member's name.
     pub fn member_name(&self, account: AccountId) -> Option<String> {
         locked(&self.members).get(&account).map(|member| member.name.clone())
+    }
+
+    /// The member with this name, and how it is written.
+    pub fn member_called(&self, key: &NameKey) -> Option<(AccountId, String)> {
+        let members = locked(&self.members);
+        let called = |member: &&MemberEntry| MemberName::parse(&member.name).is_ok_and(|name| name.key() == *key);
+        members.values().find(called).map(|member| (member.account, member.name.clone()))
     }
 
     /// Bytes exchanged with a member: from them, to them.

@@ -16,6 +16,7 @@ use tokio::sync::{broadcast::error::RecvError, mpsc};
 use super::{
     account,
     api::{Command, Failure, FailureKind, FileRow, FolderRow, Hashing, Share, Status, TrackerInfo, Update},
+    chat,
     client::{Answer as Reply, Call},
     core::{Core, or_stop},
     doctor, failure, inbox, limits, link,
@@ -148,7 +149,7 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
             Ok(())
         }
         Command::Inbox(command) => inbox::carry_out(core, command, out).await,
-        Command::Chat(_) => Err(Failure::new(FailureKind::Refused, "unsupported", "this engine cannot do that", "")),
+        Command::Chat(command) => chat::carry_out(core, command, out).await,
     }
 }
 

@@ -5,6 +5,7 @@ pub mod api;
 pub mod client;
 
 pub mod catalog;
+pub mod chat;
 pub mod core;
 pub mod dial;
 pub mod dispatch;

@@ -38,6 +38,7 @@ use tokio::{
 pub use super::dial::dial;
 use super::{
     api::{self, Direction, Failure, FailureKind, PathKind},
+    chat,
     core::{Core, now_ms},
     dial::{self, Greeted, Way},
     failure, holdings, inbox,
@@ -527,7 +528,8 @@ async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(),
         inbox::keep_in_step(core, connection),
         probe::keep_announced(core, online),
         publish,
-        announce
+        announce,
+        chat::keep(core, online)
     )?;
     Ok(())
 }
@@ -554,12 +556,14 @@ async fn hear(
                 core.load_members(connection).await?;
                 core.copies_unknown();
                 core.inbox.moved.notify_one();
+                core.chat.look();
                 moved.notify_one();
             }
             // Only running downloads hold anything.
             Event::SourcesMoved { .. } => core.transfers.poke(),
             Event::DevicesRevoked { devices } => core.peers.revoke(devices),
             Event::InboxMoved { .. } => core.inbox.moved.notify_one(),
+            Event::Message(event) => core.chat.hear(event),
             Event::SignedOut { refusal } => {
                 return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
             }

@@ -9,6 +9,7 @@ mod folder;
 mod handed;
 mod limited;
 mod memory;
+mod messages;
 mod nginx;
 mod others;
 mod path;
@@ -26,8 +27,8 @@ use self::table::Table;
 #[derive(Debug, Parser)]
 struct Options {
     /// Rows to measure: a get, b the others, c small files, d memory, e search, f first frame, g processor time, h limited
-    /// sources, i paths with loss, j a mixed folder, k datagrams, l small files in memory
-    #[arg(long, value_delimiter = ',', default_value = "a,b,c,d,e,f,g,h,i,j,k,l")]
+    /// sources, i paths with loss, j a mixed folder, k datagrams, l small files in memory, m messages
+    #[arg(long, value_delimiter = ',', default_value = "a,b,c,d,e,f,g,h,i,j,k,m,l")]
     only: Vec<char>,
     /// Alternating pairs of the comparisons
     #[arg(long, default_value_t = 7)]
@@ -38,6 +39,9 @@ struct Options {
     /// Members that are connected and idle
     #[arg(long, default_value_t = 500)]
     members: usize,
+    /// Members that are connected while messages pass
+    #[arg(long, default_value_t = 2000)]
+    talkers: usize,
     /// Files in the index that is searched
     #[arg(long, default_value_t = 100_000)]
     files: usize,
@@ -66,6 +70,11 @@ fn main() -> Result<()> {
     }
     if wants('e') {
         runtime.block_on(search::measure(&options, &mut table))?;
+    }
+    if wants('m')
+        && let Err(error) = runtime.block_on(messages::measure(&options, &mut table))
+    {
+        table.missing("m: the rest", &error);
     }
     if wants('f') {
         first_frame::measure(&mut table)?;

@@ -32,6 +32,7 @@ mod devices;
 mod effects;
 mod feed;
 mod inbox;
+mod messages;
 mod publish;
 mod rows;
 mod search;

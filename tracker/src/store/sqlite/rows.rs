@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use shared::{
-    id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
+    id::{AccountId, BlobHash, DeviceId, FileId, FolderId, MessageId},
     limits::{PAGE_BYTES_MAX, PAGE_ENTRIES_MAX},
     wire::tracker::{CopyState, FileEntry, FolderEntry, Item, Visibility},
 };
@@ -136,6 +136,7 @@ id_column!(device_id, DeviceId);
 id_column!(file_id, FileId);
 id_column!(folder_id, FolderId);
 id_column!(blob_hash, BlobHash);
+id_column!(message_id, MessageId);
 
 /// A count or size.
 pub(super) fn count(row: &SqliteRow, column: &'static str) -> Result<u64> {

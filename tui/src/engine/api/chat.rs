@@ -25,6 +25,14 @@ pub enum ChatCommand {
     Draft { room: RoomName, text: String },
     /// Every message from now on, as [`super::Update::Message`], also when its state changes. Ends when the face leaves.
     Follow,
+    /// Waits until the tracker has a message, or it failed, or the tracker cannot be reached now: a
+    /// [`super::Update::Message`] whenever something about it changes, the last one as it is then.
+    Wait { id: String },
+    /// Waits until what waits at the tracker is here, or the tracker cannot be reached now. Nothing is answered.
+    Settle,
+    /// Like [`ChatCommand::Send`], under an id of the face's choice (32 hexadecimal digits): however often it is asked, as
+    /// over two engines of which one was killed, it is one message.
+    SendOnce { id: String, room: RoomName, text: String },
 }
 
 /// A room, by what a person calls it.
@@ -75,6 +83,9 @@ pub struct MessageRow {
     /// The inbox item that this message is the card of.
     #[serde(default)]
     pub item: Option<String>,
+    /// Whether the text says why this device cannot read the message, instead of what was said.
+    #[serde(default)]
+    pub unreadable: bool,
 }
 
 /// How far a message has come.

@@ -7,6 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Out;
 use crate::engine::{
     api::{EventKind, Failure, TransferPage, Update},
+    chat,
     core::Core,
     inbox,
 };
@@ -45,6 +46,7 @@ async fn tell_everything(core: &Arc<Core>, out: &Out) -> Result<(), Failure> {
     out.send(Update::Members(core.member_rows())).await?;
     out.send(Update::Limits(core.limits.view())).await?;
     out.send(Update::Inbox(inbox::rows(core))).await?;
+    out.send(Update::Rooms(chat::room_rows(core).await?)).await?;
     let changed = core.transfers.rows();
     out.send(Update::Transfers(TransferPage { restart: true, changed, removed: Vec::new() })).await?;
     let mut after = None;

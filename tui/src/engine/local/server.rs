@@ -439,7 +439,9 @@ fn is_brief(command: &Command) -> bool {
         Command::Transfers { watch } => !watch,
         Command::Copy { wait, .. } => !wait,
         Command::Inbox(command) => !matches!(command, InboxCommand::Offer(_) | InboxCommand::Accept(_)),
-        Command::Chat(command) => !matches!(command, ChatCommand::Follow),
+        Command::Chat(command) => {
+            !matches!(command, ChatCommand::Follow | ChatCommand::Wait { .. } | ChatCommand::Settle)
+        }
         Command::Share(_)
         | Command::Rescan
         | Command::Verify(_)

@@ -2,6 +2,7 @@
 
 mod files;
 mod inbox;
+mod messages;
 mod transfers;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use sqlx::{
 
 pub use files::{ShareRecord, SharedFile};
 pub use inbox::{Errand, ParcelRecord};
+pub use messages::{NewMessage, Reading, WaitingMessage};
 pub use transfers::{PlannedFile, StoredTransfer};
 
 /// Why the state cannot be read or written.
@@ -126,6 +128,9 @@ impl State {
             "DELETE FROM errand",
             "DELETE FROM parcel",
             "DELETE FROM offer_rule",
+            "DELETE FROM message",
+            "DELETE FROM room",
+            "DELETE FROM device_key",
         ] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
