@@ -325,6 +325,8 @@ pub const SIGN_IN_FORGET: Duration = Duration::from_secs(60 * 60);
 pub const SIGN_IN_SOURCES_MAX: usize = 10_000;
 /// Devices that members are told of as signed out while their certificates last: one message of events.
 pub const REVOKED_TOLD_MAX: usize = 2048;
+/// Members whom one member has blocked: all of them are told to its devices in one message.
+pub const BLOCKS_MAX: usize = 1_000;
 /// Letters and digits of a recovery code: 120 bits.
 pub const RECOVERY_CODE_CHARS: usize = 24;
 /// Bytes of a recovery or invitation code as typed, with room for hyphens and spaces.

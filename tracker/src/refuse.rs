@@ -39,7 +39,10 @@ fn refuse_store(error: &StoreError, request: u64) -> Refusal {
         StoreError::BadInvite => Code::Forbidden,
         StoreError::SignedOut => Code::Unauthenticated,
         StoreError::UnknownMember(_) => Code::NotFound,
-        StoreError::TooManyDevices(_) | StoreError::TooManyFiles(_) | StoreError::TooManyInvites(_) => Code::TooLarge,
+        StoreError::TooManyDevices(_)
+        | StoreError::TooManyFiles(_)
+        | StoreError::TooManyInvites(_)
+        | StoreError::TooManyBlocks(_) => Code::TooLarge,
         StoreError::TooManyCopies(_) => Code::RateLimited,
         StoreError::Database(_) | StoreError::Migrate(_) | StoreError::Corrupt(_) => return internal(error, request),
     };

@@ -25,7 +25,7 @@ use crate::{
     handler::{self, now_ms},
     holdings::{Content, Holdings},
     presence::{ConnectionNo, Presence, Seen, Session},
-    store::{Store, StoreError},
+    store::{Apart, Store, StoreError},
 };
 
 /// Presence, and what has changed since the members were told.
@@ -145,6 +145,12 @@ impl Roster {
         self.presence().seen(device, connection, seen);
     }
 
+    /// Devices of a member that are connected.
+    #[must_use]
+    pub fn devices_of(&self, account: AccountId) -> usize {
+        self.presence().devices_of(account)
+    }
+
     /// The session of a connected device.
     #[must_use]
     pub fn session(&self, device: DeviceId) -> Option<Session> {
@@ -207,8 +213,14 @@ impl Roster {
         for page in accounts.chunks(PAGE_ENTRIES_MAX) {
             let mut members = store.members_by_id(page).await?;
             self.complete(&mut members);
+            // From the changed ones' side: the relation is the same in both directions, and mostly empty.
+            let mut apart: BTreeMap<AccountId, BTreeSet<AccountId>> = BTreeMap::new();
+            for Apart { viewer, hidden, .. } in store.apart_from(page).await? {
+                apart.entry(viewer).or_default().insert(hidden);
+            }
             for member in members {
-                events.send(Target::Everyone, Event::Member(member));
+                let hidden = apart.remove(&member.account).unwrap_or_default();
+                events.send_but(&hidden, Event::Member(member));
             }
         }
         Ok(())

@@ -19,6 +19,7 @@ use super::{
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
     peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Queued, RelayedAnswer, Want, Watch},
+    people::{PeopleEvent, PeopleRequest},
     reach::{Attempt, Introduction, Mapping, ProbeAnswer, ProbeRequest, Rendezvous, Role, Way},
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
@@ -30,7 +31,7 @@ use super::{
 use crate::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
     limits::{
-        ADDRESSES_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX,
+        ADDRESSES_MAX, BLOCKS_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX,
         REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REVOKED_TOLD_MAX, SOURCES_MAX, WANT_RANGES_MAX,
     },
 };
@@ -281,6 +282,7 @@ fn the_largest_messages_that_limits_allow_fit_their_frames() {
     let located = Located { peers: vec![peer; GRANT_BLOBS_MAX], files: vec![found; GRANT_BLOBS_MAX], grant: signed };
     frame(&Answer::Located(located));
     frame(&Event::DevicesRevoked { devices: vec![DeviceId([all; 16]); REVOKED_TOLD_MAX] });
+    frame(&Event::People(PeopleEvent::Blocks { members: vec![AccountId([all; 16]); BLOCKS_MAX] }));
     let candidates = vec![v6(); ADDRESSES_MAX];
     frame(&ProbeAnswer::Met(Rendezvous { role: Role::Await, candidates, start_in_ms: u32::MAX }));
 }
@@ -415,6 +417,10 @@ samples!(Request, REQUEST_BYTES_MAX, {
     ],
     Invites => [Request::Invites],
     RevokeInvite => [Request::RevokeInvite { code: "abcd".into() }],
+    People => [
+        Request::People(PeopleRequest::Block { member: "member 1".into() }),
+        Request::People(PeopleRequest::Unblock { member: "member 1".into() }),
+    ],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -523,6 +529,7 @@ samples!(Event, REPLY_BYTES_MAX, {
     SourcesMoved => [Event::SourcesMoved { blobs: vec![BlobHash([0xb1; 32])] }],
     Introduced => [Event::Introduced(introduction())],
     DevicesRevoked => [Event::DevicesRevoked { devices: vec![DeviceId([0xd1; 16])] }],
+    People => [Event::People(PeopleEvent::Blocks { members: vec![AccountId([0xa1; 16])] })],
 });
 
 samples!(Registration, REPLY_BYTES_MAX, {

@@ -65,6 +65,7 @@ pub mod account;
 pub mod codec;
 pub mod grant;
 pub mod peer;
+pub mod people;
 pub mod reach;
 mod refusal;
 pub mod tracker;

@@ -8,6 +8,7 @@ use super::{
     Refusal,
     account::{DeviceEntry, InviteEntry, Recover},
     grant::SignedGrant,
+    people::{PeopleEvent, PeopleRequest},
     reach::{Attempt, Introduction, Token},
 };
 use crate::id::{AccountId, BlobHash, DeviceId, FileId, FolderId};
@@ -177,6 +178,8 @@ pub enum Request {
         /// The code, or the beginning of it that lists show.
         code: String,
     },
+    /// Something about other members. Answered as it says.
+    People(PeopleRequest),
 }
 
 /// What the tracker answers.
@@ -318,6 +321,8 @@ pub enum Event {
         /// At most [`crate::limits::REVOKED_TOLD_MAX`].
         devices: Vec<DeviceId>,
     },
+    /// Something about other members.
+    People(PeopleEvent),
 }
 
 /// To [`Request::Hello`].

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be set up has failed")]
 
 mod accounts;
+mod blocking;
 mod command_line;
 mod engines;
 mod fallback;

@@ -35,6 +35,7 @@ pub mod introduce;
 pub mod invites;
 pub mod locate;
 pub mod members;
+pub mod people;
 pub mod publish;
 
 /// What handlers work with.

@@ -16,6 +16,7 @@ use super::{
 };
 
 mod accounts;
+mod blocks;
 
 /// A store that disappears with the test.
 struct Fresh {

@@ -14,10 +14,12 @@ use shared::{
     },
 };
 
+mod blocks;
 #[cfg(test)]
 mod conformance;
 mod sqlite;
 
+pub use blocks::{Apart, Block, Moved, Parting};
 pub use sqlite::SqliteStore;
 
 /// The tracker's memory.
@@ -137,6 +139,21 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// The object of a copy turned out to be missing or damaged: it is fetched again when possible.
     async fn copy_lost(&self, blob: BlobHash, now_ms: i64) -> Result<(), StoreError>;
 
+    /// The account of this name.
+    async fn account_named(&self, name_key: &str) -> Result<Option<AccountId>, StoreError>;
+    /// Hides the caller and another member from each other, until it is taken back. Who is hidden sees nothing of the
+    /// other's files from now on, by whatever use case.
+    async fn block(&self, caller: &Caller, block: Block) -> Result<Parting, StoreError>;
+    /// Takes a block back. The two stay apart while the other one has blocked the caller.
+    async fn unblock(&self, caller: &Caller, member: AccountId) -> Result<Parting, StoreError>;
+    /// Whom a member has blocked, by name.
+    async fn blocked(&self, account: AccountId) -> Result<Vec<AccountId>, StoreError>;
+    /// For each of these members everybody who is hidden from it: those whom it blocked, and those who blocked it.
+    async fn apart_from(&self, viewers: &[AccountId]) -> Result<Vec<Apart>, StoreError>;
+    /// Whether two members are hidden from each other, whoever of them blocked the other. Whatever goes from one member
+    /// to another asks this first, and where it is so does as if the other one were never there: it is said to neither.
+    async fn are_apart(&self, one: AccountId, other: AccountId) -> Result<bool, StoreError>;
+
     /// Writes everything out and lets go of the files.
     async fn close(&self);
 }
@@ -174,6 +191,9 @@ pub enum StoreError {
     /// The account would have more files than it may.
     #[error("an account can share {0} files")]
     TooManyFiles(u64),
+    /// The member has blocked as many as it may.
+    #[error("a member can block {0} others; unblock some first")]
+    TooManyBlocks(usize),
     /// More copies wait than the tracker takes on.
     #[error("{0} copies wait already")]
     TooManyCopies(usize),

@@ -31,6 +31,10 @@ pub enum Purpose {
     Devices {
         found: Vec<DeviceRow>,
     },
+    /// Something about another member; `says` when it worked.
+    People {
+        says: String,
+    },
     /// Making an invitation.
     Invite,
     /// Listing invitations; those found so far.

@@ -206,6 +206,7 @@ actions! {
     OpenFolder "open-folder" "Open the folder in which the file lies";
     Verify "verify" "Read the file here again and compare it with what it should be; what is wrong can be repaired";
     MemberFiles "member-files" "Show what this member shares";
+    Block "block" "Hide this member and yourself from each other, or take that back; nobody is told";
     ShowFiles "files" "Go to the files";
     ShowTransfers "transfers" "Go to the transfers";
     ShowMembers "members" "Go to the members";
@@ -319,6 +320,7 @@ pub const TABLE: &[Binding] = &[
     shown(C::Transfers, &[Enter], A::Open, "details"),
     shown(C::Transfers, &[Char('y')], A::CopyMenu, "copy"),
     shown(C::Members, &[Enter], A::MemberFiles, "their files"),
+    shown(C::Members, &[Char('b')], A::Block, "block"),
     shown(C::Members, &[Char('y')], A::CopyMenu, "copy"),
     shown(C::Panes, &[Char('s')], A::SortMenu, "sort"),
     shown(C::Panes, &[Char('/')], A::Filter, "filter"),

@@ -3,6 +3,7 @@
 //! Owns what a command prints and how it exits. Never decides anything about sharing or fetching: that is the
 //! engine's, which every command reaches by [`crate::engine::api`], like the screen does.
 
+mod block;
 mod completions;
 mod config;
 mod context;
@@ -226,6 +227,10 @@ enum Verb {
     Limit(limit::Limit),
     /// Who is there
     Members(members::Members),
+    /// Hide from a member: neither sees the other's presence, files or searches, and nobody is told
+    Block(block::Block),
+    /// Take a block back
+    Unblock(block::Block),
     /// Everything that happens, until interrupted
     Events(events::Events),
     /// The background engine of this profile
@@ -290,6 +295,8 @@ impl Verb {
             Self::Transfers(transfers) => transfers.run(context).await,
             Self::Limit(limit) => limit.run(context).await,
             Self::Members(members) => members.run(context).await,
+            Self::Block(block) => block.run(context).await,
+            Self::Unblock(block) => block.undo(context).await,
             Self::Events(events) => events.run(context).await,
             Self::Engine(engine) => engine.run(context).await,
             Self::Sample(sample) => sample.run(context).await,

@@ -6,6 +6,7 @@
 
 mod account;
 mod limits;
+mod people;
 pub mod words;
 
 use std::{fmt, path::PathBuf};
@@ -18,6 +19,7 @@ use shared::{
 
 pub use account::{AccountCommand, DeviceRow, Devices, InviteRow};
 pub use limits::{LimitChange, Limits, Priority, QueuePlace, Rank, RateChange, RateRow, RateWish, ordinal};
+pub use people::PeopleCommand;
 
 /// A secret on its way to the engine: never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +87,8 @@ pub enum Command {
     Limit { change: Option<LimitChange> },
     /// The members as [`Update::Member`].
     Members,
+    /// Something about another member.
+    People(PeopleCommand),
     /// Everything a screen needs, now and whenever it changes: [`Update::Connection`], [`Update::Account`],
     /// [`Update::Index`], [`Update::Shares`], [`Update::Members`], [`Update::Transfers`], [`Update::Limits`],
     /// [`Update::Traffic`], [`Update::Notice`]. Ends when the face leaves.

@@ -1,7 +1,7 @@
 //! The engine: what its parts share, and how it starts and stops.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -35,6 +35,7 @@ use super::{
     link::TrackerLink,
     network,
     peers::{self, Peers},
+    people,
     reach::Reach,
     relay::Relays,
     session::{self, SavedAccount, Session},
@@ -119,6 +120,9 @@ impl Engine {
             state,
             key,
         });
+        let blocked: Option<BTreeSet<AccountId>> =
+            core.state.setting(people::BLOCKS).await.map_err(failure::unexpected)?;
+        core.peers.block(blocked.unwrap_or_default());
         core.library.load(&core).await?;
         transfers::load(&core).await?;
         let (client, calls) = Client::channel();

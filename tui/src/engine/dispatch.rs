@@ -20,7 +20,7 @@ use super::{
     core::{Core, or_stop},
     doctor, failure, limits, link,
     link::TrackerLink,
-    session, transfers,
+    people, session, transfers,
 };
 
 /// Where a call's updates go. A face that left makes every further update fail with `Gone`.
@@ -130,6 +130,7 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
             }
             Ok(())
         }
+        Command::People(command) => people::carry_out(core, command, out).await,
         Command::Watch => watch::everything(core, out).await,
         Command::Events => watch::events(core, out).await,
         Command::Reconnect => {

@@ -20,6 +20,7 @@ pub mod link;
 mod local;
 pub mod network;
 pub mod peers;
+mod people;
 pub mod reach;
 pub mod relay;
 pub mod rows;

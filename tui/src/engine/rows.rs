@@ -72,7 +72,7 @@ impl Core {
             last_seen_ms: entry.last_seen_ms,
             shares: entry.shares,
             devices: entry.devices,
-            blocked: false,
+            blocked: self.peers.is_blocked(entry.account),
             me: self.my_id() == Some(entry.account),
             from_them,
             to_them,

@@ -43,6 +43,7 @@ use super::{
     limits::Party,
     link::TrackerLink,
     peers::path_of,
+    people,
     reach::{self, probe},
     relay,
 };
@@ -556,6 +557,7 @@ async fn hear(
             // Only running downloads hold anything.
             Event::SourcesMoved { .. } => core.transfers.poke(),
             Event::DevicesRevoked { devices } => core.peers.revoke(devices),
+            Event::People(event) => people::hear(core, event).await,
             Event::SignedOut { refusal } => {
                 return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
             }

@@ -41,11 +41,21 @@ macro_rules! file_tables {
           LEFT JOIN copies c ON f.copy = 1 AND c.blob = f.blob AND c.size = f.size "
     };
 }
+/// Who is hidden from the account numbered `$1`. SQLite reads it once for a statement; for most it is empty.
+macro_rules! hidden_from_me {
+    () => {
+        " (SELECT other FROM apart WHERE one = $1) "
+    };
+}
 /// Whether the account numbered `$1` may list the file.
 macro_rules! listed {
     () => {
-        " (f.visibility < 2 OR (f.visibility = 2 AND (f.owner = $1
-           OR EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1)))) "
+        concat!(
+            " ((f.visibility < 2 OR (f.visibility = 2 AND (f.owner = $1
+               OR EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1)))) AND f.owner NOT IN",
+            hidden_from_me!(),
+            ") "
+        )
     };
 }
 /// Everything that a [`FolderEntry`] needs, for the account numbered `$1` and the further viewer `$2` (0 for none).
@@ -65,10 +75,15 @@ macro_rules! folder_tables {
 /// Whether the viewers of [`folder_columns`] see anything in the folder.
 macro_rules! folder_seen {
     () => {
-        " EXISTS (SELECT 1 FROM folder_counts k WHERE k.folder = d.no AND k.viewer IN (0, $1, $2)) "
+        concat!(
+            " (EXISTS (SELECT 1 FROM folder_counts k WHERE k.folder = d.no AND k.viewer IN (0, $1, $2))
+               AND d.owner NOT IN",
+            hidden_from_me!(),
+            ") "
+        )
     };
 }
-pub(super) use {file_tables, folder_columns, folder_seen, folder_tables, listed, select_files};
+pub(super) use {file_tables, folder_columns, folder_seen, folder_tables, hidden_from_me, listed, select_files};
 
 /// Numbers of `files.visibility`.
 pub(super) const PUBLIC: i64 = 0;

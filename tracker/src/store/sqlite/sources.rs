@@ -10,15 +10,20 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{
     Me, Result, browse, me,
-    rows::{self, ASK, HIDDEN, PEOPLE, PUBLIC, listed},
+    rows::{self, ASK, HIDDEN, PEOPLE, PUBLIC, hidden_from_me, listed},
 };
 use crate::store::{Caller, StoreError, Whereabouts};
 
 /// Whether the account numbered `$1` may fetch the file without asking. Of hidden files only those asked by id count.
 macro_rules! fetchable {
     () => {
-        " (f.visibility = 0 OR (f.visibility < 3 AND f.owner = $1)
-           OR (f.visibility = 2 AND EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1))) "
+        concat!(
+            " ((f.visibility = 0 OR (f.visibility < 3 AND f.owner = $1)
+               OR (f.visibility = 2 AND EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1)))
+               AND f.owner NOT IN",
+            hidden_from_me!(),
+            ") "
+        )
     };
 }
 
@@ -39,11 +44,12 @@ pub(super) async fn locate(
     files: &[FileId],
 ) -> Result<Vec<Whereabouts>> {
     let me = me(connection, caller).await?;
-    let found = sqlx::query(
+    let found = sqlx::query(concat!(
         "SELECT '[' || group_concat(json_array(w.key, lower(hex(f.blob)), f.size, f.visibility, f.owner = $1,
              EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1))) || ']'
-         FROM json_each($2) w CROSS JOIN files f ON f.id = unhex(w.value)",
-    )
+         FROM json_each($2) w CROSS JOIN files f ON f.id = unhex(w.value) AND f.owner NOT IN",
+        hidden_from_me!(),
+    ))
     .bind(me.account)
     .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
     .fetch_one(&mut *connection)

@@ -4,6 +4,7 @@ mod account;
 mod files;
 mod limits;
 mod moving;
+mod people;
 mod popups;
 mod transfers;
 mod verify;
@@ -136,6 +137,7 @@ impl State {
             Action::OpenFile => self.open_file(effects),
             Action::OpenFolder => self.open_folder(effects),
             Action::MemberFiles => self.member_files(),
+            Action::Block => self.block(effects),
             Action::ShowFiles => self.show_tab(Tab::Files),
             Action::ShowTransfers => self.show_tab(Tab::Transfers),
             Action::ShowMembers => self.show_tab(Tab::Members),
