@@ -16,7 +16,9 @@ pub fn refuse(error: &Error, request: u64) -> Refusal {
         Error::Password(PasswordError::Hash(_)) | Error::Certs(_) => return internal(error, request),
         Error::Name { .. } | Error::Bad(_) => Code::BadRequest,
         Error::TooMuch { .. } => Code::TooLarge,
-        Error::NotSignedIn | Error::WrongSignIn(_) | Error::WrongPassword => Code::Unauthenticated,
+        Error::NotSignedIn | Error::WrongSignIn(_) | Error::WrongPassword | Error::SignedOutByTime { .. } => {
+            Code::Unauthenticated
+        }
         Error::SignedInAlready => Code::Conflict,
         Error::Locked | Error::RegistrationClosed | Error::InviteNeeded | Error::NotAdmin => Code::Forbidden,
         Error::Wait { .. } | Error::IntroducedTooOften { .. } => Code::RateLimited,

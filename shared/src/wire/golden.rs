@@ -19,7 +19,7 @@ use super::{
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
     peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Queued, RelayedAnswer, Want, Watch},
-    people::{PeopleEvent, PeopleRequest},
+    people::{DeviceSeen, MemberSeen, PeopleAnswer, PeopleEvent, PeopleRequest},
     reach::{Attempt, Introduction, Mapping, ProbeAnswer, ProbeRequest, Rendezvous, Role, Way},
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
@@ -31,8 +31,9 @@ use super::{
 use crate::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
     limits::{
-        ADDRESSES_MAX, BLOCKS_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX,
-        REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REVOKED_TOLD_MAX, SOURCES_MAX, WANT_RANGES_MAX,
+        ADDRESSES_MAX, BLOCKS_MAX, DEVICES_PER_ACCOUNT_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX,
+        PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REVOKED_TOLD_MAX,
+        SEEN_PAGE_MAX, SOURCES_MAX, WANT_RANGES_MAX,
     },
 };
 
@@ -283,6 +284,9 @@ fn the_largest_messages_that_limits_allow_fit_their_frames() {
     frame(&Answer::Located(located));
     frame(&Event::DevicesRevoked { devices: vec![DeviceId([all; 16]); REVOKED_TOLD_MAX] });
     frame(&Event::People(PeopleEvent::Blocks { members: vec![AccountId([all; 16]); BLOCKS_MAX] }));
+    let entry = MemberEntry { name: "\u{10ffff}".repeat(MEMBER_NAME_CHARS_MAX), ..member_entry() };
+    let seen = MemberSeen { entry, devices: vec![device_seen(); DEVICES_PER_ACCOUNT_MAX] };
+    frame(&Answer::People(PeopleAnswer::Seen { members: vec![seen; SEEN_PAGE_MAX], next: None }));
     let candidates = vec![v6(); ADDRESSES_MAX];
     frame(&ProbeAnswer::Met(Rendezvous { role: Role::Await, candidates, start_in_ms: u32::MAX }));
 }
@@ -420,6 +424,8 @@ samples!(Request, REQUEST_BYTES_MAX, {
     People => [
         Request::People(PeopleRequest::Block { member: "member 1".into() }),
         Request::People(PeopleRequest::Unblock { member: "member 1".into() }),
+        Request::People(PeopleRequest::Attend { here: true }),
+        Request::People(PeopleRequest::Seen { after: Some("member 1".into()) }),
     ],
 });
 
@@ -516,6 +522,10 @@ samples!(Answer, REPLY_BYTES_MAX, {
     Invited => [Answer::Invited { code: Password("abcd-efgh-ijkl".into()), invite: invite_entry() }],
     Invites => [Answer::Invites { invites: vec![invite_entry()] }],
     Wait => [Answer::Wait { seconds: 20 }],
+    People => [Answer::People(PeopleAnswer::Seen {
+        members: vec![MemberSeen { entry: member_entry(), devices: vec![device_seen()] }],
+        next: Some("member 1".into()),
+    })],
 });
 
 samples!(Event, REPLY_BYTES_MAX, {
@@ -753,6 +763,10 @@ fn folder_entry() -> FolderEntry {
         files: 3,
         bytes: 5_000_000_000,
     }
+}
+
+fn device_seen() -> DeviceSeen {
+    DeviceSeen { device: DeviceId([0xd1; 16]), presence: Presence::Away, last_seen_ms: Some(1_700_000_000_456) }
 }
 
 fn member_entry() -> MemberEntry {

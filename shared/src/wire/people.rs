@@ -9,7 +9,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::AccountId;
+use super::tracker::{MemberEntry, Presence};
+use crate::id::{AccountId, DeviceId};
 
 /// What a member asks about others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,49 @@ pub enum PeopleRequest {
         /// The other member's name.
         member: String,
     },
+    /// Whether somebody is at the keyboard of this device. A device that never says so is taken for one with somebody
+    /// there. Answered with `Done`.
+    Attend {
+        /// Whether somebody is.
+        here: bool,
+    },
+    /// The members, their presence and that of each of their devices. Answered with [`PeopleAnswer::Seen`].
+    Seen {
+        /// Goes on behind this name.
+        after: Option<String>,
+    },
+}
+
+/// What the tracker answers about others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeopleAnswer {
+    /// To [`PeopleRequest::Seen`].
+    Seen {
+        /// By name, at most [`crate::limits::SEEN_PAGE_MAX`].
+        members: Vec<MemberSeen>,
+        /// Ask again with this to go on.
+        next: Option<String>,
+    },
+}
+
+/// A member with its devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberSeen {
+    /// The member.
+    pub entry: MemberEntry,
+    /// Its enrolled devices; none of those who are hidden from the asker.
+    pub devices: Vec<DeviceSeen>,
+}
+
+/// A device as other members see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSeen {
+    /// The device.
+    pub device: DeviceId,
+    /// Whether it is connected, with somebody at its keyboard.
+    pub presence: Presence,
+    /// As [`MemberEntry::last_seen_ms`], of this device.
+    pub last_seen_ms: Option<i64>,
 }
 
 /// What the tracker tells a member about others by itself.

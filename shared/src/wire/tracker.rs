@@ -8,7 +8,7 @@ use super::{
     Refusal,
     account::{DeviceEntry, InviteEntry, Recover},
     grant::SignedGrant,
-    people::{PeopleEvent, PeopleRequest},
+    people::{PeopleAnswer, PeopleEvent, PeopleRequest},
     reach::{Attempt, Introduction, Token},
 };
 use crate::id::{AccountId, BlobHash, DeviceId, FileId, FolderId};
@@ -272,6 +272,8 @@ pub enum Answer {
         /// Until one is.
         seconds: u64,
     },
+    /// To `People`.
+    People(PeopleAnswer),
 }
 
 /// What the tracker tells by itself.
@@ -761,9 +763,10 @@ pub struct MemberEntry {
     pub account: AccountId,
     /// The member's name.
     pub name: String,
-    /// Whether a device of theirs is connected.
+    /// Whether a device of theirs is connected, with somebody at its keyboard.
     pub presence: Presence,
-    /// When a device of theirs was last connected, milliseconds since 1970.
+    /// When a device of theirs was last connected, milliseconds since 1970. While they are away: when somebody was last
+    /// at a keyboard of theirs, if that is known.
     pub last_seen_ms: Option<i64>,
     /// Files of theirs that every member sees.
     pub shares: u64,

@@ -17,6 +17,7 @@ mod interrupted;
 mod limits;
 mod local;
 mod names;
+mod presence;
 mod relayed;
 mod repair;
 mod screens;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::{
     id::AccountId,
-    limits::BLOCKS_MAX,
+    limits::{BLOCKS_MAX, SEEN_PAGE_MAX},
+    name::MemberName,
     wire::{
-        people::{PeopleEvent, PeopleRequest},
+        people::{DeviceSeen, MemberSeen, PeopleAnswer, PeopleEvent, PeopleRequest},
         tracker::{Answer, Event, MemberEntry, Presence},
     },
 };
@@ -14,6 +15,7 @@ use shared::{
 use super::{Ctx, Error, Moment, account::member_name};
 use crate::{
     events::Target,
+    presence::ConnectionNo,
     roster::Roster,
     store::{Apart, Block, Caller, Moved, Parting, Store, StoreError},
 };
@@ -22,8 +24,19 @@ use crate::{
 ///
 /// # Errors
 /// When there is no such member, or the store fails.
-pub async fn people(ctx: &Ctx, caller: &Caller, request: PeopleRequest, now: Moment) -> Result<Answer, Error> {
+pub async fn people(
+    ctx: &Ctx,
+    caller: &Caller,
+    connection: ConnectionNo,
+    request: PeopleRequest,
+    now: Moment,
+) -> Result<Answer, Error> {
     let member = match request {
+        PeopleRequest::Attend { here } => {
+            ctx.roster.attend(caller.device, caller.account, connection, here, now.ms());
+            return Ok(Answer::Done);
+        }
+        PeopleRequest::Seen { after } => return seen(ctx, caller, after.as_deref()).await,
         PeopleRequest::Block { member } => {
             let member = named(ctx, &member).await?;
             if member == caller.account {
@@ -43,6 +56,34 @@ pub async fn people(ctx: &Ctx, caller: &Caller, request: PeopleRequest, now: Mom
         }
     };
     Ok(Answer::Members { members: one_seen_by(ctx, caller.account, member).await?, next: None })
+}
+
+/// One page of members with their devices.
+async fn seen(ctx: &Ctx, caller: &Caller, after: Option<&str>) -> Result<Answer, Error> {
+    let (mut entries, mut next) = ctx.store.members(after).await?;
+    if entries.len() > SEEN_PAGE_MAX {
+        entries.truncate(SEEN_PAGE_MAX);
+        let last = entries.last().and_then(|last| MemberName::parse(&last.name).ok());
+        next = last.map(|name| name.key().as_str().to_owned());
+    }
+    seen_by(&*ctx.store, &ctx.roster, caller.account, &mut entries).await?;
+    let hidden = hidden_from(ctx, caller).await?;
+    let accounts: Vec<AccountId> =
+        entries.iter().map(|entry| entry.account).filter(|account| !hidden.contains(account)).collect();
+    let mut devices: BTreeMap<AccountId, Vec<DeviceSeen>> = BTreeMap::new();
+    for (account, device, last_seen_ms) in ctx.store.devices_of(&accounts).await? {
+        let session = ctx.roster.session(device).filter(|session| session.account == account);
+        let seen = session.map_or(DeviceSeen { device, presence: Presence::Offline, last_seen_ms }, |session| {
+            let presence = session.presence();
+            let last_seen_ms = if presence == Presence::Away { session.left_ms } else { last_seen_ms };
+            DeviceSeen { device, presence, last_seen_ms }
+        });
+        devices.entry(account).or_default().push(seen);
+    }
+    let with_devices =
+        |entry: MemberEntry| MemberSeen { devices: devices.remove(&entry.account).unwrap_or_default(), entry };
+    let members = entries.into_iter().map(with_devices).collect();
+    Ok(Answer::People(PeopleAnswer::Seen { members, next }))
 }
 
 /// The member of this name as typed.

@@ -193,7 +193,7 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
         }
         Request::Ticket => introduce::ticket(ctx, &caller()?, session.number),
         Request::Introduce { device, attempt } => introduce::introduce(ctx, &caller()?, device, attempt, now).await?,
-        Request::People(request) => people::people(ctx, &caller()?, request, now).await?,
+        Request::People(request) => people::people(ctx, &caller()?, session.number, request, now).await?,
         Request::Ways => {
             caller()?;
             Answer::Ways(ctx.ways)

@@ -47,6 +47,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn enrolled_among(&self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, StoreError>;
     /// The enrolled devices of the caller's account, by when they were enrolled, all as offline.
     async fn devices(&self, caller: &Caller) -> Result<Vec<DeviceEntry>, StoreError>;
+    /// The enrolled devices of these accounts, and when each was connected last.
+    async fn devices_of(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, DeviceId, Option<i64>)>, StoreError>;
     /// Gives the account another password. Only while `old_hash` is the one it has.
     async fn set_password(&self, caller: &Caller, old_hash: &str, new_hash: String) -> Result<(), StoreError>;
     /// Gives the account another e-mail address, or none.
@@ -283,6 +285,8 @@ pub struct EnrolledDevice {
     pub key: [u8; 32],
     /// Whether an administrator locked the account.
     pub locked: bool,
+    /// When it was connected last, or enrolled.
+    pub seen_ms: i64,
 }
 
 /// An invitation.

@@ -35,6 +35,8 @@ pub enum Purpose {
     People {
         says: String,
     },
+    /// Saying that somebody is here, for as long as it lasts.
+    Attend,
     /// Making an invitation.
     Invite,
     /// Listing invitations; those found so far.

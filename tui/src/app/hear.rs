@@ -250,6 +250,7 @@ impl State {
             },
             (Purpose::Devices { found }, Ok(())) => self.show_devices(&found),
             (Purpose::Devices { .. }, Err(failure)) => self.messages.fail(now, "ask for the devices", &failure),
+            (Purpose::Attend, _) => self.attending_ended(),
             (Purpose::People { says }, Ok(())) => self.messages.success(now, says),
             (Purpose::People { .. }, Err(failure)) => self.messages.fail(now, "do that", &failure),
             (Purpose::Invite, Ok(())) => {}

@@ -206,6 +206,7 @@ actions! {
     OpenFolder "open-folder" "Open the folder in which the file lies";
     Verify "verify" "Read the file here again and compare it with what it should be; what is wrong can be repaired";
     MemberFiles "member-files" "Show what this member shares";
+    Away "away" "Let others see you as away, whatever you press; again, or back: as online";
     Block "block" "Hide this member and yourself from each other, or take that back; nobody is told";
     ShowFiles "files" "Go to the files";
     ShowTransfers "transfers" "Go to the transfers";
@@ -413,6 +414,7 @@ pub const TABLE: &[Binding] = &[
 /// Actions without a key of their own, offered by `:` and `?` in every pane.
 pub const UNBOUND: &[Action] = &[
     A::Limit,
+    A::Away,
     A::Doctor,
     A::SignIn,
     A::Register,

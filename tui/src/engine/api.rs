@@ -19,7 +19,7 @@ use shared::{
 
 pub use account::{AccountCommand, DeviceRow, Devices, InviteRow};
 pub use limits::{LimitChange, Limits, Priority, QueuePlace, Rank, RateChange, RateRow, RateWish, ordinal};
-pub use people::PeopleCommand;
+pub use people::{MemberDeviceRow, PeopleCommand};
 
 /// A secret on its way to the engine: never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -704,6 +704,9 @@ pub struct MemberRow {
     pub from_them: u64,
     /// Bytes that this device served them.
     pub to_them: u64,
+    /// Their devices, where they were asked for.
+    #[serde(default)]
+    pub device_list: Vec<MemberDeviceRow>,
 }
 
 /// Whether a member is there.

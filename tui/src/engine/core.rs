@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     api::{Account, EventKind, Failure, FailureKind, IndexPage, TransferPage, Update},
+    attention::Attention,
     catalog::Catalog,
     client::{Call, Client},
     dispatch,
@@ -66,6 +67,7 @@ pub struct Core {
     pub reach: Reach,
     pub transfers: Transfers,
     pub limits: Arc<Limits>,
+    pub attention: Arc<Attention>,
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
     fetched: Mutex<HashSet<BlobHash>>,
@@ -111,6 +113,7 @@ impl Engine {
             reach: Reach::default(),
             transfers: Transfers::default(),
             limits,
+            attention: Arc::default(),
             stop: CancellationToken::new(),
             members: Mutex::default(),
             fetched: Mutex::new(fetched),
@@ -296,10 +299,15 @@ impl Core {
                 break;
             }
         }
-        *locked(&self.members) = all;
+        self.set_members(all.into_values());
+        Ok(())
+    }
+
+    /// These are the members, and there are no others.
+    pub fn set_members(&self, all: impl Iterator<Item = MemberEntry>) {
+        *locked(&self.members) = all.map(|member| (member.account, member)).collect();
         self.hub.members_changed.store(true, Ordering::Relaxed);
         self.transfers.poke();
-        Ok(())
     }
 
     /// A member came, went or changed.

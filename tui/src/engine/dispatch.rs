@@ -122,14 +122,7 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
             }
             out.send(Update::Limits(core.limits.view())).await
         }
-        Command::Members => {
-            let online = core.session.online().await?;
-            core.load_members(&online.connection).await?;
-            for row in core.member_rows() {
-                out.send(Update::Member(row)).await?;
-            }
-            Ok(())
-        }
+        Command::Members => people::members(core, out).await,
         Command::People(command) => people::carry_out(core, command, out).await,
         Command::Watch => watch::everything(core, out).await,
         Command::Events => watch::events(core, out).await,

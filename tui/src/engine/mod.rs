@@ -2,6 +2,7 @@
 
 mod account;
 pub mod api;
+pub mod attention;
 pub mod client;
 
 pub mod catalog;

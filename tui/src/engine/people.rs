@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use quinn::Connection;
 use shared::{
     id::AccountId,
     wire::{
-        people::{PeopleEvent, PeopleRequest},
+        people::{PeopleAnswer, PeopleEvent, PeopleRequest},
         tracker::{Answer, Request},
     },
 };
@@ -14,7 +15,7 @@ use super::{
     api::{Failure, PeopleCommand, Update},
     core::Core,
     dispatch::Out,
-    failure,
+    failure, session,
 };
 
 /// The setting that holds whom the account has blocked: it counts from the start, before the tracker tells it again.
@@ -22,6 +23,10 @@ pub(super) const BLOCKS: &str = "blocks";
 
 pub(super) async fn carry_out(core: &Arc<Core>, command: PeopleCommand, out: &Out) -> Result<(), Failure> {
     let (request, blocked) = match command {
+        PeopleCommand::Attend => {
+            let _attending = core.attention.begin();
+            return std::future::pending().await;
+        }
         PeopleCommand::Block { member } => (PeopleRequest::Block { member }, true),
         PeopleCommand::Unblock { member } => (PeopleRequest::Unblock { member }, false),
     };
@@ -37,6 +42,44 @@ pub(super) async fn carry_out(core: &Arc<Core>, command: PeopleCommand, out: &Ou
     let row = core.member_row(&entry);
     core.member_changed(entry);
     out.send(Update::Member(row)).await
+}
+
+/// The members with their devices: one row each.
+pub(super) async fn members(core: &Arc<Core>, out: &Out) -> Result<(), Failure> {
+    let online = core.session.online().await?;
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let request = Request::People(PeopleRequest::Seen { after });
+        let Answer::People(PeopleAnswer::Seen { members, next }) = session::ask(&online.connection, &request).await?
+        else {
+            return Err(failure::bad_answer());
+        };
+        all.extend(members);
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    core.set_members(all.iter().map(|seen| seen.entry.clone()));
+    let mut rows: Vec<_> = all.iter().map(|seen| core.member_seen_row(seen)).collect();
+    rows.sort_by_cached_key(|row| (row.status as u8, row.name.to_lowercase()));
+    for row in rows {
+        out.send(Update::Member(row)).await?;
+    }
+    Ok(())
+}
+
+/// Tells the tracker whether somebody is at the keyboard, on this connection and whenever it changes.
+pub(super) async fn keep_attended(core: &Arc<Core>, connection: &Connection) -> Result<(), Failure> {
+    loop {
+        let here = core.attention.is_here();
+        if let Err(failure) = session::ask(connection, &Request::People(PeopleRequest::Attend { here })).await {
+            // An older tracker takes everyone for present; what else is wrong with the connection shows elsewhere.
+            tracing::debug!(%failure, "the tracker was not told who is here");
+        }
+        core.attention.until(!here).await;
+    }
 }
 
 /// Acts on what the tracker tells about other members.

@@ -525,6 +525,7 @@ async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(),
         hear(core, connection, &mut recv, &moved),
         keep_in_step(core, connection, &moved),
         probe::keep_announced(core, online),
+        people::keep_attended(core, connection),
         publish,
         announce
     )?;
@@ -586,15 +587,11 @@ async fn replicate(core: &Arc<Core>, connection: &Connection) -> Result<(), Fail
             continue;
         }
         let (next, more) = (page.next, page.more);
-        core.apply_changes(page_of(page, restart)).await?;
+        core.apply_changes(Changes { restart, ..page }).await?;
         restart = false;
         since = next;
         if !more {
             return Ok(());
         }
     }
-}
-
-fn page_of(page: Changes, restart: bool) -> Changes {
-    Changes { restart, ..page }
 }

@@ -167,6 +167,10 @@ impl Store for SqliteStore {
         devices::of_account(&mut tx, me).await
     }
 
+    async fn devices_of(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, DeviceId, Option<i64>)>> {
+        devices::of_accounts(&mut *self.read().await?, accounts).await
+    }
+
     async fn set_password(&self, caller: &Caller, old_hash: &str, new_hash: String) -> Result<()> {
         let mut tx = self.write().await?;
         let me = me(&mut tx, caller).await?;

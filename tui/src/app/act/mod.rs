@@ -25,6 +25,7 @@ pub use self::{files::expand_home, limits::sentence as limit_sentence};
 impl State {
     pub(in crate::app) fn on_key(&mut self, key: Key, effects: &mut Vec<Effect>) {
         self.pressed_ms = self.now;
+        self.touch();
         if key != Key::Ctrl('c') {
             self.quit_armed_until = 0;
         }
@@ -61,6 +62,7 @@ impl State {
 
     pub(in crate::app) fn on_click(&mut self, target: Target, twice: bool, effects: &mut Vec<Effect>) {
         self.pressed_ms = self.now;
+        self.touch();
         match target {
             Target::Tab(tab) => self.perform(tab.action(), effects),
             Target::View(number) => self.show_view(number),
@@ -138,6 +140,7 @@ impl State {
             Action::OpenFolder => self.open_folder(effects),
             Action::MemberFiles => self.member_files(),
             Action::Block => self.block(effects),
+            Action::Away => self.turn_away(),
             Action::ShowFiles => self.show_tab(Tab::Files),
             Action::ShowTransfers => self.show_tab(Tab::Transfers),
             Action::ShowMembers => self.show_tab(Tab::Members),

@@ -408,6 +408,9 @@ impl State {
             self.go_out();
             return;
         }
+        if self.attention.by_hand {
+            return self.turn_away();
+        }
         self.messages.success(self.now, "nothing is open here; q quits");
     }
 

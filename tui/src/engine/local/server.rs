@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     engine::{
-        api::{Command, EngineLine, FaceLine, Failure, FailureKind, Update},
+        api::{Command, EngineLine, FaceLine, Failure, FailureKind, PeopleCommand, Update},
         client::{Answer, Call, Client, engine_gone},
     },
     profile::Profile,
@@ -433,10 +433,10 @@ fn is_brief(command: &Command) -> bool {
         | Command::Reading { .. }
         | Command::Limit { .. }
         | Command::Members
-        | Command::People(_)
         | Command::Reconnect
         | Command::Doctor { .. }
         | Command::Stop => true,
+        Command::People(command) => *command != PeopleCommand::Attend,
         Command::Transfers { watch } => !watch,
         Command::Copy { wait, .. } => !wait,
         Command::Share(_)
