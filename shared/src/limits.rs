@@ -325,6 +325,8 @@ pub const SIGN_IN_FORGET: Duration = Duration::from_secs(60 * 60);
 pub const SIGN_IN_SOURCES_MAX: usize = 10_000;
 /// Devices that members are told of as signed out while their certificates last: one message of events.
 pub const REVOKED_TOLD_MAX: usize = 2048;
+/// Pairs of members who came apart of which a relay may not have heard yet; one that misses some ends to be safe.
+pub const PARTINGS_WAITING_MAX: usize = 64;
 /// Members in one answer about their devices, of which each may have [`DEVICES_PER_ACCOUNT_MAX`].
 pub const SEEN_PAGE_MAX: usize = 100;
 /// Time after which it is written down again who is connected: how far off "last seen" may be after a crash.

@@ -540,6 +540,7 @@ samples!(Event, REPLY_BYTES_MAX, {
     Introduced => [Event::Introduced(introduction())],
     DevicesRevoked => [Event::DevicesRevoked { devices: vec![DeviceId([0xd1; 16])] }],
     People => [Event::People(PeopleEvent::Blocks { members: vec![AccountId([0xa1; 16])] })],
+    GrantsWithdrawn => [Event::GrantsWithdrawn { before_ms: 1_700_000_000_123 }],
 });
 
 samples!(Registration, REPLY_BYTES_MAX, {

@@ -325,6 +325,12 @@ pub enum Event {
     },
     /// Something about other members.
     People(PeopleEvent),
+    /// No grant counts that was given before this time: some were withdrawn since, perhaps while this device was away.
+    /// Told after `Subscribe`, where that is not so long ago that they have ended by themselves.
+    GrantsWithdrawn {
+        /// Milliseconds since 1970 by the tracker's clock.
+        before_ms: i64,
+    },
 }
 
 /// To [`Request::Hello`].

@@ -6,6 +6,7 @@
 mod accounts;
 mod blocking;
 mod command_line;
+mod editing;
 mod engines;
 mod fallback;
 mod get;

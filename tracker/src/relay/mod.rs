@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use shared::id::AccountId;
+use shared::{id::AccountId, limits::PARTINGS_WAITING_MAX};
 use tokio::sync::{broadcast, oneshot};
 
 pub mod fair;
@@ -53,7 +53,7 @@ impl Relays {
         Self {
             quota: settings.map(|settings| Mutex::new(Quota::new(settings.bytes_per_day))),
             turns: settings.and_then(|settings| settings.rate).map(turns),
-            partings: broadcast::Sender::new(PARTINGS_WAITING),
+            partings: broadcast::Sender::new(PARTINGS_WAITING_MAX),
         }
     }
 
@@ -142,9 +142,6 @@ impl Partings {
         }
     }
 }
-
-/// Partings that a relay may not have looked at yet.
-const PARTINGS_WAITING: usize = 64;
 
 /// A step that waits for its turn; forgotten when it does no longer.
 struct Waiting<'a> {

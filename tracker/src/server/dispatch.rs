@@ -5,7 +5,6 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use futures_util::FutureExt as _;
 use quinn::{RecvStream, SendStream};
 use shared::{
-    id::AccountId,
     limits::{PROGRAM_CHARS_MAX, REPLY_BYTES_MAX, REPLY_WRITE, REQUEST_BYTES_MAX, REQUEST_READ},
     net::{
         Outgoing,
@@ -240,7 +239,7 @@ async fn subscribe(session: &Arc<Session>, mut send: Outgoing, number: u64) {
     if !reply(&mut send, &Answer::Done, number).await {
         return;
     }
-    let first = match first_events(&*session.server.ctx.store, signed_in.caller.account).await {
+    let first = match first_events(&*session.server.ctx.store, &signed_in.caller).await {
         Ok(first) => first,
         Err(error) => {
             tracing::error!(number, error = &error as &dyn std::error::Error, "a listener could not begin");
@@ -262,8 +261,10 @@ async fn subscribe(session: &Arc<Session>, mut send: Outgoing, number: u64) {
 }
 
 /// What a listener is told before anything else.
-async fn first_events(store: &dyn Store, account: AccountId) -> Result<[Event; 2], StoreError> {
-    Ok([devices::revoked(store, now_ms()).await?, people::blocks(store, account).await?])
+async fn first_events(store: &dyn Store, caller: &Caller) -> Result<Vec<Event>, StoreError> {
+    let mut first = vec![devices::revoked(store, now_ms()).await?, people::blocks(store, caller.account).await?];
+    first.extend(publish::withdrawn(store, caller.device, now_ms()).await?);
+    Ok(first)
 }
 
 async fn forward(send: &mut Outgoing, subscription: &Subscription) -> SendError {

@@ -78,6 +78,10 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Puts files into the index; all or none.
     async fn publish(&self, caller: &Caller, entries: Vec<Publication>, now_ms: i64) -> Result<Published, StoreError>;
+    /// Grants for what these devices share were withdrawn at this time.
+    async fn note_narrowed(&self, devices: &[DeviceId], now_ms: i64) -> Result<(), StoreError>;
+    /// When that was last, for a device.
+    async fn narrowed(&self, device: DeviceId) -> Result<Option<i64>, StoreError>;
     /// Takes the caller's files out of the index. Ids of others and unknown ids are passed over.
     async fn withdraw(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn, StoreError>;
     /// Takes those of the caller's files out of the index that have no copy, neither stored nor wanted.

@@ -188,6 +188,7 @@ actions! {
     CopyMenu "copy" "Copy the name, path, hash, link or row";
     ShareAdd "share" "Share a file or folder of this machine";
     Unshare "unshare" "Take the item out of the index; the file on disk stays";
+    Edit "edit" "Change who sees the item; `swapmeet edit` also names people and changes the remark";
     Rescan "rescan" "Look for changed, new and missing shared files";
     KeepCopy "keep-copy" "Keep a copy of the item on the tracker, or drop it";
     Undo "undo" "Take back the last act, for ten seconds";
@@ -295,6 +296,7 @@ pub const TABLE: &[Binding] = &[
     quiet(C::Search, &[Char('c')], A::KeepCopy),
     shown(C::Mine, &[Char('a')], A::ShareAdd, "share"),
     shown(C::Mine, &[Char('x')], A::Unshare, "unshare"),
+    shown(C::Mine, &[Char('e')], A::Edit, "edit"),
     shown(C::Mine, &[Char('r')], A::Rescan, "rescan"),
     shown(C::Mine, &[Char('c')], A::KeepCopy, "keep copy"),
     quiet(C::Files, &[Char('V')], A::Verify),

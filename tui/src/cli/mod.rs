@@ -12,6 +12,7 @@ mod copy;
 mod demo;
 mod devices;
 mod doctor;
+mod edit;
 mod email;
 mod engine;
 mod events;
@@ -205,6 +206,8 @@ enum Verb {
     Share(share::Share),
     /// Take own files and folders out of the index
     Unshare(unshare::Unshare),
+    /// Change who sees own files and folders, and the remark beside them
+    Edit(edit::Edit),
     /// Look for changed, new and missing shared files
     Rescan(rescan::Rescan),
     /// Leave copies of own files on the tracker
@@ -284,6 +287,7 @@ impl Verb {
             Self::Doctor(doctor) => doctor.run(context).await,
             Self::Share(share) => share.run(context).await,
             Self::Unshare(unshare) => unshare.run(context).await,
+            Self::Edit(edit) => edit.run(context).await,
             Self::Rescan(rescan) => rescan.run(context).await,
             Self::Copy(copy) => copy.run(context).await,
             Self::Uncopy(uncopy) => uncopy.run(context).await,

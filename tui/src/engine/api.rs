@@ -55,6 +55,8 @@ pub enum Command {
     Share(Share),
     /// Takes own files or folders out of the index: one [`Update::Count`].
     Unshare { items: Vec<String> },
+    /// Changes who sees own files or folders, and the remark beside them: one [`Update::File`] for each file.
+    Edit(Edit),
     /// Looks for changed, new and missing shared files: [`Update::Hashing`], then [`Update::Rescanned`].
     Rescan,
     /// Asks for copies on the tracker: one [`Update::File`] for each stored one (all of them when `wait`).
@@ -129,6 +131,18 @@ pub struct Share {
     pub copy: bool,
     /// Only say what would be shared.
     pub dry_run: bool,
+}
+
+/// What to change about what is shared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Edit {
+    /// Ids, unique prefixes, `MEMBER/path` or links.
+    pub items: Vec<String>,
+    /// Who shall see them; `None` stays as it is.
+    pub audience: Option<Audience>,
+    /// The remark; `None` stays as it is.
+    pub note: Option<String>,
 }
 
 /// What to fetch.

@@ -1,5 +1,6 @@
 //! Commands in, updates out: one function for each command.
 
+mod edit;
 mod get;
 mod stream;
 mod watch;
@@ -75,6 +76,7 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
             let count = core.library.unshare(core, &ids).await?;
             out.send(Update::Count(count)).await
         }
+        Command::Edit(edit) => edit::edit(core, edit, out).await,
         Command::Rescan => {
             core.session.online().await?;
             let found = core.library.rescan(core, &|hashing| out.hint(Update::Hashing(hashing))).await?;
@@ -321,14 +323,18 @@ async fn own_files(core: &Arc<Core>, items: &[String]) -> Result<Vec<FileEntry>,
     }
     let me = core.my_id();
     if files.iter().any(|file| Some(file.owner) != me) {
-        return Err(Failure::new(
-            FailureKind::Refused,
-            "not_yours",
-            "only the owner can do that",
-            "name files of your own; `swapmeet ls --mine` shows them",
-        ));
+        return Err(not_yours());
     }
     Ok(files)
+}
+
+fn not_yours() -> Failure {
+    Failure::new(
+        FailureKind::Refused,
+        "not_yours",
+        "only the owner can do that",
+        "name files of your own; `swapmeet ls --mine` shows them",
+    )
 }
 
 async fn copy(core: &Arc<Core>, items: &[String], wait: bool, out: &Out) -> Result<(), Failure> {

@@ -559,6 +559,7 @@ async fn hear(
             Event::SourcesMoved { .. } => core.transfers.poke(),
             Event::DevicesRevoked { devices } => core.peers.revoke(devices),
             Event::People(event) => people::hear(core, event).await,
+            Event::GrantsWithdrawn { before_ms } => core.catalog.revoke_all(before_ms),
             Event::SignedOut { refusal } => {
                 return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
             }

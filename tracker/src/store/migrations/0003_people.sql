@@ -15,3 +15,6 @@ CREATE VIEW apart (one, other, other_seen_ms) AS
 
 -- How often the account was hidden from another one or shown to it again: its view of the index begins anew each time.
 ALTER TABLE accounts ADD COLUMN partings INTEGER NOT NULL DEFAULT 0;
+
+-- When grants for what the device shares were withdrawn last.
+ALTER TABLE devices ADD COLUMN narrowed_ms INTEGER;

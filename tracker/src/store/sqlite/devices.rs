@@ -159,6 +159,23 @@ pub(super) async fn of_accounts(
     .collect()
 }
 
+pub(super) async fn note_narrowed(tx: &mut SqliteConnection, devices: &[DeviceId], now_ms: i64) -> Result<()> {
+    sqlx::query("UPDATE devices SET narrowed_ms = $2 WHERE id IN (SELECT unhex(value) FROM json_each($1))")
+        .bind(hex_list(devices))
+        .bind(now_ms)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn narrowed(connection: &mut SqliteConnection, device: DeviceId) -> Result<Option<i64>> {
+    let found: Option<Option<i64>> = sqlx::query_scalar("SELECT narrowed_ms FROM devices WHERE id = $1")
+        .bind(rows::bytes(device.as_bytes()))
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.flatten())
+}
+
 fn hex_list(devices: &[DeviceId]) -> String {
     rows::hex_list(devices.iter().map(|device| device.as_bytes().as_slice()))
 }

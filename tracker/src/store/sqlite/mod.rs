@@ -251,6 +251,16 @@ impl Store for SqliteStore {
         Ok(published)
     }
 
+    async fn note_narrowed(&self, devices: &[DeviceId], now_ms: i64) -> Result<()> {
+        let mut tx = self.write().await?;
+        devices::note_narrowed(&mut tx, devices, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn narrowed(&self, device: DeviceId) -> Result<Option<i64>> {
+        devices::narrowed(&mut *self.read().await?, device).await
+    }
+
     async fn withdraw(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
         let mut tx = self.write().await?;
         let withdrawn = publish::withdraw(&mut tx, caller, files).await?;

@@ -1,6 +1,7 @@
 //! What keys, clicks and commands do.
 
 mod account;
+mod edit;
 mod files;
 mod limits;
 mod moving;
@@ -121,6 +122,7 @@ impl State {
             Action::CopyMenu => self.open_copy_menu(),
             Action::ShareAdd => self.open_sharing("", effects),
             Action::Unshare => self.ask_unshare(),
+            Action::Edit => self.ask_edit(),
             Action::Rescan => self.rescan(effects),
             Action::KeepCopy => self.keep_copy(effects),
             Action::Verify => self.verify(effects),

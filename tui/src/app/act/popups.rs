@@ -243,6 +243,10 @@ impl State {
                     self.messages.warn(self.now, "no command is called so");
                     return;
                 };
+                if palette.field.text().trim() == "back" && self.attention.by_hand {
+                    self.layers.pop();
+                    return self.turn_away();
+                }
                 if let Some(typed) = palette.typed_limit() {
                     let typed = typed.to_owned();
                     return self.set_limit(&typed, effects);
@@ -407,9 +411,6 @@ impl State {
         if self.tab == Tab::Files && self.files.browse().0.place.is_some() {
             self.go_out();
             return;
-        }
-        if self.attention.by_hand {
-            return self.turn_away();
         }
         self.messages.success(self.now, "nothing is open here; q quits");
     }

@@ -440,6 +440,7 @@ fn is_brief(command: &Command) -> bool {
         Command::Transfers { watch } => !watch,
         Command::Copy { wait, .. } => !wait,
         Command::Share(_)
+        | Command::Edit(_)
         | Command::Rescan
         | Command::Verify(_)
         | Command::Get(_)

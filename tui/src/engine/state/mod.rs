@@ -1,5 +1,6 @@
 //! What one profile remembers between runs, in its own SQLite. Each method is one transaction.
 
+mod edits;
 mod files;
 mod transfers;
 
@@ -16,6 +17,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use edits::Edit;
 pub use files::{ShareRecord, SharedFile};
 pub use transfers::{PlannedFile, StoredTransfer};
 
