@@ -327,6 +327,17 @@ pub const SIGN_IN_FORGET: Duration = Duration::from_secs(60 * 60);
 pub const SIGN_IN_SOURCES_MAX: usize = 10_000;
 /// Devices that members are told of as signed out while their certificates last: one message of events.
 pub const REVOKED_TOLD_MAX: usize = 2048;
+/// Pairs of members who came apart of which a relay may not have heard yet; one that misses some ends to be safe.
+pub const PARTINGS_WAITING_MAX: usize = 64;
+/// Members in one answer about their devices, of which each may have [`DEVICES_PER_ACCOUNT_MAX`].
+pub const SEEN_PAGE_MAX: usize = 100;
+/// Time after which it is written down again who is connected: how far off "last seen" may be after a crash.
+pub const SEEN_NOTED: Duration = Duration::from_secs(60);
+/// Time without a key press after which whoever has the screen open counts as away, unless set otherwise: a coffee
+/// break, not a pause for thought.
+pub const AWAY_AFTER: Duration = Duration::from_secs(10 * 60);
+/// Members whom one member has blocked: all of them are told to its devices in one message.
+pub const BLOCKS_MAX: usize = 1_000;
 /// Letters and digits of a recovery code: 120 bits.
 pub const RECOVERY_CODE_CHARS: usize = 24;
 /// Bytes of a recovery or invitation code as typed, with room for hyphens and spaces.

@@ -165,6 +165,7 @@ fn the_pure_cores_know_no_runtime() {
                 "shared/src/name/",
                 "shared/src/wire/",
                 "tui/src/app/",
+                "tui/src/engine/library/edits.rs",
                 "shared/src/reach.rs",
                 "tui/src/engine/chat/envelope.rs",
                 "tui/src/engine/chat/rooms.rs",

@@ -64,6 +64,9 @@ pub struct ServeArgs {
     /// The longest wait, like 15m [default: 15m]
     #[arg(long, value_name = "TIME")]
     pub sign_in_delay_max: Option<String>,
+    /// Time without a connection after which a device must sign in by password again, like 30d, or `never` [default: never]
+    #[arg(long, value_name = "TIME|never")]
+    pub sign_out_after: Option<String>,
     /// File with settings
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
@@ -87,6 +90,7 @@ struct RawConfig {
     sign_in_free_tries: Option<Number>,
     sign_in_delay: Option<String>,
     sign_in_delay_max: Option<String>,
+    sign_out_after: Option<String>,
 }
 
 /// Settings as meant.
@@ -112,6 +116,8 @@ pub struct Config {
     pub relay: Option<RelaySettings>,
     /// What wrong passwords lead to.
     pub patience: Patience,
+    /// How long a device may stay away before it must sign in by password again; `None`: for ever.
+    pub sign_out_after: Option<Duration>,
 }
 
 /// Where to listen.
@@ -247,6 +253,7 @@ impl Config {
                 .clone()
                 .or_else(|| set("SIGN_IN_DELAY_MAX"))
                 .or(file.sign_in_delay_max),
+            sign_out_after: flags.sign_out_after.clone().or_else(|| set("SIGN_OUT_AFTER")).or(file.sign_out_after),
         };
         raw.check(&env)
     }
@@ -272,6 +279,7 @@ impl RawConfig {
                 self.sign_in_delay.as_deref(),
                 self.sign_in_delay_max.as_deref(),
             )?,
+            sign_out_after: self.sign_out_after.as_deref().map_or(Ok(None), sign_out_after)?,
             data,
         })
     }
@@ -383,6 +391,14 @@ fn patience(free_tries: Option<&str>, delay: Option<&str>, delay_max: Option<&st
         return Err(bad("sign_in_delay_max", given_max.unwrap_or("15m"), "at least as long as the first delay"));
     }
     Ok(Patience { free_tries, delay, delay_max })
+}
+
+fn sign_out_after(text: &str) -> Result<Option<Duration>, ConfigError> {
+    if text == "never" {
+        return Ok(None);
+    }
+    let time = parse_time(text).ok().filter(|time| !time.is_zero());
+    time.map(Some).ok_or_else(|| bad("sign_out_after", text, "a time like 12h or 30d, or never"))
 }
 
 /// A time as people type it: 30s, 15m, 12h, 7d.
@@ -500,6 +516,9 @@ relay_rate = "25M"
 sign_in_free_tries = 5
 sign_in_delay = "10s"
 sign_in_delay_max = "15m"
+
+# Time without a connection after which a device must sign in by password again, as "30d", or "never".
+sign_out_after = "never"
 "#;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! being waited for.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -91,6 +91,15 @@ impl Events {
         }
     }
 
+    /// Puts an event into the queues of everyone but these members.
+    pub fn send_but(&self, but: &BTreeSet<AccountId>, event: Event) {
+        let event = Arc::new(event);
+        for queue in self.lock().queues.values().filter(|queue| !but.contains(&queue.account)) {
+            lock(&queue.waiting).push(event.clone());
+            queue.arrived.notify_one();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Listeners> {
         lock(&self.listeners)
     }
@@ -172,6 +181,15 @@ mod tests {
         assert_eq!((&*laptop.next().await, &*laptop.next().await), (&stored(1), &Event::Resync));
         assert!(matches!(&*phone.next().await, Event::Revoked { .. }));
         assert_eq!(&*phone.next().await, &Event::Resync);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_left_out_hears_nothing() {
+        let events = Arc::new(Events::default());
+        let (laptop, phone) = (events.subscribe(ANNA, LAPTOP), events.subscribe(BEN, PHONE));
+        events.send_but(&[ANNA].into(), stored(1));
+        assert_eq!(&*phone.next().await, &stored(1));
+        assert!(lock(&laptop.queue.waiting).pop().is_none());
     }
 
     #[tokio::test]

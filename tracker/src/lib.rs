@@ -159,6 +159,7 @@ pub async fn run(
         flood: Mutex::default(),
         attempts: Mutex::new(Attempts::new(config.patience)),
         registration: config.registration,
+        sign_out_after: config.sign_out_after,
         ways: Ways { web: told.as_ref().ok().and_then(web_port_of_members) },
         started: Instant::now(),
         probe_port,

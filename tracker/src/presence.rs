@@ -9,7 +9,10 @@ use std::{
 
 use shared::{
     id::{AccountId, DeviceId},
-    wire::reach::{Mapping, Token},
+    wire::{
+        reach::{Mapping, Token},
+        tracker::Presence as Shown,
+    },
 };
 
 /// Number of a connection since the tracker started. Never reused.
@@ -35,6 +38,31 @@ pub struct Session {
     pub ticket: Option<Token>,
     /// What was seen of it there.
     pub seen: Seen,
+    /// Whether somebody is at its keyboard.
+    pub here: bool,
+    /// When somebody was there last, milliseconds since 1970, if anybody was and left.
+    pub left_ms: Option<i64>,
+    /// Whether it has said who is there.
+    attended: bool,
+}
+
+impl Session {
+    /// Its presence.
+    #[must_use]
+    pub const fn presence(&self) -> Shown {
+        if self.here { Shown::Online } else { Shown::Away }
+    }
+}
+
+/// What the devices of a member come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Devices connected.
+    pub devices: usize,
+    /// Online while somebody is at the keyboard of one.
+    pub presence: Shown,
+    /// While away: when somebody was at one last, if that is known.
+    pub left_ms: Option<i64>,
 }
 
 /// What the second port saw of a device.
@@ -50,7 +78,20 @@ impl Presence {
     /// A device signed in. Returns the older connection that it takes the place of: the device is never refused as
     /// "already there" by a connection that died without a word.
     pub fn arrive(&mut self, device: DeviceId, account: AccountId, connection: ConnectionNo) -> Option<ConnectionNo> {
-        let session = Session { account, connection, announced: Vec::new(), ticket: None, seen: Seen::default() };
+        let before = self.sessions.get(&device).filter(|before| before.account == account);
+        // Whoever comes back over another connection has not moved from the chair.
+        let (here, left_ms, attended) =
+            before.map_or((true, None, false), |before| (before.here, before.left_ms, before.attended));
+        let session = Session {
+            account,
+            connection,
+            announced: Vec::new(),
+            ticket: None,
+            seen: Seen::default(),
+            here,
+            left_ms,
+            attended,
+        };
         let replaced = self.sessions.insert(device, session);
         if let Some(before) = &replaced {
             self.forget_member(before.account, device);
@@ -76,6 +117,18 @@ impl Presence {
         if let Some(session) = self.session_on(device, connection) {
             session.announced = addresses;
         }
+    }
+
+    /// Somebody came to the keyboard of a device, or left it. Says whether that is news.
+    pub fn attend(&mut self, device: DeviceId, connection: ConnectionNo, here: bool, now_ms: i64) -> bool {
+        let Some(session) = self.session_on(device, connection).filter(|session| session.here != here) else {
+            return false;
+        };
+        session.here = here;
+        // A device that begins by saying that nobody is there never had anybody.
+        session.left_ms = (!here && session.attended).then_some(now_ms);
+        session.attended = true;
+        true
     }
 
     /// A device got a ticket for the second port. Older ones are worth nothing any more, and what was seen before may
@@ -108,6 +161,22 @@ impl Presence {
     #[must_use]
     pub fn devices_of(&self, account: AccountId) -> usize {
         self.members.get(&account).map_or(0, BTreeSet::len)
+    }
+
+    /// What the devices of an account come to.
+    #[must_use]
+    pub fn standing(&self, account: AccountId) -> Standing {
+        let devices = self.members.get(&account);
+        let sessions = || devices.into_iter().flatten().filter_map(|device| self.sessions.get(device));
+        Standing {
+            devices: devices.map_or(0, BTreeSet::len),
+            presence: match sessions().map(|session| session.here).max() {
+                Some(true) => Shown::Online,
+                Some(false) => Shown::Away,
+                None => Shown::Offline,
+            },
+            left_ms: sessions().filter_map(|session| session.left_ms).max(),
+        }
     }
 
     /// Accounts with a device connected.
@@ -181,6 +250,34 @@ mod tests {
         assert!(presence.session(LAPTOP).unwrap().announced.is_empty());
         presence.announce(LAPTOP, 2, vec![address]);
         assert_eq!(presence.session(LAPTOP).unwrap().announced, [address]);
+    }
+
+    #[test]
+    fn a_member_is_online_while_somebody_is_at_one_device_and_away_while_nobody_is_at_any() {
+        let mut presence = Presence::default();
+        let shown = |presence: &Presence| {
+            let standing = presence.standing(ANNA);
+            (standing.presence, standing.left_ms)
+        };
+        assert_eq!(shown(&presence), (Shown::Offline, None));
+        presence.arrive(LAPTOP, ANNA, 1);
+        presence.arrive(PHONE, ANNA, 2);
+        assert!(presence.attend(PHONE, 2, false, 10));
+        assert_eq!(shown(&presence), (Shown::Online, None), "somebody is at the laptop");
+        assert!(presence.attend(LAPTOP, 1, false, 20));
+        assert!(!presence.attend(LAPTOP, 1, false, 30), "that is known");
+        assert!(!presence.attend(LAPTOP, 9, true, 30), "an older connection says nothing");
+        assert_eq!(shown(&presence).0, Shown::Away);
+        assert!(presence.attend(LAPTOP, 1, true, 40));
+        assert!(presence.attend(LAPTOP, 1, false, 50));
+        assert_eq!(shown(&presence), (Shown::Away, Some(50)));
+        // A new connection of the same device changes nothing about who sits there.
+        presence.arrive(LAPTOP, ANNA, 3);
+        assert_eq!(shown(&presence), (Shown::Away, Some(50)));
+        presence.leave(LAPTOP, 3);
+        assert_eq!(shown(&presence), (Shown::Away, None), "at the phone nobody ever was");
+        presence.leave(PHONE, 2);
+        assert_eq!(shown(&presence), (Shown::Offline, None));
     }
 
     proptest! {

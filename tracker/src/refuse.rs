@@ -16,7 +16,9 @@ pub fn refuse(error: &Error, request: u64) -> Refusal {
         Error::Password(PasswordError::Hash(_)) | Error::Certs(_) => return internal(error, request),
         Error::Name { .. } | Error::Bad(_) => Code::BadRequest,
         Error::TooMuch { .. } => Code::TooLarge,
-        Error::NotSignedIn | Error::WrongSignIn(_) | Error::WrongPassword => Code::Unauthenticated,
+        Error::NotSignedIn | Error::WrongSignIn(_) | Error::WrongPassword | Error::SignedOutByTime { .. } => {
+            Code::Unauthenticated
+        }
         Error::SignedInAlready => Code::Conflict,
         Error::Locked | Error::RegistrationClosed | Error::InviteNeeded | Error::NotAdmin => Code::Forbidden,
         Error::Wait { .. } | Error::IntroducedTooOften { .. } => Code::RateLimited,
@@ -46,6 +48,7 @@ fn refuse_store(error: &StoreError, request: u64) -> Refusal {
         StoreError::TooManyDevices(_)
         | StoreError::TooManyFiles(_)
         | StoreError::TooManyInvites(_)
+        | StoreError::TooManyBlocks(_)
         | StoreError::TooMany { .. } => Code::TooLarge,
         StoreError::TooFast { .. } | StoreError::TooManyCopies(_) | StoreError::TooManyMessages(_) => Code::RateLimited,
         StoreError::NoDevice => Code::Unavailable,

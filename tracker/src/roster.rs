@@ -11,7 +11,7 @@ use std::{
 
 use shared::{
     id::{AccountId, BlobHash, DeviceId},
-    limits::{EVENTS_GATHER, PAGE_ENTRIES_MAX},
+    limits::{EVENTS_GATHER, PAGE_ENTRIES_MAX, SEEN_NOTED},
     wire::{
         reach::Token,
         tracker::{Event, MemberEntry, Presence as Shown},
@@ -25,7 +25,7 @@ use crate::{
     handler::{self, now_ms},
     holdings::{Content, Holdings},
     presence::{ConnectionNo, Presence, Seen, Session},
-    store::{Store, StoreError},
+    store::{Apart, Store, StoreError},
 };
 
 /// Presence, and what has changed since the members were told.
@@ -42,14 +42,15 @@ pub struct Roster {
 #[derive(Debug, Default)]
 struct News {
     members: BTreeSet<AccountId>,
-    left: BTreeSet<DeviceId>,
+    /// Connected until now, or from now on.
+    seen: BTreeSet<DeviceId>,
     index: Option<u64>,
     revoked: bool,
 }
 
 impl News {
     fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.left.is_empty() && self.index.is_none() && !self.revoked
+        self.members.is_empty() && self.seen.is_empty() && self.index.is_none() && !self.revoked
     }
 }
 
@@ -59,6 +60,7 @@ impl Roster {
         let replaced = self.presence().arrive(device, account, connection);
         // What it said on another connection is over; it says it again.
         self.holdings().forget(device);
+        self.news().seen.insert(device);
         self.member_changed(account);
         replaced
     }
@@ -67,7 +69,7 @@ impl Roster {
     pub fn leave(&self, device: DeviceId, account: AccountId, connection: ConnectionNo) {
         if self.presence().leave(device, connection) {
             self.holdings().forget(device);
-            self.news().left.insert(device);
+            self.news().seen.insert(device);
             self.member_changed(account);
         }
     }
@@ -75,6 +77,13 @@ impl Roster {
     /// A device says where it can be reached.
     pub fn announce(&self, device: DeviceId, connection: ConnectionNo, addresses: Vec<SocketAddr>) {
         self.presence().announce(device, connection, addresses);
+    }
+
+    /// Somebody came to the keyboard of a device, or left it.
+    pub fn attend(&self, device: DeviceId, account: AccountId, connection: ConnectionNo, here: bool, now_ms: i64) {
+        if self.presence().attend(device, connection, here, now_ms) {
+            self.member_changed(account);
+        }
     }
 
     /// A connected device holds these contents. Gives the others that hold what it did not hold before.
@@ -145,6 +154,12 @@ impl Roster {
         self.presence().seen(device, connection, seen);
     }
 
+    /// Devices of a member that are connected.
+    #[must_use]
+    pub fn devices_of(&self, account: AccountId) -> usize {
+        self.presence().devices_of(account)
+    }
+
     /// The session of a connected device.
     #[must_use]
     pub fn session(&self, device: DeviceId) -> Option<Session> {
@@ -161,25 +176,36 @@ impl Roster {
     pub fn complete(&self, members: &mut [MemberEntry]) {
         let presence = self.presence();
         for member in members {
-            let devices = presence.devices_of(member.account);
-            member.devices = u32::try_from(devices).unwrap_or(u32::MAX);
-            member.presence = if devices > 0 { Shown::Online } else { Shown::Offline };
+            let standing = presence.standing(member.account);
+            member.devices = u32::try_from(standing.devices).unwrap_or(u32::MAX);
+            member.presence = standing.presence;
+            if standing.presence == Shown::Away {
+                member.last_seen_ms = standing.left_ms;
+            }
         }
     }
 
     /// Tells the members what changed, until stopped. What is left is written down before it returns.
     pub async fn run(&self, store: Arc<dyn Store>, events: Arc<Events>, stop: CancellationToken) {
+        let mut note = tokio::time::interval(SEEN_NOTED);
+        note.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.changed.notified() => {}
+                _ = note.tick() => self.note_connected(),
             }
             tokio::time::sleep(EVENTS_GATHER).await;
             self.tell(&*store, &events).await;
         }
-        let online: Vec<DeviceId> = self.presence().devices().collect();
-        self.news().left.extend(online);
+        self.note_connected();
         self.tell(&*store, &events).await;
+    }
+
+    /// Whoever is connected is seen now: after a crash nobody else would know.
+    fn note_connected(&self) {
+        let online: Vec<DeviceId> = self.presence().devices().collect();
+        self.news().seen.extend(online);
     }
 
     async fn tell(&self, store: &dyn Store, events: &Events) {
@@ -199,16 +225,22 @@ impl Roster {
         if let Some(seq) = news.index {
             events.send(Target::Everyone, Event::IndexMoved { seq });
         }
-        if !news.left.is_empty() {
-            let left: Vec<DeviceId> = news.left.iter().copied().collect();
-            store.note_seen(&left, now_ms()).await?;
+        if !news.seen.is_empty() {
+            let seen: Vec<DeviceId> = news.seen.iter().copied().collect();
+            store.note_seen(&seen, now_ms()).await?;
         }
         let accounts: Vec<AccountId> = news.members.iter().copied().collect();
         for page in accounts.chunks(PAGE_ENTRIES_MAX) {
             let mut members = store.members_by_id(page).await?;
             self.complete(&mut members);
+            // From the changed ones' side: the relation is the same in both directions, and mostly empty.
+            let mut apart: BTreeMap<AccountId, BTreeSet<AccountId>> = BTreeMap::new();
+            for Apart { viewer, hidden, .. } in store.apart_from(page).await? {
+                apart.entry(viewer).or_default().insert(hidden);
+            }
             for member in members {
-                events.send(Target::Everyone, Event::Member(member));
+                let hidden = apart.remove(&member.account).unwrap_or_default();
+                events.send_but(&hidden, Event::Member(member));
             }
         }
         Ok(())

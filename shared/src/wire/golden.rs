@@ -24,6 +24,7 @@ use super::{
         MessageRequest, Seal, Sending,
     },
     peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Queued, RelayedAnswer, Want, Watch},
+    people::{DeviceSeen, MemberSeen, PeopleAnswer, PeopleEvent, PeopleRequest},
     reach::{Attempt, Introduction, Mapping, ProbeAnswer, ProbeRequest, Rendezvous, Role, Way},
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
@@ -36,9 +37,10 @@ use crate::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId, ItemId, MessageId, ParcelId},
     inbox::{Act, State, Wanted},
     limits::{
-        ADDRESSES_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX, MESSAGE_BODY_BYTES_MAX, MESSAGE_KEYS_MAX,
-        MESSAGE_SEAL_BYTES, MESSAGE_SEALS_MAX, MESSAGES_PAGE_MAX, PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX,
-        REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REVOKED_TOLD_MAX, SOURCES_MAX, WANT_RANGES_MAX,
+        ADDRESSES_MAX, BLOCKS_MAX, DEVICES_PER_ACCOUNT_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX,
+        MESSAGE_BODY_BYTES_MAX, MESSAGE_KEYS_MAX, MESSAGE_SEAL_BYTES, MESSAGE_SEALS_MAX, MESSAGES_PAGE_MAX,
+        PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REVOKED_TOLD_MAX,
+        SEEN_PAGE_MAX, SOURCES_MAX, WANT_RANGES_MAX,
     },
 };
 
@@ -313,6 +315,10 @@ fn the_largest_messages_that_limits_allow_fit_their_frames() {
         DeviceKeys { account: AccountId([all; 16]), signing: [all; 32], sealing: [all; 32], proof: vec![all; 64] };
     let next = Some(DeviceId([all; 16]));
     frame(&Answer::Message(MessageAnswer::Keys { keys: vec![keys; MESSAGE_KEYS_MAX], next }));
+    frame(&Event::People(PeopleEvent::Blocks { members: vec![AccountId([all; 16]); BLOCKS_MAX] }));
+    let entry = MemberEntry { name: "\u{10ffff}".repeat(MEMBER_NAME_CHARS_MAX), ..member_entry() };
+    let seen = MemberSeen { entry, devices: vec![device_seen(); DEVICES_PER_ACCOUNT_MAX] };
+    frame(&Answer::People(PeopleAnswer::Seen { members: vec![seen; SEEN_PAGE_MAX], next: None }));
     let candidates = vec![v6(); ADDRESSES_MAX];
     frame(&ProbeAnswer::Met(Rendezvous { role: Role::Await, candidates, start_in_ms: u32::MAX }));
 }
@@ -449,6 +455,12 @@ samples!(Request, REQUEST_BYTES_MAX, {
     RevokeInvite => [Request::RevokeInvite { code: "abcd".into() }],
     Inbox => [Request::Inbox(InboxRequest::Approvals)],
     Message => [Request::Message(MessageRequest::Waiting { after: 300 })],
+    People => [
+        Request::People(PeopleRequest::Block { member: "member 1".into() }),
+        Request::People(PeopleRequest::Unblock { member: "member 1".into() }),
+        Request::People(PeopleRequest::Attend { here: true }),
+        Request::People(PeopleRequest::Seen { after: Some("member 1".into()) }),
+    ],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -546,6 +558,10 @@ samples!(Answer, REPLY_BYTES_MAX, {
     Wait => [Answer::Wait { seconds: 20 }],
     Inbox => [Answer::Inbox(InboxAnswer::Packed { files: vec![FileId([0xf1; 16])] })],
     Message => [Answer::Message(MessageAnswer::Done)],
+    People => [Answer::People(PeopleAnswer::Seen {
+        members: vec![MemberSeen { entry: member_entry(), devices: vec![device_seen()] }],
+        next: Some("member 1".into()),
+    })],
 });
 
 samples!(InboxRequest, REQUEST_BYTES_MAX, {
@@ -639,6 +655,8 @@ samples!(Event, REPLY_BYTES_MAX, {
     DevicesRevoked => [Event::DevicesRevoked { devices: vec![DeviceId([0xd1; 16])] }],
     InboxMoved => [Event::InboxMoved { seq: 301 }],
     Message => [Event::Message(MessageEvent::Delivered { messages: vec![MessageId([0x3e; 16])] })],
+    People => [Event::People(PeopleEvent::Blocks { members: vec![AccountId([0xa1; 16])] })],
+    GrantsWithdrawn => [Event::GrantsWithdrawn { before_ms: 1_700_000_000_123 }],
 });
 
 samples!(Registration, REPLY_BYTES_MAX, {
@@ -961,6 +979,10 @@ fn folder_entry() -> FolderEntry {
         files: 3,
         bytes: 5_000_000_000,
     }
+}
+
+fn device_seen() -> DeviceSeen {
+    DeviceSeen { device: DeviceId([0xd1; 16]), presence: Presence::Away, last_seen_ms: Some(1_700_000_000_456) }
 }
 
 fn member_entry() -> MemberEntry {

@@ -68,6 +68,7 @@ pub mod grant;
 pub mod inbox;
 pub mod message;
 pub mod peer;
+pub mod people;
 pub mod reach;
 mod refusal;
 pub mod tracker;

@@ -10,6 +10,7 @@ use super::{
     grant::SignedGrant,
     inbox::{InboxAnswer, InboxRequest},
     message::{MessageAnswer, MessageEvent, MessageRequest},
+    people::{PeopleAnswer, PeopleEvent, PeopleRequest},
     reach::{Attempt, Introduction, Token},
 };
 use crate::id::{AccountId, BlobHash, DeviceId, FileId, FolderId};
@@ -183,6 +184,8 @@ pub enum Request {
     Inbox(InboxRequest),
     /// Something about messages. Answered with [`Answer::Message`].
     Message(MessageRequest),
+    /// Something about other members. Answered as it says.
+    People(PeopleRequest),
 }
 
 /// What the tracker answers.
@@ -279,6 +282,8 @@ pub enum Answer {
     Inbox(InboxAnswer),
     /// To `Message`.
     Message(MessageAnswer),
+    /// To `People`.
+    People(PeopleAnswer),
 }
 
 /// What the tracker tells by itself.
@@ -335,6 +340,14 @@ pub enum Event {
     },
     /// Something about messages.
     Message(MessageEvent),
+    /// Something about other members.
+    People(PeopleEvent),
+    /// No grant counts that was given before this time: some were withdrawn since, perhaps while this device was away.
+    /// Told after `Subscribe`, where that is not so long ago that they have ended by themselves.
+    GrantsWithdrawn {
+        /// Milliseconds since 1970 by the tracker's clock.
+        before_ms: i64,
+    },
 }
 
 /// To [`Request::Hello`].
@@ -773,9 +786,10 @@ pub struct MemberEntry {
     pub account: AccountId,
     /// The member's name.
     pub name: String,
-    /// Whether a device of theirs is connected.
+    /// Whether a device of theirs is connected, with somebody at its keyboard.
     pub presence: Presence,
-    /// When a device of theirs was last connected, milliseconds since 1970.
+    /// When a device of theirs was last connected, milliseconds since 1970. While they are away: when somebody was last
+    /// at a keyboard of theirs, if that is known.
     pub last_seen_ms: Option<i64>,
     /// Files of theirs that every member sees.
     pub shares: u64,

@@ -75,7 +75,7 @@ fn who_leaves_is_offline_at_once() {
     let bob = Member::new(&tracker, "bob");
     let mut watch = Watch::start(&bob);
     let engine = alice.engine();
-    watch.wait_for("alice", "online");
+    watch.wait_for("alice", "away");
     let stopped = Instant::now();
     engine.stop();
     watch.wait_for("alice", "offline");
@@ -89,7 +89,7 @@ fn who_is_killed_is_offline_within_45_seconds() {
     let bob = Member::new(&tracker, "bob");
     let mut watch = Watch::start(&bob);
     let engine = alice.engine();
-    watch.wait_for("alice", "online");
+    watch.wait_for("alice", "away");
     let killed = Instant::now();
     engine.kill();
     watch.wait_for("alice", "offline");

@@ -13,11 +13,6 @@ fn items(member: &Member) -> Vec<Value> {
     member.run(&["inbox", "ls", "--all"]).ok().records()
 }
 
-/// The item with this id, as a member sees it.
-fn item(member: &Member, id: &str) -> Value {
-    items(member).into_iter().find(|item| item["id"] == id).unwrap_or_else(|| panic!("no item {id}"))
-}
-
 /// Waits until a member sees an item in this state.
 fn wait_for_state(member: &Member, id: &str, state: &str) -> Value {
     let deadline = Instant::now() + PATIENCE;
@@ -129,7 +124,7 @@ fn two_who_are_never_there_together_meet_through_a_copy_that_goes_away() {
     let _bob = bob.engine();
     wait_for_file(&bob.downloads().join("never.bin"), &original);
     wait_for_state(&bob, &request, "fulfilled");
-    assert_eq!(bob.run(&["info", &id]).ok().records()[0]["copy"], "absent");
+    assert_eq!(bob.run(&["info", &id]).ok().records()[0]["copy"], "none");
 }
 
 #[test]

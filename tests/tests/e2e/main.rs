@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be set up has failed")]
 
 mod accounts;
+mod blocking;
 mod command_line;
+mod editing;
 mod engines;
 mod fallback;
 mod get;
@@ -18,6 +20,7 @@ mod limits;
 mod local;
 mod messages;
 mod names;
+mod presence;
 mod relayed;
 mod repair;
 mod screens;

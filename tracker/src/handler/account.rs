@@ -1,6 +1,9 @@
 //! Greeting, registering, signing in; password, recovery code and e-mail address.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::{
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use certs::PeerIdentity;
 use shared::{
@@ -246,8 +249,31 @@ pub async fn sign_in_key(
     if enrolled.locked {
         return Err(Error::Locked);
     }
+    if let Some(limit) = ctx.sign_out_after
+        && !ctx.roster.is_online(device)
+        && stayed_away(enrolled.seen_ms, now.ms(), limit)
+    {
+        // Until the password is given, which counts as being seen.
+        return Err(Error::SignedOutByTime { after: spelled(limit) });
+    }
     let signed_in = signed_in(ctx, &enrolled.caller, &enrolled.key, now)?;
     Ok((enrolled.caller, signed_in))
+}
+
+/// Whether a device was not connected for so long.
+fn stayed_away(seen_ms: i64, now_ms: i64, limit: Duration) -> bool {
+    u128::try_from(now_ms.saturating_sub(seen_ms)).is_ok_and(|away_ms| away_ms >= limit.as_millis())
+}
+
+/// A time in the largest unit that says it whole.
+fn spelled(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(24 * 3600, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let (count, unit) = units
+        .into_iter()
+        .find(|(unit, _)| seconds.is_multiple_of(*unit))
+        .map_or((seconds, "second"), |(length, unit)| (seconds / length, unit));
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A fresh certificate for the caller.

@@ -10,7 +10,7 @@ use shared::{
     wire::tracker::{Answer, Changes, FileDetail, Item, List, Reference, SourceEntry},
 };
 
-use super::{Ctx, Error, at_most};
+use super::{Ctx, Error, at_most, people};
 use crate::store::{Caller, Cursor, Place, Whereabouts, Whose, Words};
 
 /// Digits that a prefix of an id must have.
@@ -146,7 +146,8 @@ async fn holders(ctx: &Ctx, caller: &Caller, detail: &FileDetail) -> Result<Vec<
         detail.sources.iter().any(is_it)
     };
     let mut holders = ctx.roster.holders(&(detail.entry.blob, detail.entry.size));
-    holders.retain(|(device, _)| *device != caller.device && !shares(*device));
+    let apart = people::hidden_from(ctx, caller).await?;
+    holders.retain(|(device, account)| *device != caller.device && !shares(*device) && !apart.contains(account));
     holders.truncate(SOURCES_MAX);
     if holders.is_empty() {
         return Ok(Vec::new());

@@ -13,7 +13,7 @@ use shared::{
 };
 use tokio::sync::oneshot;
 
-use super::{Ctx, Error, Moment};
+use super::{Ctx, Error, Moment, people};
 use crate::{
     events::Target,
     introduce::{self, Arrival, Side},
@@ -32,13 +32,22 @@ pub fn ticket(ctx: &Ctx, caller: &Caller, connection: ConnectionNo) -> Answer {
 /// Introduces the asker to a device.
 ///
 /// # Errors
-/// When the device is not there, it was asked for too often, or theory denies it.
-pub fn introduce(ctx: &Ctx, caller: &Caller, device: DeviceId, attempt: Attempt, now: Moment) -> Result<Answer, Error> {
+/// When the device is not there or hidden from the asker, it was asked for too often, or theory denies it.
+pub async fn introduce(
+    ctx: &Ctx,
+    caller: &Caller,
+    device: DeviceId,
+    attempt: Attempt,
+    now: Moment,
+) -> Result<Answer, Error> {
     if device == caller.device {
         return Err(Error::Bad("a device meets itself always".to_owned()));
     }
     let one = side(ctx, caller.device).ok_or(Error::NotSignedIn)?;
     let other = side(ctx, device).ok_or(Error::NotFound("device online"))?;
+    if !people::may_meet(ctx, caller, device).await? {
+        return Err(Error::NotFound("device online"));
+    }
     let counted = lock(&ctx.pace).count(caller.device, device, now.instant);
     counted.map_err(|rest| Error::IntroducedTooOften { seconds: rest.as_secs() + 1 })?;
     let (here, there) = introduce::plan(&one, &other)?;

@@ -15,7 +15,7 @@ use shared::{
     },
 };
 
-use super::{Ctx, Error, Moment, at_most, introduce};
+use super::{Ctx, Error, Moment, at_most, introduce, people};
 use crate::{
     introduce::candidates,
     refuse,
@@ -29,6 +29,7 @@ use crate::{
 pub async fn locate(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -> Result<Located, Error> {
     at_most("files in one request", files.len(), GRANT_BLOBS_MAX)?;
     let found = ctx.store.locate(caller, files).await?;
+    let apart = people::hidden_from(ctx, caller).await?;
     let mut peers = Peers::new(ctx, caller.device);
     let mut blobs = BTreeSet::new();
     let mut located = Vec::with_capacity(found.len());
@@ -38,6 +39,7 @@ pub async fn locate(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -
                 blobs.insert(blob);
                 let mut holders = ctx.roster.holders(&(blob, size));
                 holders.retain(|(holder, _)| devices.iter().all(|(device, _)| device != holder));
+                holders.retain(|(_, account)| !apart.contains(account));
                 let (peers, holders) = (peers.of(&devices), peers.of(&holders));
                 if holders.is_empty() {
                     LocatedFile::Found { file, blob, size, peers, copy }

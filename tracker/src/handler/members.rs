@@ -2,15 +2,16 @@
 
 use shared::wire::tracker::{Answer, TrackerStatus};
 
-use super::{Ctx, Error, PROGRAM};
+use super::{Ctx, Error, PROGRAM, people};
+use crate::store::Caller;
 
-/// One page of members, by name.
+/// One page of members as the caller sees them, by name.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn members(ctx: &Ctx, after: Option<&str>) -> Result<Answer, Error> {
+pub async fn members(ctx: &Ctx, caller: &Caller, after: Option<&str>) -> Result<Answer, Error> {
     let (mut members, next) = ctx.store.members(after).await?;
-    ctx.roster.complete(&mut members);
+    people::seen_by(&*ctx.store, &ctx.roster, caller.account, &mut members).await?;
     Ok(Answer::Members { members, next })
 }
 

@@ -39,6 +39,7 @@ pub mod invites;
 pub mod locate;
 pub mod members;
 pub mod message;
+pub mod people;
 pub mod publish;
 
 /// What handlers work with.
@@ -68,6 +69,8 @@ pub struct Ctx {
     pub attempts: Mutex<Attempts>,
     /// Who may make an account.
     pub registration: Registration,
+    /// How long a device may stay away before it must sign in by password again; `None`: for ever.
+    pub sign_out_after: Option<Duration>,
     /// Ways to this tracker besides the one of the join link.
     pub ways: Ways,
     /// When the tracker started.
@@ -189,6 +192,12 @@ pub enum Error {
     /// An administrator locked the account.
     #[error("the account is locked")]
     Locked,
+    /// The device was not connected for so long that its key no longer signs in.
+    #[error("this device was not used for {after} or more, so it is signed out; sign in with the password")]
+    SignedOutByTime {
+        /// How long a device may stay away.
+        after: String,
+    },
     /// Too many wrong passwords.
     #[error("too many wrong passwords; try again in {seconds} s")]
     Wait {

@@ -1,16 +1,16 @@
 //! Putting files into the index and taking them out.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use shared::{
-    id::FileId,
-    limits::{FILE_BYTES_MAX, NOTE_BYTES_MAX, PEOPLE_MAX, PUBLISH_ENTRIES_MAX},
+    id::{DeviceId, FileId},
+    limits::{CLOCK_SKEW, FILE_BYTES_MAX, GRANT_LIFE, NOTE_BYTES_MAX, PEOPLE_MAX, PUBLISH_ENTRIES_MAX},
     name::{FoldKey, IndexPath},
-    wire::tracker::{Audience as Asked, FileEntry, PublishEntry},
+    wire::tracker::{Audience as Asked, Event, FileEntry, PublishEntry},
 };
 
-use super::{Ctx, Error, Moment, account::member_name, apply, at_most};
-use crate::store::{Audience, Caller, Publication};
+use super::{Ctx, Error, Moment, account::member_name, apply, at_most, now_ms};
+use crate::store::{Audience, Caller, Effects, Publication, Store, StoreError};
 
 /// Puts files into the index, or new versions of them; all or none.
 ///
@@ -33,6 +33,7 @@ pub async fn publish(
         checked.push(publication);
     }
     let published = ctx.store.publish(caller, checked, now.ms()).await?;
+    note_narrowed(ctx, &published.effects).await?;
     apply(ctx, caller, published.effects);
     Ok(published.files)
 }
@@ -44,6 +45,7 @@ pub async fn publish(
 pub async fn withdraw(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<u64, Error> {
     at_most("files in one request", files.len(), PUBLISH_ENTRIES_MAX)?;
     let withdrawn = ctx.store.withdraw(caller, files).await?;
+    note_narrowed(ctx, &withdrawn.effects).await?;
     apply(ctx, caller, withdrawn.effects);
     Ok(withdrawn.count)
 }
@@ -55,8 +57,29 @@ pub async fn withdraw(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<u6
 pub async fn vanish(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<Vec<FileId>, Error> {
     at_most("files in one request", files.len(), PUBLISH_ENTRIES_MAX)?;
     let vanished = ctx.store.vanish(caller, files).await?;
+    note_narrowed(ctx, &vanished.effects).await?;
     apply(ctx, caller, vanished.effects);
     Ok(vanished.kept)
+}
+
+/// Writes down whose grants were withdrawn: a source that is not connected now hears it when it comes back. The time is
+/// that after the change, so that no grant by the old rules is younger.
+async fn note_narrowed(ctx: &Ctx, effects: &Effects) -> Result<(), Error> {
+    let devices: BTreeSet<DeviceId> = effects.revoked.iter().map(|(device, _)| *device).collect();
+    if devices.is_empty() {
+        return Ok(());
+    }
+    Ok(ctx.store.note_narrowed(&Vec::from_iter(devices), now_ms()).await?)
+}
+
+/// What a device is told of that when it begins to listen, if grants from before may still be about.
+///
+/// # Errors
+/// When the store fails.
+pub async fn withdrawn(store: &dyn Store, device: DeviceId, now_ms: i64) -> Result<Option<Event>, StoreError> {
+    let memory_ms = i64::try_from((GRANT_LIFE + CLOCK_SKEW * 2).as_millis()).unwrap_or(i64::MAX);
+    let before_ms = store.narrowed(device).await?.filter(|at| now_ms.saturating_sub(*at) < memory_ms);
+    Ok(before_ms.map(|before_ms| Event::GrantsWithdrawn { before_ms }))
 }
 
 fn check(caller: &Caller, entry: PublishEntry) -> Result<Publication, Error> {

@@ -10,8 +10,8 @@ use std::{
     time::Instant,
 };
 
-use shared::id::AccountId;
-use tokio::sync::oneshot;
+use shared::{id::AccountId, limits::PARTINGS_WAITING_MAX};
+use tokio::sync::{broadcast, oneshot};
 
 pub mod fair;
 pub mod quota;
@@ -36,6 +36,7 @@ pub struct RelaySettings {
 pub struct Relays {
     quota: Option<Mutex<Quota>>,
     turns: Option<Mutex<Turns>>,
+    partings: broadcast::Sender<(AccountId, AccountId)>,
 }
 
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl Relays {
         Self {
             quota: settings.map(|settings| Mutex::new(Quota::new(settings.bytes_per_day))),
             turns: settings.and_then(|settings| settings.rate).map(turns),
+            partings: broadcast::Sender::new(PARTINGS_WAITING_MAX),
         }
     }
 
@@ -63,6 +65,18 @@ impl Relays {
         let mut quota = self.quota().ok_or(Declined::Off)?;
         let number = quota.begin(ask, now, now_ms())?;
         Ok(Relay { relays: self.clone(), number, account: ask.account, moved: AtomicU64::new(0) })
+    }
+
+    /// Two members came apart, or together: relays between them end.
+    pub fn part(&self, one: AccountId, other: AccountId) {
+        // Nobody listens where nothing is relayed.
+        let _nobody = self.partings.send((one, other));
+    }
+
+    /// What ends when two members come apart from now on.
+    #[must_use]
+    pub fn partings(&self) -> Partings {
+        Partings(self.partings.subscribe())
     }
 
     /// Relays that run.
@@ -109,6 +123,23 @@ impl Relays {
             }
         }
         turns.fair.next_turn()
+    }
+}
+
+/// Members who come apart.
+#[derive(Debug)]
+pub struct Partings(broadcast::Receiver<(AccountId, AccountId)>);
+
+impl Partings {
+    /// Waits until these two come apart. May end early: whoever relays between them is told to begin anew.
+    pub async fn of(&mut self, one: AccountId, other: AccountId) {
+        loop {
+            match self.0.recv().await {
+                Ok(parted) if parted != (one, other) && parted != (other, one) => {}
+                // Some went by unread: these two may be among them.
+                Ok(_) | Err(_) => return,
+            }
+        }
     }
 }
 

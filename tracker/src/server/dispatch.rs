@@ -26,11 +26,10 @@ use crate::{
     events::Subscription,
     handler::{
         Ctx, Error, Moment, Peer, account, browse, copy, devices, hold, inbox, introduce, invites, locate, members,
-        message,
-        now_ms, publish,
+        message, now_ms, people, publish,
     },
     refuse,
-    store::Caller,
+    store::{Caller, Store, StoreError},
 };
 
 /// Serves one stream to its end.
@@ -184,10 +183,7 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
         Request::Inspect { file } => Answer::Detail(browse::inspect(ctx, &caller()?, file).await?),
         Request::Locate { files } => Answer::Located(locate::locate(ctx, &caller()?, &files, now).await?),
         Request::Hold { files } => Answer::Count(hold::hold(ctx, &caller()?, &files).await?),
-        Request::Members { after } => {
-            caller()?;
-            members::members(ctx, after.as_deref()).await?
-        }
+        Request::Members { after } => members::members(ctx, &caller()?, after.as_deref()).await?,
         Request::KeepCopy { files } => Answer::Count(copy::keep(ctx, &caller()?, &files, now).await?),
         Request::DropCopy { files } => Answer::Count(copy::forget(ctx, &caller()?, &files).await?),
         Request::Status => {
@@ -195,7 +191,8 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
             Answer::Status(members::status(ctx).await?)
         }
         Request::Ticket => introduce::ticket(ctx, &caller()?, session.number),
-        Request::Introduce { device, attempt } => introduce::introduce(ctx, &caller()?, device, attempt, now)?,
+        Request::Introduce { device, attempt } => introduce::introduce(ctx, &caller()?, device, attempt, now).await?,
+        Request::People(request) => people::people(ctx, &caller()?, session.number, request, now).await?,
         Request::Ways => {
             caller()?;
             Answer::Ways(ctx.ways)
@@ -244,23 +241,32 @@ async fn subscribe(session: &Arc<Session>, mut send: Outgoing, number: u64) {
     if !reply(&mut send, &Answer::Done, number).await {
         return;
     }
-    let revoked = match devices::revoked(&*session.server.ctx.store, now_ms()).await {
-        Ok(revoked) => revoked,
+    let first = match first_events(&*session.server.ctx.store, &signed_in.caller).await {
+        Ok(first) => first,
         Err(error) => {
             tracing::error!(number, error = &error as &dyn std::error::Error, "a listener could not begin");
             return send.reset(Code::Internal);
         }
     };
     let forwarding = async {
-        match within(frame::send(&mut send, &revoked, REPLY_BYTES_MAX)).await {
-            Ok(()) => forward(&mut send, &subscription).await,
-            Err(error) => error,
+        for event in &first {
+            if let Err(error) = within(frame::send(&mut send, event, REPLY_BYTES_MAX)).await {
+                return error;
+            }
         }
+        forward(&mut send, &subscription).await
     };
     match signed_in.over.run_until_cancelled(forwarding).await {
         Some(end) => tracing::debug!(%end, "a listener left"),
         None => send.reset(Code::Unauthenticated),
     }
+}
+
+/// What a listener is told before anything else.
+async fn first_events(store: &dyn Store, caller: &Caller) -> Result<Vec<Event>, StoreError> {
+    let mut first = vec![devices::revoked(store, now_ms()).await?, people::blocks(store, caller.account).await?];
+    first.extend(publish::withdrawn(store, caller.device, now_ms()).await?);
+    Ok(first)
 }
 
 async fn forward(send: &mut Outgoing, subscription: &Subscription) -> SendError {
@@ -331,5 +337,6 @@ const fn kind(request: &Request) -> &'static str {
         Request::RevokeInvite { .. } => "revoke_invite",
         Request::Inbox(_) => "inbox",
         Request::Message(_) => "message",
+        Request::People(_) => "people",
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quinn::{Connection, ReadError, RecvStream, VarInt, WriteError};
 use shared::{
-    id::DeviceId,
+    id::{AccountId, DeviceId},
     limits::{PEER_FRAME_BYTES_MAX, RELAY_IDLE, RELAY_OPEN, RELAY_PIECES_MAX},
     net::{self, Outgoing, frame},
     wire::{
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     handler::{Error, Moment},
     refuse,
-    relay::{Ask, Declined, Relay},
+    relay::{Ask, Declined, Partings, Relay},
 };
 
 /// Relays this stream to a device, to the end of either.
@@ -52,6 +52,8 @@ struct Begun {
     asker: SignedIn,
     source: Half,
     source_over: CancellationToken,
+    source_account: AccountId,
+    partings: Partings,
 }
 
 async fn begin(session: &Arc<Session>, to: DeviceId) -> Result<Begun, Error> {
@@ -59,11 +61,17 @@ async fn begin(session: &Arc<Session>, to: DeviceId) -> Result<Begun, Error> {
     let server = &session.server;
     let ask = Ask { account: asker.caller.account, asker: asker.caller.device, source: to };
     let relay = server.ctx.relays.begin(ask, Moment::now().instant)?;
+    // Listening begins before the look: no block is missed in between.
+    let partings = server.ctx.relays.partings();
+    let source_account = server.ctx.roster.session(to).ok_or(Error::Away)?.account;
+    if server.ctx.store.are_apart(asker.caller.account, source_account).await? {
+        return Err(Error::Away);
+    }
     let (connection, source_over) = server.sessions.signed_in(to).ok_or(Error::Away)?;
     let from = asker.caller.device;
     let reached = timeout(RELAY_OPEN, reach(&connection, from)).await;
     let source = reached.unwrap_or(None).ok_or(Error::Away)?;
-    Ok(Begun { relay, asker, source: source?, source_over })
+    Ok(Begun { relay, asker, source: source?, source_over, source_account, partings })
 }
 
 /// Asks a device to take a relayed stream. `None`: it does not answer.
@@ -79,7 +87,7 @@ async fn reach(connection: &Connection, from: DeviceId) -> Option<Result<Half, E
 
 impl Begun {
     async fn run(self, mut near: Half) {
-        let Self { relay, asker, source: mut far, source_over } = self;
+        let Self { relay, asker, source: mut far, source_over, source_account, mut partings } = self;
         let moving = async {
             let forth = pump(&relay, &mut near.recv, &mut far.send);
             let back = pump(&relay, &mut far.recv, &mut near.send);
@@ -90,6 +98,7 @@ impl Begun {
             () = idle(&relay) => Err(End::Idle),
             () = asker.over.cancelled() => Err(End::SignedOut),
             () = source_over.cancelled() => Err(End::Left),
+            () = partings.of(asker.caller.account, source_account) => Err(End::Left),
         };
         let moved = relay.moved();
         match ended {

@@ -16,6 +16,7 @@ use super::{
 };
 
 mod accounts;
+mod blocks;
 mod messages;
 
 /// A store that disappears with the test.

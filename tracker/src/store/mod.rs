@@ -14,12 +14,16 @@ use shared::{
     },
 };
 
+mod blocks;
 #[cfg(test)]
 mod conformance;
+mod error;
 mod inbox;
 mod messages;
 mod sqlite;
 
+pub use blocks::{Apart, Block, Moved, Parting};
+pub use error::StoreError;
 pub use inbox::{Deed, Done, InboxStore, Named, NewItem, Told};
 pub use messages::{Mail, Mailed, MessageStore, Posted};
 pub use sqlite::SqliteStore;
@@ -49,6 +53,8 @@ pub trait Store: InboxStore + MessageStore + fmt::Debug + Send + Sync {
     async fn enrolled_among(&self, devices: &[DeviceId]) -> Result<Vec<DeviceId>, StoreError>;
     /// The enrolled devices of the caller's account, by when they were enrolled, all as offline.
     async fn devices(&self, caller: &Caller) -> Result<Vec<DeviceEntry>, StoreError>;
+    /// The enrolled devices of these accounts, and when each was connected last.
+    async fn devices_of(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, DeviceId, Option<i64>)>, StoreError>;
     /// Gives the account another password. Only while `old_hash` is the one it has.
     async fn set_password(&self, caller: &Caller, old_hash: &str, new_hash: String) -> Result<(), StoreError>;
     /// Gives the account another e-mail address, or none.
@@ -78,6 +84,10 @@ pub trait Store: InboxStore + MessageStore + fmt::Debug + Send + Sync {
 
     /// Puts files into the index; all or none.
     async fn publish(&self, caller: &Caller, entries: Vec<Publication>, now_ms: i64) -> Result<Published, StoreError>;
+    /// Grants for what these devices share were withdrawn at this time.
+    async fn note_narrowed(&self, devices: &[DeviceId], now_ms: i64) -> Result<(), StoreError>;
+    /// When that was last, for a device.
+    async fn narrowed(&self, device: DeviceId) -> Result<Option<i64>, StoreError>;
     /// Takes the caller's files out of the index. Ids of others and unknown ids are passed over.
     async fn withdraw(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn, StoreError>;
     /// Takes those of the caller's files out of the index that have no copy, neither stored nor wanted.
@@ -141,95 +151,23 @@ pub trait Store: InboxStore + MessageStore + fmt::Debug + Send + Sync {
     /// The object of a copy turned out to be missing or damaged: it is fetched again when possible.
     async fn copy_lost(&self, blob: BlobHash, now_ms: i64) -> Result<(), StoreError>;
 
+    /// The account of this name.
+    async fn account_named(&self, name_key: &str) -> Result<Option<AccountId>, StoreError>;
+    /// Hides the caller and another member from each other, until it is taken back. Who is hidden sees nothing of the
+    /// other's files from now on, by whatever use case.
+    async fn block(&self, caller: &Caller, block: Block) -> Result<Parting, StoreError>;
+    /// Takes a block back. The two stay apart while the other one has blocked the caller.
+    async fn unblock(&self, caller: &Caller, member: AccountId) -> Result<Parting, StoreError>;
+    /// Whom a member has blocked, by name.
+    async fn blocked(&self, account: AccountId) -> Result<Vec<AccountId>, StoreError>;
+    /// For each of these members everybody who is hidden from it: those whom it blocked, and those who blocked it.
+    async fn apart_from(&self, viewers: &[AccountId]) -> Result<Vec<Apart>, StoreError>;
+    /// Whether two members are hidden from each other, whoever of them blocked the other. Whatever goes from one member
+    /// to another asks this first, and where it is so does as if the other one were never there: it is said to neither.
+    async fn are_apart(&self, one: AccountId, other: AccountId) -> Result<bool, StoreError>;
+
     /// Writes everything out and lets go of the files.
     async fn close(&self);
-}
-
-/// Why a use case was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The name belongs to another account.
-    #[error("the name is taken")]
-    NameTaken,
-    /// The name is easily mistaken for another account's.
-    #[error("the name looks like that of the member {0:?}")]
-    LooksLike(String),
-    /// The invitation code is unknown, used up, revoked or too old.
-    #[error("the invitation code is not valid")]
-    BadInvite,
-    /// There are as many invitations as there may be.
-    #[error("there are {0} invitations, which is the most; revoke some first")]
-    TooManyInvites(usize),
-    /// The password was changed by somebody else meanwhile.
-    #[error("the password has just been changed; sign in with the new one")]
-    PasswordMoved,
-    /// The account holds as many devices as it may.
-    #[error("the account has {0} devices, which is the most; sign one out first")]
-    TooManyDevices(usize),
-    /// The calling device is no longer enrolled.
-    #[error("the device is signed out")]
-    SignedOut,
-    /// No member has this name.
-    #[error("there is no member {0:?}")]
-    UnknownMember(String),
-    /// Another device of the same account shares other content under this path.
-    #[error("{0:?} is shared by another of your devices with other content")]
-    OtherDevice(String),
-    /// The account would have more files than it may.
-    #[error("an account can share {0} files")]
-    TooManyFiles(u64),
-    /// There is no such item, or none for this member.
-    #[error("there is no such request or offer")]
-    UnknownItem,
-    /// There is no such file, or none for this member.
-    #[error("there is no such file")]
-    UnknownFile,
-    /// What was to be done about an item is not possible as it stands.
-    #[error("{0}")]
-    NotNow(String),
-    /// It is not for this member to do that.
-    #[error("{0}")]
-    NotYours(&'static str),
-    /// A member begins more than others should have to bear.
-    #[error("{what}; try again in {seconds} s")]
-    TooFast {
-        /// What.
-        what: &'static str,
-        /// When it is worth trying again.
-        seconds: u64,
-    },
-    /// More than there may be.
-    #[error("{what}: at most {most}")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// How many there may be.
-        most: u64,
-    },
-    /// More copies wait than the tracker takes on.
-    #[error("{0} copies wait already")]
-    TooManyCopies(usize),
-    /// The id of a message belongs to another one.
-    #[error("there is another message with this id")]
-    MessageTaken,
-    /// No device of the receiver can open anything.
-    #[error("the receiver is signed in on no device that could read it")]
-    NoDevice,
-    /// As many messages of this member wait for others as may.
-    #[error("{0} of your messages wait for others already, which is the most")]
-    TooManyMessages(u64),
-    /// The transaction that a message went into failed.
-    #[error("the message could not be written down")]
-    NotWritten,
-    /// The database failed.
-    #[error("the database failed")]
-    Database(#[from] sqlx::Error),
-    /// The database could not be brought to this version.
-    #[error("the database could not be migrated")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-    /// The database holds what this program never writes.
-    #[error("the database holds an invalid {0}")]
-    Corrupt(&'static str),
 }
 
 /// A signed-in device and its member.
@@ -307,6 +245,8 @@ pub struct EnrolledDevice {
     pub key: [u8; 32],
     /// Whether an administrator locked the account.
     pub locked: bool,
+    /// When it was connected last, or enrolled.
+    pub seen_ms: i64,
 }
 
 /// An invitation.

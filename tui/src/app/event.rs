@@ -31,6 +31,12 @@ pub enum Purpose {
     Devices {
         found: Vec<DeviceRow>,
     },
+    /// Something about another member; `says` when it worked.
+    People {
+        says: String,
+    },
+    /// Saying that somebody is here, for as long as it lasts.
+    Attend,
     /// Making an invitation.
     Invite,
     /// Listing invitations; those found so far.

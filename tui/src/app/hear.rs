@@ -250,6 +250,9 @@ impl State {
             },
             (Purpose::Devices { found }, Ok(())) => self.show_devices(&found),
             (Purpose::Devices { .. }, Err(failure)) => self.messages.fail(now, "ask for the devices", &failure),
+            (Purpose::Attend, _) => self.attending_ended(),
+            (Purpose::People { says }, Ok(())) => self.messages.success(now, says),
+            (Purpose::People { .. }, Err(failure)) => self.messages.fail(now, "do that", &failure),
             (Purpose::Invite, Ok(())) => {}
             (Purpose::Invite, Err(failure)) => self.messages.fail(now, "invite", &failure),
             (Purpose::Invites { found }, Ok(())) => self.show_invites(&found),

@@ -188,6 +188,7 @@ actions! {
     CopyMenu "copy" "Copy the name, path, hash, link or row";
     ShareAdd "share" "Share a file or folder of this machine";
     Unshare "unshare" "Take the item out of the index; the file on disk stays";
+    Edit "edit" "Change who sees the item; `swapmeet edit` also names people and changes the remark";
     Rescan "rescan" "Look for changed, new and missing shared files";
     KeepCopy "keep-copy" "Keep a copy of the item on the tracker, or drop it";
     Undo "undo" "Take back the last act, for ten seconds";
@@ -206,6 +207,8 @@ actions! {
     OpenFolder "open-folder" "Open the folder in which the file lies";
     Verify "verify" "Read the file here again and compare it with what it should be; what is wrong can be repaired";
     MemberFiles "member-files" "Show what this member shares";
+    Away "away" "Let others see you as away, whatever you press; again, or back: as online";
+    Block "block" "Hide this member and yourself from each other, or take that back; nobody is told";
     ShowFiles "files" "Go to the files";
     ShowTransfers "transfers" "Go to the transfers";
     ShowMembers "members" "Go to the members";
@@ -293,6 +296,7 @@ pub const TABLE: &[Binding] = &[
     quiet(C::Search, &[Char('c')], A::KeepCopy),
     shown(C::Mine, &[Char('a')], A::ShareAdd, "share"),
     shown(C::Mine, &[Char('x')], A::Unshare, "unshare"),
+    shown(C::Mine, &[Char('e')], A::Edit, "edit"),
     shown(C::Mine, &[Char('r')], A::Rescan, "rescan"),
     shown(C::Mine, &[Char('c')], A::KeepCopy, "keep copy"),
     quiet(C::Files, &[Char('V')], A::Verify),
@@ -319,6 +323,7 @@ pub const TABLE: &[Binding] = &[
     shown(C::Transfers, &[Enter], A::Open, "details"),
     shown(C::Transfers, &[Char('y')], A::CopyMenu, "copy"),
     shown(C::Members, &[Enter], A::MemberFiles, "their files"),
+    shown(C::Members, &[Char('b')], A::Block, "block"),
     shown(C::Members, &[Char('y')], A::CopyMenu, "copy"),
     shown(C::Panes, &[Char('s')], A::SortMenu, "sort"),
     shown(C::Panes, &[Char('/')], A::Filter, "filter"),
@@ -411,6 +416,7 @@ pub const TABLE: &[Binding] = &[
 /// Actions without a key of their own, offered by `:` and `?` in every pane.
 pub const UNBOUND: &[Action] = &[
     A::Limit,
+    A::Away,
     A::Doctor,
     A::SignIn,
     A::Register,

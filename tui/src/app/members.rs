@@ -27,11 +27,12 @@ pub enum View {
     #[default]
     All,
     Online,
+    Blocked,
 }
 
 impl View {
     /// In the order of the views row.
-    pub const ALL: [Self; 2] = [Self::All, Self::Online];
+    pub const ALL: [Self; 3] = [Self::All, Self::Online, Self::Blocked];
 
     /// As written in the views row.
     #[must_use]
@@ -39,6 +40,7 @@ impl View {
         match self {
             Self::All => "All",
             Self::Online => "Online",
+            Self::Blocked => "Blocked",
         }
     }
 }
@@ -87,6 +89,7 @@ impl Members {
         match view {
             View::All => self.all.len(),
             View::Online => self.online.len(),
+            View::Blocked => self.all.iter().filter(|member| member.blocked).count(),
         }
     }
 
@@ -99,7 +102,12 @@ impl Members {
             let online = member.status != MemberStatus::Offline;
             let subject =
                 Subject { text: &member.name, name: &member.name, size: 0, owner: &member.name, have: None, online };
-            (online || self.view == View::All) && self.pane.finder.filter.score(&subject, &mut matcher).is_some()
+            let in_view = match self.view {
+                View::All => true,
+                View::Online => online,
+                View::Blocked => member.blocked,
+            };
+            in_view && self.pane.finder.filter.score(&subject, &mut matcher).is_some()
         };
         let mut order: Vec<usize> = (0..self.all.len()).filter(keep).collect();
         order.sort_by_cached_key(|at| {

@@ -3,6 +3,7 @@
 //! nothing outside. `view` draws a state, `screen` carries effects out.
 
 pub mod act;
+pub mod attention;
 mod event;
 pub mod field;
 pub mod files;
@@ -32,6 +33,7 @@ use shared::show::show;
 
 use crate::{
     app::{
+        attention::Attention,
         files::Files,
         gate::{Gate, Probe},
         index::SortBy,
@@ -105,6 +107,8 @@ pub struct Setup {
     /// What the sign-in form begins with: a join link and a name.
     pub tracker_hint: String,
     pub account_hint: String,
+    /// Time without a key press after which nobody counts as here, milliseconds; 0: never.
+    pub away_after_ms: i64,
 }
 
 /// Everything the screen knows. Plain data.
@@ -128,6 +132,7 @@ pub struct State {
     pub files: Files,
     pub transfers: Transfers,
     pub members: Members,
+    pub attention: Attention,
     pub limits: Limits,
     pub gate: Option<Gate>,
     /// What lies over the panes, the topmost last.
@@ -175,6 +180,7 @@ pub fn start(setup: Setup) -> (State, Vec<Effect>) {
         files: Files::default(),
         transfers: Transfers::default(),
         members: Members::default(),
+        attention: Attention::default(),
         limits: Limits::default(),
         gate: None,
         layers: Vec::new(),
@@ -192,6 +198,8 @@ pub fn start(setup: Setup) -> (State, Vec<Effect>) {
     let mut effects = Vec::new();
     state.call(Command::Watch, Purpose::Watch, &mut effects);
     state.call(Command::Status, Purpose::Status, &mut effects);
+    state.touch();
+    state.settle_attention(&mut effects);
     (state, effects)
 }
 
@@ -412,6 +420,7 @@ impl State {
             wait,
             minute,
             watch,
+            self.away_at().filter(|_| !self.is_away()),
             self.messages.next_change(),
             self.files.next_change(),
             self.transfers.next_sample(),

@@ -79,6 +79,7 @@ pub(crate) fn member(n: u8, name: &str, status: MemberStatus, shares: u64) -> Me
         me: name == "alice",
         from_them: u64::from(n) * 340_000_000,
         to_them: u64::from(n % 3) * 120_000_000,
+        device_list: Vec::new(),
     }
 }
 

@@ -37,11 +37,13 @@ impl State {
             self.watch_again = Some((i64::MAX, *tries));
         }
         self.connection = Connection::Connecting;
+        self.attend_again();
         self.call(Command::Watch, Purpose::Watch, effects);
     }
 
     /// After every event: scrolls lists into view and asks for what is due.
     pub(in crate::app) fn settle(&mut self, effects: &mut Vec<Effect>) {
+        self.settle_attention(effects);
         self.transfers.settle(self.now, self.pressed_ms);
         let (len, height) = (self.list_len(), usize::from(self.areas().list.height));
         self.list_mut().settle(len, height);

@@ -10,6 +10,7 @@ use crate::app::{
 impl State {
     pub(in crate::app) fn on_paste(&mut self, text: &str, effects: &mut Vec<Effect>) {
         self.pressed_ms = self.now;
+        self.touch();
         if self.typing().is_some() {
             self.type_text(text, effects);
             return;

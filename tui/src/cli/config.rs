@@ -90,12 +90,17 @@ impl Record for ConfigRecord {
 }
 
 /// Name, meaning, and whether the value is nobody's business.
-const VARIABLES: [(&str, &str, bool); 7] = [
+const VARIABLES: [(&str, &str, bool); 8] = [
     ("SWAPMEET_HOME", "puts everything under one folder", false),
     ("SWAPMEET_TRACKER", "join link where --tracker is not given", false),
     ("SWAPMEET_PASSWORD_CMD", "command whose first line is the password", true),
     ("SWAPMEET_LOG", "what is logged, like info,tui=debug", false),
     (mapped::WISH, "1 asks the router to let members in (PCP, NAT-PMP)", false),
+    (
+        "SWAPMEET_AWAY_AFTER",
+        "time without a key press after which the screen shows you as away, like 10m; 0 is never",
+        false,
+    ),
     ("SWAPMEET_CONGESTION", "cubic sends as most programs do, not by the model", false),
     ("NO_COLOR", "no colour unless --color always", false),
 ];

@@ -61,6 +61,7 @@ mod tests {
             me: false,
             from_them: 0,
             to_them: 0,
+            device_list: Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Owns what a command prints and how it exits. Never decides anything about sharing or fetching: that is the
 //! engine's, which every command reaches by [`crate::engine::api`], like the screen does.
 
+mod block;
 mod chat;
 mod completions;
 mod config;
@@ -12,6 +13,7 @@ mod copy;
 mod demo;
 mod devices;
 mod doctor;
+mod edit;
 mod email;
 mod engine;
 mod events;
@@ -208,6 +210,8 @@ enum Verb {
     Share(share::Share),
     /// Take own files and folders out of the index
     Unshare(unshare::Unshare),
+    /// Change who sees own files and folders, and the remark beside them
+    Edit(edit::Edit),
     /// Look for changed, new and missing shared files
     Rescan(rescan::Rescan),
     /// Leave copies of own files on the tracker
@@ -238,6 +242,10 @@ enum Verb {
     Members(members::Members),
     /// Messages to a member or to everyone
     Chat(chat::Chat),
+    /// Hide from a member: neither sees the other's presence, files or searches, and nobody is told
+    Block(block::Block),
+    /// Take a block back
+    Unblock(block::Block),
     /// Everything that happens, until interrupted
     Events(events::Events),
     /// The background engine of this profile
@@ -291,6 +299,7 @@ impl Verb {
             Self::Doctor(doctor) => doctor.run(context).await,
             Self::Share(share) => share.run(context).await,
             Self::Unshare(unshare) => unshare.run(context).await,
+            Self::Edit(edit) => edit.run(context).await,
             Self::Rescan(rescan) => rescan.run(context).await,
             Self::Copy(copy) => copy.run(context).await,
             Self::Uncopy(uncopy) => uncopy.run(context).await,
@@ -306,6 +315,8 @@ impl Verb {
             Self::Inbox(inbox) => inbox.run(context).await,
             Self::Members(members) => members.run(context).await,
             Self::Chat(chat) => chat.run(context).await,
+            Self::Block(block) => block.run(context).await,
+            Self::Unblock(block) => block.undo(context).await,
             Self::Events(events) => events.run(context).await,
             Self::Engine(engine) => engine.run(context).await,
             Self::Sample(sample) => sample.run(context).await,

@@ -15,7 +15,7 @@ pub(super) use self::message::{EVERYONE, MessageRecord};
 pub(super) use self::transfer::{ProgressRecord, TransferRecord, state_word};
 use super::out::{Cell, Column, Moment, Record};
 use crate::engine::api::{
-    Account, Detail, FileRow, FolderRow, MemberRow, MemberStatus, SourceKind, SourceRow, VersionRow,
+    Account, Detail, FileRow, FolderRow, MemberDeviceRow, MemberRow, MemberStatus, SourceKind, SourceRow, VersionRow,
 };
 
 /// A file of the index.
@@ -301,6 +301,25 @@ pub(super) struct MemberRecord {
     me: bool,
     from_them: u64,
     to_them: u64,
+    device_list: Vec<MemberDevice>,
+}
+
+/// A device of a member.
+#[derive(Debug, Serialize)]
+struct MemberDevice {
+    device: String,
+    status: &'static str,
+    last_seen: Option<Moment>,
+}
+
+impl From<MemberDeviceRow> for MemberDevice {
+    fn from(row: MemberDeviceRow) -> Self {
+        Self {
+            device: row.device.to_string(),
+            status: status_word(row.status),
+            last_seen: row.last_seen_ms.map(Moment),
+        }
+    }
 }
 
 impl From<MemberRow> for MemberRecord {
@@ -316,6 +335,7 @@ impl From<MemberRow> for MemberRecord {
             me: row.me,
             from_them: row.from_them,
             to_them: row.to_them,
+            device_list: row.device_list.into_iter().map(MemberDevice::from).collect(),
         }
     }
 }

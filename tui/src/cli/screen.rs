@@ -1,10 +1,13 @@
 //! `swapmeet` without a command: the full-screen client.
 
-use std::env;
+use std::{env, time::Duration};
+
+use shared::limits::AWAY_AFTER;
 
 use super::{
     Globals,
     context::Context,
+    span,
     talk::{Ended, Outcome, use_color},
 };
 use crate::{
@@ -42,6 +45,20 @@ pub(super) async fn run(context: &mut Context) -> Outcome {
     Ok(())
 }
 
+/// Time without a key press after which nobody counts as here; zero: never.
+fn away_after() -> Result<Duration, Ended> {
+    match env::var(AWAY_AFTER_VARIABLE) {
+        Ok(text) if text == "0" => Ok(Duration::ZERO),
+        Ok(text) if !text.is_empty() => {
+            span::parse(&text).map_err(|error| Ended::usage(format!("{AWAY_AFTER_VARIABLE}: {error}"), "0 means never"))
+        }
+        Ok(_) | Err(_) => Ok(AWAY_AFTER),
+    }
+}
+
+/// The variable that says after what time.
+pub(super) const AWAY_AFTER_VARIABLE: &str = "SWAPMEET_AWAY_AFTER";
+
 /// Shows the screen until it is left. The terminal is given back before this returns.
 pub(super) async fn show(client: Client, globals: &Globals, engine_is_separate: bool) -> Result<ScreenEnd, Ended> {
     let options = ScreenOptions {
@@ -50,6 +67,7 @@ pub(super) async fn show(client: Client, globals: &Globals, engine_is_separate: 
         engine_is_separate,
         tracker_hint: env::var("SWAPMEET_TRACKER").ok(),
         account_hint: None,
+        away_after: away_after()?,
     };
     screen::run(client, options).await.map_err(|error| match &error {
         ScreenError::Terminal(cause) => Ended::unexpected("terminal", format!("{error}: {cause}")),

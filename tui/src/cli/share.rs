@@ -50,7 +50,7 @@ pub(super) struct Share {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Level {
+pub(super) enum Level {
     Public,
     Ask,
     People,
@@ -126,7 +126,8 @@ impl Record for TotalRecord {
     }
 }
 
-fn audience(visibility: Option<Level>, to: Vec<String>) -> Result<Option<Audience>, Ended> {
+/// Who shall see what is shared, as options say it.
+pub(super) fn audience(visibility: Option<Level>, to: Vec<String>) -> Result<Option<Audience>, Ended> {
     match (visibility, to.is_empty()) {
         (None, true) => Ok(None),
         (None | Some(Level::People), false) => Ok(Some(Audience::People(to))),

@@ -8,6 +8,7 @@ mod account;
 mod chat;
 mod inbox;
 mod limits;
+mod people;
 pub mod words;
 
 use std::{fmt, path::PathBuf};
@@ -22,6 +23,7 @@ pub use account::{AccountCommand, DeviceRow, Devices, InviteRow};
 pub use chat::{ChatCommand, MessageRow, MessageState, RoomName, RoomRow};
 pub use inbox::{Accept, Act, InboxCommand, ItemKind, ItemRow, ItemState, Offer, OfferedRow, RuleKind, RuleRow};
 pub use limits::{LimitChange, Limits, Priority, QueuePlace, Rank, RateChange, RateRow, RateWish, ordinal};
+pub use people::{MemberDeviceRow, PeopleCommand};
 
 /// A secret on its way to the engine: never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +59,8 @@ pub enum Command {
     Share(Share),
     /// Takes own files or folders out of the index: one [`Update::Count`].
     Unshare { items: Vec<String> },
+    /// Changes who sees own files or folders, and the remark beside them: one [`Update::File`] for each file.
+    Edit(Edit),
     /// Looks for changed, new and missing shared files: [`Update::Hashing`], then [`Update::Rescanned`].
     Rescan,
     /// Asks for copies on the tracker: one [`Update::File`] for each stored one (all of them when `wait`).
@@ -89,6 +93,8 @@ pub enum Command {
     Limit { change: Option<LimitChange> },
     /// The members as [`Update::Member`].
     Members,
+    /// Something about another member.
+    People(PeopleCommand),
     /// Everything a screen needs, now and whenever it changes: [`Update::Connection`], [`Update::Account`],
     /// [`Update::Index`], [`Update::Shares`], [`Update::Members`], [`Update::Transfers`], [`Update::Limits`],
     /// [`Update::Traffic`], [`Update::Inbox`] whenever an item changes, [`Update::Rooms`], [`Update::Message`] for every
@@ -134,6 +140,18 @@ pub struct Share {
     pub copy: bool,
     /// Only say what would be shared.
     pub dry_run: bool,
+}
+
+/// What to change about what is shared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Edit {
+    /// Ids, unique prefixes, `MEMBER/path` or links.
+    pub items: Vec<String>,
+    /// Who shall see them; `None` stays as it is.
+    pub audience: Option<Audience>,
+    /// The remark; `None` stays as it is.
+    pub note: Option<String>,
 }
 
 /// What to fetch.
@@ -718,6 +736,9 @@ pub struct MemberRow {
     pub from_them: u64,
     /// Bytes that this device served them.
     pub to_them: u64,
+    /// Their devices, where they were asked for.
+    #[serde(default)]
+    pub device_list: Vec<MemberDeviceRow>,
 }
 
 /// Whether a member is there.

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -48,6 +48,8 @@ pub struct Catalog {
     uploads: Mutex<HashMap<DeviceId, Upload>>,
     /// When it was decided anew who may have a blob, by the tracker's clock.
     decided: Mutex<HashMap<BlobHash, i64>>,
+    /// The same for every blob.
+    all_decided: AtomicI64,
     /// Small files are read by a few threads: the allocator keeps what each of them once had.
     readers: Semaphore,
     /// Bytes sent since the last look.
@@ -92,6 +94,7 @@ impl Catalog {
             holdings: Arc::default(),
             uploads: Mutex::default(),
             decided: Mutex::default(),
+            all_decided: AtomicI64::new(i64::MIN),
             readers: Semaphore::new(SMALL_READERS_MAX),
             sent: AtomicU64::new(0),
             changed: Notify::new(),
@@ -159,6 +162,21 @@ impl Catalog {
                 }
             }
         }
+    }
+
+    /// No grant counts that was given before this time, whatever it is for: what runs ends at its next block, and begins
+    /// again under a new one. Hearing the same again changes nothing.
+    pub fn revoke_all(&self, tracker_ms: i64) {
+        if self.all_decided.fetch_max(tracker_ms, Ordering::AcqRel) >= tracker_ms {
+            return;
+        }
+        for places in self.served().values_mut() {
+            for place in places {
+                place.revoked.store(true, Ordering::Relaxed);
+                place.revoked = Arc::default();
+            }
+        }
+        self.holdings.revoke_all();
     }
 
     /// Who takes what now, by device.
@@ -274,7 +292,8 @@ impl content::Catalog for Catalog {
     }
 
     fn decided_anew(&self, blob: &BlobHash) -> Option<i64> {
-        self.decided.lock().unwrap_or_else(PoisonError::into_inner).get(blob).copied()
+        let all = Some(self.all_decided.load(Ordering::Acquire)).filter(|at| *at > i64::MIN);
+        self.decided.lock().unwrap_or_else(PoisonError::into_inner).get(blob).copied().max(all)
     }
 
     fn having(&self, blob: &BlobHash) -> Option<Held> {

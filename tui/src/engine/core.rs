@@ -1,7 +1,7 @@
 //! The engine: what its parts share, and how it starts and stops.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -25,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     api::{Account, EventKind, Failure, FailureKind, IndexPage, TransferPage, Update},
+    attention::Attention,
     catalog::Catalog,
     chat::{self, Chat},
     client::{Call, Client},
@@ -38,6 +39,7 @@ use super::{
     link::TrackerLink,
     network,
     peers::{self, Peers},
+    people,
     reach::Reach,
     relay::Relays,
     session::{self, SavedAccount, Session},
@@ -70,6 +72,7 @@ pub struct Core {
     pub limits: Arc<Limits>,
     pub inbox: Inbox,
     pub chat: Chat,
+    pub attention: Arc<Attention>,
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
     fetched: Mutex<HashSet<BlobHash>>,
@@ -118,6 +121,7 @@ impl Engine {
             limits,
             inbox: Inbox::default(),
             chat: Chat::new(sealing),
+            attention: Arc::default(),
             stop: CancellationToken::new(),
             members: Mutex::default(),
             fetched: Mutex::new(fetched),
@@ -127,6 +131,9 @@ impl Engine {
             state,
             key,
         });
+        let blocked: Option<BTreeSet<AccountId>> =
+            core.state.setting(people::BLOCKS).await.map_err(failure::unexpected)?;
+        core.peers.block(blocked.unwrap_or_default());
         core.library.load(&core).await?;
         inbox::load(&core).await?;
         transfers::load(&core).await?;
@@ -318,11 +325,16 @@ impl Core {
                 break;
             }
         }
-        *locked(&self.members) = all;
+        self.set_members(all.into_values());
+        Ok(())
+    }
+
+    /// These are the members, and there are no others.
+    pub fn set_members(&self, all: impl Iterator<Item = MemberEntry>) {
+        *locked(&self.members) = all.map(|member| (member.account, member)).collect();
         self.inbox.wake.notify_one();
         self.hub.members_changed.store(true, Ordering::Relaxed);
         self.transfers.poke();
-        Ok(())
     }
 
     /// A member came, went or changed.

@@ -1,5 +1,6 @@
 //! Commands in, updates out: one function for each command.
 
+mod edit;
 pub(super) mod get;
 mod stream;
 mod watch;
@@ -21,7 +22,7 @@ use super::{
     core::{Core, or_stop},
     doctor, failure, inbox, limits, link,
     link::TrackerLink,
-    session, transfers,
+    people, session, transfers,
 };
 
 /// Where a call's updates go. A face that left makes every further update fail with `Gone`.
@@ -76,6 +77,7 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
             let count = core.library.unshare(core, &ids).await?;
             out.send(Update::Count(count)).await
         }
+        Command::Edit(edit) => edit::edit(core, edit, out).await,
         Command::Rescan => {
             core.session.online().await?;
             let found = core.library.rescan(core, &|hashing| out.hint(Update::Hashing(hashing))).await?;
@@ -123,14 +125,8 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
             }
             out.send(Update::Limits(core.limits.view())).await
         }
-        Command::Members => {
-            let online = core.session.online().await?;
-            core.load_members(&online.connection).await?;
-            for row in core.member_rows() {
-                out.send(Update::Member(row)).await?;
-            }
-            Ok(())
-        }
+        Command::Members => people::members(core, out).await,
+        Command::People(command) => people::carry_out(core, command, out).await,
         Command::Watch => watch::everything(core, out).await,
         Command::Events => watch::events(core, out).await,
         Command::Reconnect => {
@@ -330,14 +326,18 @@ async fn own_files(core: &Arc<Core>, items: &[String]) -> Result<Vec<FileEntry>,
     }
     let me = core.my_id();
     if files.iter().any(|file| Some(file.owner) != me) {
-        return Err(Failure::new(
-            FailureKind::Refused,
-            "not_yours",
-            "only the owner can do that",
-            "name files of your own; `swapmeet ls --mine` shows them",
-        ));
+        return Err(not_yours());
     }
     Ok(files)
+}
+
+fn not_yours() -> Failure {
+    Failure::new(
+        FailureKind::Refused,
+        "not_yours",
+        "only the owner can do that",
+        "name files of your own; `swapmeet ls --mine` shows them",
+    )
 }
 
 async fn copy(core: &Arc<Core>, items: &[String], wait: bool, out: &Out) -> Result<(), Failure> {

@@ -103,6 +103,14 @@ impl Holdings {
         }
     }
 
+    /// The same for all of them.
+    pub fn revoke_all(&self) {
+        for entry in self.table().entries.values_mut() {
+            entry.holding.revoked.store(true, Ordering::Relaxed);
+            entry.holding.revoked = Arc::default();
+        }
+    }
+
     /// A transfer is paused or over: what it left half is nobody's.
     pub fn end(&self, transfer: i64) {
         let mut table = self.table();

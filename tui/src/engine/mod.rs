@@ -2,6 +2,7 @@
 
 mod account;
 pub mod api;
+pub mod attention;
 pub mod client;
 
 pub mod catalog;
@@ -22,6 +23,7 @@ pub mod link;
 mod local;
 pub mod network;
 pub mod peers;
+mod people;
 pub mod reach;
 pub mod relay;
 pub mod rows;

@@ -1,7 +1,7 @@
 //! Connections between this device and others: dialling, accepting, one connection for each device.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -29,11 +29,12 @@ use shared::{
     },
 };
 use tokio::{
-    sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, Semaphore},
+    sync::{Mutex as AsyncMutex, Notify, OwnedSemaphorePermit, Semaphore, watch as watch_of},
     time::{sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
 
+mod blocks;
 mod dial;
 
 pub(super) use dial::dial_any;
@@ -59,6 +60,8 @@ pub struct Peers {
     dialling: Mutex<HashMap<DeviceId, Arc<AsyncMutex<()>>>>,
     /// Devices that were signed out while their certificates last.
     revoked: Mutex<HashSet<DeviceId>>,
+    /// Members whom this one has blocked.
+    blocked: watch_of::Sender<BTreeSet<AccountId>>,
     /// Which member a device that fetches from here belongs to.
     members: Mutex<HashMap<DeviceId, AccountId>>,
     serving: Arc<Semaphore>,
@@ -86,6 +89,7 @@ impl Default for Peers {
             arrived: Notify::new(),
             dialling: Mutex::default(),
             revoked: Mutex::default(),
+            blocked: watch_of::Sender::default(),
             members: Mutex::default(),
             serving: Arc::new(Semaphore::new(SERVED_STREAMS_MAX)),
             tasks: TaskTracker::new(),
@@ -186,6 +190,9 @@ impl Peers {
         // Whoever is revoked after this look finds it among the open ones.
         if self.is_revoked(device) {
             return net::close(connection, Code::Unauthenticated);
+        }
+        if self.part_if_blocked(connection) {
+            return;
         }
         self.arrived.notify_waiters();
         if !older.is_empty() && dialled_here {
@@ -472,6 +479,9 @@ async fn converse(core: Arc<Core>, incoming: Incoming) {
     let Some((who, device)) = net::peer_of(&connection) else {
         return net::close(&connection, Code::Unauthenticated);
     };
+    if core.peers.part_if_blocked(&connection) {
+        return;
+    }
     let greeted = timeout(HELLO, greet(&core, &connection)).await;
     if !matches!(greeted, Ok(Some(()))) {
         return net::close(&connection, Code::BadRequest);

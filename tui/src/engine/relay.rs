@@ -267,11 +267,19 @@ async fn serve_sealed(core: &Arc<Core>, online: &Online, carrier: Duplex, from: 
     let tls = online.credentials.server_config(PEER_ALPN).map_err(|error| text(&error))?;
     let (send, mut recv, who) = sealed::accept(carrier, tls, from).await.map_err(|error| text(&error))?;
     core.peers.note_member(from, AccountId(who.account));
+    let member = AccountId(who.account);
+    if core.peers.is_blocked(member) {
+        send.reset(Code::Unavailable);
+        return Err("its member is blocked".to_owned());
+    }
     let send = opened(send, &mut recv).await?;
     let gate = Gate::Grants { device: from, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
     let catalog = Arc::new(Relayed(core.catalog.clone()));
-    let pace = core.limits.pace(Direction::Up, Party::Member(AccountId(who.account)), false);
-    serve_paced(send, recv, gate, catalog, &*pace).await.map_err(|error| text(&error))
+    let pace = core.limits.pace(Direction::Up, Party::Member(member), false);
+    tokio::select! {
+        served = serve_paced(send, recv, gate, catalog, &*pace) => served.map_err(|error| text(&error)),
+        () = core.peers.until_blocked(member) => Err("its member was blocked".to_owned()),
+    }
 }
 
 /// Only files are relayed.

@@ -1,11 +1,12 @@
 //! What the tracker says, as the faces see it.
 
-use shared::wire::tracker::{
-    FileDetail, FileEntry, FolderEntry, MemberEntry, Presence, SourceEntry, VersionEntry, Visibility,
+use shared::wire::{
+    people::{DeviceSeen, MemberSeen},
+    tracker::{FileDetail, FileEntry, FolderEntry, MemberEntry, Presence, SourceEntry, VersionEntry, Visibility},
 };
 
 use super::{
-    api::{Detail, FileRow, FolderRow, MemberRow, MemberStatus, SourceKind, SourceRow, VersionRow},
+    api::{Detail, FileRow, FolderRow, MemberDeviceRow, MemberRow, MemberStatus, SourceKind, SourceRow, VersionRow},
     core::Core,
 };
 
@@ -64,19 +65,34 @@ impl Core {
         MemberRow {
             id: entry.account,
             name: entry.name.clone(),
-            status: match entry.presence {
-                Presence::Online => MemberStatus::Online,
-                Presence::Away => MemberStatus::Away,
-                Presence::Offline => MemberStatus::Offline,
-            },
+            status: status(entry.presence),
             last_seen_ms: entry.last_seen_ms,
             shares: entry.shares,
             devices: entry.devices,
-            blocked: false,
+            blocked: self.peers.is_blocked(entry.account),
             me: self.my_id() == Some(entry.account),
             from_them,
             to_them,
+            device_list: Vec::new(),
         }
+    }
+
+    /// A member with its devices.
+    pub fn member_seen_row(&self, seen: &MemberSeen) -> MemberRow {
+        let device = |device: &DeviceSeen| MemberDeviceRow {
+            device: device.device,
+            status: status(device.presence),
+            last_seen_ms: device.last_seen_ms,
+        };
+        MemberRow { device_list: seen.devices.iter().map(device).collect(), ..self.member_row(&seen.entry) }
+    }
+}
+
+const fn status(presence: Presence) -> MemberStatus {
+    match presence {
+        Presence::Online => MemberStatus::Online,
+        Presence::Away => MemberStatus::Away,
+        Presence::Offline => MemberStatus::Offline,
     }
 }
 

@@ -45,6 +45,7 @@ use super::{
     limits::Party,
     link::TrackerLink,
     peers::path_of,
+    people,
     reach::{self, probe},
     relay,
 };
@@ -527,6 +528,7 @@ async fn follow_until_lost(core: &Arc<Core>, online: &Arc<Online>) -> Result<(),
         replica::keep_in_step(core, connection, &moved),
         inbox::keep_in_step(core, connection),
         probe::keep_announced(core, online),
+        people::keep_attended(core, connection),
         publish,
         announce,
         chat::keep(core, online)
@@ -564,6 +566,8 @@ async fn hear(
             Event::DevicesRevoked { devices } => core.peers.revoke(devices),
             Event::InboxMoved { .. } => core.inbox.moved.notify_one(),
             Event::Message(event) => core.chat.hear(event),
+            Event::People(event) => people::hear(core, event).await,
+            Event::GrantsWithdrawn { before_ms } => core.catalog.revoke_all(before_ms),
             Event::SignedOut { refusal } => {
                 return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
             }

@@ -42,6 +42,8 @@ pub struct ScreenOptions {
     pub tracker_hint: Option<String>,
     /// A name for the sign-in form.
     pub account_hint: Option<String>,
+    /// Time without a key press after which nobody counts as here; zero: never.
+    pub away_after: Duration,
 }
 
 /// How the screen ended.
@@ -118,6 +120,7 @@ async fn run_here(client: Client, options: ScreenOptions) -> Result<ScreenEnd, S
         home: std::env::home_dir(),
         tracker_hint: options.tracker_hint.unwrap_or_default(),
         account_hint: options.account_hint.unwrap_or_default(),
+        away_after_ms: i64::try_from(options.away_after.as_millis()).unwrap_or(i64::MAX),
     };
     let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
     let (gone, hung_up) = mpsc::channel(1);

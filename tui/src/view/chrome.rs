@@ -83,6 +83,10 @@ fn connection(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) -> u16 {
             let over = if areas.shape == Shape::Pocket { "" } else { over };
             parts.push((format!("{} online{over}", glyphs.away), look.warning()));
         }
+        Connection::Online { https: false, .. } if state.is_away() => {
+            let word = if areas.shape == Shape::Pocket { "" } else { " online, away" };
+            parts.push((format!("{}{word}", glyphs.away), look.warning()));
+        }
         Connection::Online { https: false, .. } => {
             if areas.shape == Shape::Pocket {
                 parts.push((glyphs.online.to_owned(), look.good()));

@@ -28,6 +28,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
             View::All if state.me().is_none() => &["Nobody is signed in on this device.", ": sign-in opens the form."],
             View::All => &["Nobody is known yet."],
             View::Online => &["Nobody is online now.", "[ shows all members."],
+            View::Blocked => &["You have blocked nobody."],
         };
         super::empty(canvas, areas.list, &lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
     }

@@ -43,6 +43,7 @@ impl Play {
             home: Some(PathBuf::from("/home/alice")),
             tracker_hint: String::new(),
             account_hint: String::new(),
+            away_after_ms: 600_000,
         });
         let mut play = Self { state, calls: Vec::new(), wanted: Vec::new() };
         play.carry_out(effects);

@@ -11,8 +11,8 @@ use sqlx::{Row, SqliteConnection};
 use super::{
     Me, Result, me,
     rows::{
-        self, Budget, FileRow, FolderRow, approved, file_tables, folder_columns, folder_seen, folder_tables, listed,
-        select_files,
+        self, Budget, FileRow, FolderRow, approved, file_tables, folder_columns, folder_seen, folder_tables,
+        hidden_from_me, listed, select_files,
     },
 };
 use crate::store::{Caller, Cursor, Page, Place, Whose};
@@ -204,10 +204,17 @@ pub(super) async fn file(
 
 /// The file with this id if it is listed for the caller, hidden, or theirs because of a request or an offer.
 pub(super) async fn file_row(connection: &mut SqliteConnection, me: Me, file: FileId) -> Result<Option<FileRow>> {
-    let query =
-        sqlx::query(select_files!("WHERE f.id = $2 AND (f.visibility = 3 OR", listed!(), "OR", approved!(), ")"))
-            .bind(me.account)
-            .bind(rows::bytes(file.as_bytes()));
+    let query = sqlx::query(select_files!(
+        "WHERE f.id = $2 AND ((f.visibility = 3 AND f.owner NOT IN",
+        hidden_from_me!(),
+        ") OR",
+        listed!(),
+        "OR",
+        approved!(),
+        ")"
+    ))
+    .bind(me.account)
+    .bind(rows::bytes(file.as_bytes()));
     Ok(rows::files(connection, me, query).await?.pop())
 }
 

@@ -274,7 +274,8 @@ pub(super) async fn copy_for(
     sqlx::query(
         "SELECT c.size AS size FROM copies c JOIN devices d ON d.id = $1 AND d.active = 1
          WHERE c.blob = $2 AND c.state = 1 AND EXISTS (
-             SELECT 1 FROM files f WHERE f.blob = c.blob AND f.size = c.size AND (
+             SELECT 1 FROM files f WHERE f.blob = c.blob AND f.size = c.size
+             AND NOT EXISTS (SELECT 1 FROM apart x WHERE x.one = d.account AND x.other = f.owner) AND (
                  f.visibility IN (0, 3) OR f.owner = d.account OR (f.visibility = 2 AND EXISTS (
                      SELECT 1 FROM people p WHERE p.file = f.no AND p.account = d.account))
                  OR (f.visibility IN (1, 2) AND EXISTS (SELECT 1 FROM approvals v WHERE v.account = d.account

@@ -39,7 +39,8 @@ pub(super) async fn enrol(
     }
     sqlx::query(
         "INSERT INTO devices (id, key, account, label, created_ms) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (id) DO UPDATE SET active = 1, revoked_ms = NULL, label = excluded.label",
+         ON CONFLICT (id) DO UPDATE SET active = 1, revoked_ms = NULL, label = excluded.label,
+             last_seen_ms = excluded.created_ms",
     )
     .bind(id)
     .bind(rows::bytes(&device.key))
@@ -53,7 +54,8 @@ pub(super) async fn enrol(
 
 pub(super) async fn find_device(connection: &mut SqliteConnection, device: DeviceId) -> Result<Option<EnrolledDevice>> {
     sqlx::query(
-        "SELECT d.key AS key, a.id AS account, a.name AS name, a.locked AS locked
+        "SELECT d.key AS key, a.id AS account, a.name AS name, a.locked AS locked,
+             COALESCE(d.last_seen_ms, d.created_ms) AS seen_ms
          FROM devices d JOIN accounts a ON a.no = d.account WHERE d.id = $1 AND d.active = 1",
     )
     .bind(rows::bytes(device.as_bytes()))
@@ -65,6 +67,7 @@ pub(super) async fn find_device(connection: &mut SqliteConnection, device: Devic
             caller: Caller { account: rows::account_id(&row, "account")?, name: row.try_get("name")?, device },
             key: key.try_into().map_err(|_| StoreError::Corrupt("key"))?,
             locked: row.try_get("locked")?,
+            seen_ms: row.try_get("seen_ms")?,
         })
     })
     .transpose()
@@ -137,6 +140,40 @@ pub(super) async fn of_account(connection: &mut SqliteConnection, me: Me) -> Res
             })
         })
         .collect()
+}
+
+pub(super) async fn of_accounts(
+    connection: &mut SqliteConnection,
+    accounts: &[AccountId],
+) -> Result<Vec<(AccountId, DeviceId, Option<i64>)>> {
+    sqlx::query(
+        "SELECT a.id AS account, d.id AS device, d.last_seen_ms AS last_seen_ms
+         FROM json_each($1) w CROSS JOIN accounts a ON a.id = unhex(w.value)
+         JOIN devices d ON d.account = a.no AND d.active = 1 ORDER BY a.no, d.no",
+    )
+    .bind(rows::hex_list(accounts.iter().map(|account| account.as_bytes().as_slice())))
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| Ok((rows::account_id(row, "account")?, rows::device_id(row, "device")?, row.try_get("last_seen_ms")?)))
+    .collect()
+}
+
+pub(super) async fn note_narrowed(tx: &mut SqliteConnection, devices: &[DeviceId], now_ms: i64) -> Result<()> {
+    sqlx::query("UPDATE devices SET narrowed_ms = $2 WHERE id IN (SELECT unhex(value) FROM json_each($1))")
+        .bind(hex_list(devices))
+        .bind(now_ms)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn narrowed(connection: &mut SqliteConnection, device: DeviceId) -> Result<Option<i64>> {
+    let found: Option<Option<i64>> = sqlx::query_scalar("SELECT narrowed_ms FROM devices WHERE id = $1")
+        .bind(rows::bytes(device.as_bytes()))
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.flatten())
 }
 
 fn hex_list(devices: &[DeviceId]) -> String {

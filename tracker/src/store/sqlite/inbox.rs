@@ -353,6 +353,9 @@ async fn act(tx: &mut SqliteConnection, caller: &Caller, item: ItemId, deed: Dee
     let me = me(tx, caller).await?;
     let row = items::find(tx, item).await?.ok_or(StoreError::UnknownItem)?;
     let party = row.party(me).ok_or(StoreError::UnknownItem)?;
+    if party == Party::To && items::is_hidden(tx, me, &row).await? {
+        return Err(StoreError::UnknownItem);
+    }
     let mut after = Aftermath::default();
     if row.state.is_open() && row.expires_ms <= now_ms {
         // The clock was faster than whoever looks at it.

@@ -124,8 +124,9 @@ impl MessageStore for SqliteStore {
 
 /// Which of these accounts are apart from this one: what one of them says never reaches the other, who is not told.
 /// Everything that passes between members asks here.
-async fn apart(_tx: &mut SqliteConnection, _account: i64) -> Result<BTreeSet<i64>> {
-    Ok(BTreeSet::new())
+async fn apart(tx: &mut SqliteConnection, account: i64) -> Result<BTreeSet<i64>> {
+    let others = sqlx::query_scalar("SELECT other FROM apart WHERE one = $1").bind(account).fetch_all(tx).await?;
+    Ok(others.into_iter().collect())
 }
 
 async fn is_published(

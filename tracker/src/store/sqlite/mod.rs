@@ -20,12 +20,13 @@ use sqlx::{
 };
 
 use super::{
-    AccountRow, Administered, Caller, CopyEnd, Cursor, DeviceKey, EnrolledDevice, Invite, Kept, Login, NewAccount,
-    Page, PendingCopy, Place, Publication, Published, Recovery, Store, StoreError, Vanished, Whereabouts, WhichInvite,
-    Withdrawn, Words,
+    AccountRow, Administered, Apart, Block, Caller, CopyEnd, Cursor, DeviceKey, EnrolledDevice, Invite, Kept, Login,
+    NewAccount, Page, Parting, PendingCopy, Place, Publication, Published, Recovery, Store, StoreError, Vanished,
+    Whereabouts, WhichInvite, Withdrawn, Words,
 };
 
 mod accounts;
+mod blocks;
 mod browse;
 mod copies;
 mod devices;
@@ -168,6 +169,10 @@ impl Store for SqliteStore {
         devices::of_account(&mut tx, me).await
     }
 
+    async fn devices_of(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, DeviceId, Option<i64>)>> {
+        devices::of_accounts(&mut *self.read().await?, accounts).await
+    }
+
     async fn set_password(&self, caller: &Caller, old_hash: &str, new_hash: String) -> Result<()> {
         let mut tx = self.write().await?;
         let me = me(&mut tx, caller).await?;
@@ -246,6 +251,16 @@ impl Store for SqliteStore {
         let published = publish::publish(&mut tx, caller, entries, now_ms).await?;
         tx.commit().await?;
         Ok(published)
+    }
+
+    async fn note_narrowed(&self, devices: &[DeviceId], now_ms: i64) -> Result<()> {
+        let mut tx = self.write().await?;
+        devices::note_narrowed(&mut tx, devices, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn narrowed(&self, device: DeviceId) -> Result<Option<i64>> {
+        devices::narrowed(&mut *self.read().await?, device).await
     }
 
     async fn withdraw(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
@@ -382,6 +397,38 @@ impl Store for SqliteStore {
         let mut tx = self.write().await?;
         copies::lost(&mut tx, blob, now_ms).await?;
         Ok(tx.commit().await?)
+    }
+
+    async fn account_named(&self, name_key: &str) -> Result<Option<AccountId>> {
+        blocks::account_named(&mut *self.read().await?, name_key).await
+    }
+
+    async fn block(&self, caller: &Caller, block: Block) -> Result<Parting> {
+        let mut tx = self.write().await?;
+        let me = me(&mut tx, caller).await?;
+        let parting = blocks::block(&mut tx, me, block).await?;
+        tx.commit().await?;
+        Ok(parting)
+    }
+
+    async fn unblock(&self, caller: &Caller, member: AccountId) -> Result<Parting> {
+        let mut tx = self.write().await?;
+        let me = me(&mut tx, caller).await?;
+        let parting = blocks::unblock(&mut tx, me, member).await?;
+        tx.commit().await?;
+        Ok(parting)
+    }
+
+    async fn blocked(&self, account: AccountId) -> Result<Vec<AccountId>> {
+        blocks::blocked(&mut *self.read().await?, account).await
+    }
+
+    async fn apart_from(&self, viewers: &[AccountId]) -> Result<Vec<Apart>> {
+        blocks::apart_from(&mut *self.read().await?, viewers).await
+    }
+
+    async fn are_apart(&self, one: AccountId, other: AccountId) -> Result<bool> {
+        blocks::are_apart(&mut *self.read().await?, one, other).await
     }
 
     async fn close(&self) {

@@ -41,21 +41,36 @@ macro_rules! file_tables {
           LEFT JOIN copies c ON f.copy = 1 AND c.blob = f.blob AND c.size = f.size "
     };
 }
+/// Who is hidden from the account numbered `$1`. SQLite reads it once for a statement; for most it is empty.
+macro_rules! hidden_from_me {
+    () => {
+        " (SELECT other FROM apart WHERE one = $1) "
+    };
+}
 /// Whether the account numbered `$1` may list the file.
 macro_rules! listed {
     () => {
-        " (f.visibility < 2 OR (f.visibility = 2 AND (f.owner = $1
-           OR EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1)))) "
+        concat!(
+            " ((f.visibility < 2 OR (f.visibility = 2 AND (f.owner = $1
+               OR EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1)))) AND f.owner NOT IN",
+            hidden_from_me!(),
+            ") "
+        )
     };
 }
 /// Whether the account numbered `$1` may fetch the file because of a request, an offer or a standing yes. What is in a
 /// parcel lies in a realm below -2^40 that tells its number.
 macro_rules! approved {
     () => {
-        " (EXISTS (SELECT 1 FROM approvals v WHERE v.account = $1 AND v.owner = f.owner
-               AND (v.file = f.no OR (v.file = 0 AND f.visibility = 1)))
-           OR (f.visibility = 4 AND (f.owner = $1 OR EXISTS (SELECT 1 FROM items i
-               WHERE i.parcel = -f.realm - (1 << 40) AND i.to_account = $1 AND i.state < 2)))) "
+        concat!(
+            " ((EXISTS (SELECT 1 FROM approvals v WHERE v.account = $1 AND v.owner = f.owner
+                   AND (v.file = f.no OR (v.file = 0 AND f.visibility = 1)))
+               OR (f.visibility = 4 AND (f.owner = $1 OR EXISTS (SELECT 1 FROM items i
+                   WHERE i.parcel = -f.realm - (1 << 40) AND i.to_account = $1 AND i.state < 2))))
+               AND f.owner NOT IN",
+            hidden_from_me!(),
+            ") "
+        )
     };
 }
 /// Everything that a [`FolderEntry`] needs, for the account numbered `$1` and the further viewer `$2` (0 for none).
@@ -75,10 +90,17 @@ macro_rules! folder_tables {
 /// Whether the viewers of [`folder_columns`] see anything in the folder.
 macro_rules! folder_seen {
     () => {
-        " EXISTS (SELECT 1 FROM folder_counts k WHERE k.folder = d.no AND k.viewer IN (0, $1, $2)) "
+        concat!(
+            " (EXISTS (SELECT 1 FROM folder_counts k WHERE k.folder = d.no AND k.viewer IN (0, $1, $2))
+               AND d.owner NOT IN",
+            hidden_from_me!(),
+            ") "
+        )
     };
 }
-pub(super) use {approved, file_tables, folder_columns, folder_seen, folder_tables, listed, select_files};
+pub(super) use {
+    approved, file_tables, folder_columns, folder_seen, folder_tables, hidden_from_me, listed, select_files,
+};
 
 /// Numbers of `files.visibility`.
 pub(super) const PUBLIC: i64 = 0;

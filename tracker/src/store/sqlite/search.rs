@@ -15,7 +15,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{
     Me, Result, me,
-    rows::{self, Budget, file_tables, listed, select_files},
+    rows::{self, Budget, file_tables, hidden_from_me, listed, select_files},
 };
 use crate::store::{Caller, Words};
 

@@ -10,17 +10,22 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{
     Me, Result, browse, me,
-    rows::{self, ASK, HIDDEN, OFFERED, PEOPLE, PUBLIC, approved, listed},
+    rows::{self, ASK, HIDDEN, OFFERED, PEOPLE, PUBLIC, approved, hidden_from_me, listed},
 };
 use crate::store::{Caller, StoreError, Whereabouts};
 
 /// Whether the account numbered `$1` may fetch the file without asking. Of hidden files only those asked by id count.
 macro_rules! fetchable {
     () => {
-        " (f.visibility = 0 OR (f.visibility < 3 AND f.owner = $1)
-           OR (f.visibility = 2 AND EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1))
-           OR (f.visibility IN (1, 2) AND EXISTS (SELECT 1 FROM approvals v WHERE v.account = $1
-               AND v.owner = f.owner AND (v.file = f.no OR (v.file = 0 AND f.visibility = 1))))) "
+        concat!(
+            " ((f.visibility = 0 OR (f.visibility < 3 AND f.owner = $1)
+               OR (f.visibility = 2 AND EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1))
+               OR (f.visibility IN (1, 2) AND EXISTS (SELECT 1 FROM approvals v WHERE v.account = $1
+                   AND v.owner = f.owner AND (v.file = f.no OR (v.file = 0 AND f.visibility = 1)))))
+               AND f.owner NOT IN",
+            hidden_from_me!(),
+            ") "
+        )
     };
 }
 
@@ -45,7 +50,8 @@ pub(super) async fn locate(
         "SELECT '[' || group_concat(json_array(w.key, lower(hex(f.blob)), f.size, f.visibility, f.owner = $1,
              EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1), f.visibility > 0 AND",
         approved!(),
-        ")) || ']' FROM json_each($2) w CROSS JOIN files f ON f.id = unhex(w.value)",
+        ")) || ']' FROM json_each($2) w CROSS JOIN files f ON f.id = unhex(w.value) AND f.owner NOT IN",
+        hidden_from_me!(),
     ))
     .bind(me.account)
     .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))

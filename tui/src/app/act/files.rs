@@ -27,7 +27,7 @@ impl State {
 
     /// The name by which a command asks for an item. A folder goes by its owner and path: its bare id has the form of a
     /// file's and would be taken for one.
-    fn asked_name(key: &ItemKey) -> String {
+    pub(in crate::app) fn asked_name(key: &ItemKey) -> String {
         match key {
             ItemKey::File(id) => id.to_string(),
             ItemKey::Folder { owner, path } => format!("{owner}/{path}"),

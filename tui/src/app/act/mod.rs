@@ -1,9 +1,11 @@
 //! What keys, clicks and commands do.
 
 mod account;
+mod edit;
 mod files;
 mod limits;
 mod moving;
+mod people;
 mod popups;
 mod transfers;
 mod verify;
@@ -24,6 +26,7 @@ pub use self::{files::expand_home, limits::sentence as limit_sentence};
 impl State {
     pub(in crate::app) fn on_key(&mut self, key: Key, effects: &mut Vec<Effect>) {
         self.pressed_ms = self.now;
+        self.touch();
         if key != Key::Ctrl('c') {
             self.quit_armed_until = 0;
         }
@@ -60,6 +63,7 @@ impl State {
 
     pub(in crate::app) fn on_click(&mut self, target: Target, twice: bool, effects: &mut Vec<Effect>) {
         self.pressed_ms = self.now;
+        self.touch();
         match target {
             Target::Tab(tab) => self.perform(tab.action(), effects),
             Target::View(number) => self.show_view(number),
@@ -118,6 +122,7 @@ impl State {
             Action::CopyMenu => self.open_copy_menu(),
             Action::ShareAdd => self.open_sharing("", effects),
             Action::Unshare => self.ask_unshare(),
+            Action::Edit => self.ask_edit(),
             Action::Rescan => self.rescan(effects),
             Action::KeepCopy => self.keep_copy(effects),
             Action::Verify => self.verify(effects),
@@ -136,6 +141,8 @@ impl State {
             Action::OpenFile => self.open_file(effects),
             Action::OpenFolder => self.open_folder(effects),
             Action::MemberFiles => self.member_files(),
+            Action::Block => self.block(effects),
+            Action::Away => self.turn_away(),
             Action::ShowFiles => self.show_tab(Tab::Files),
             Action::ShowTransfers => self.show_tab(Tab::Transfers),
             Action::ShowMembers => self.show_tab(Tab::Members),

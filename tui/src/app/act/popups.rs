@@ -243,6 +243,10 @@ impl State {
                     self.messages.warn(self.now, "no command is called so");
                     return;
                 };
+                if palette.field.text().trim() == "back" && self.attention.by_hand {
+                    self.layers.pop();
+                    return self.turn_away();
+                }
                 if let Some(typed) = palette.typed_limit() {
                     let typed = typed.to_owned();
                     return self.set_limit(&typed, effects);

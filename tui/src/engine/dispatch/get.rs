@@ -68,7 +68,10 @@ pub(in crate::engine) async fn follow(
         }
         match outcome(transfer, &row, get.wait, moved.0) {
             Outcome::Going => {}
-            Outcome::Over => return Ok(()),
+            Outcome::Over => {
+                inbox::fetched(core, &row.id).await;
+                return Ok(());
+            }
             Outcome::Failed(failure) if failure.code == "no_source" => {
                 return Err(asked_for(core, get, &row, failure).await);
             }

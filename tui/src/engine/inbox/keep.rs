@@ -53,7 +53,7 @@ async fn look(core: &Arc<Core>) -> Duration {
     let Some(account) = core.my_id() else { return INBOX_RETRY };
     let me = Me { account, device: core.device() };
     let mut next = INBOX_RETRY;
-    for item in core.inbox.all() {
+    for item in core.inbox.all().into_iter().filter(|item| !core.peers.is_blocked(item.from)) {
         let errand = core.inbox.errand(item.id);
         let transfer = errand.as_ref().and_then(|errand| state_of(core, errand));
         let seen = Seen {
@@ -160,6 +160,18 @@ async fn tell(core: &Arc<Core>, item: &ItemEntry, failure: &Failure) {
     let errand = Errand { transfer: Some(String::new()), ..errand };
     if let Err(failure) = core.inbox.take_on(core, item.id, errand).await {
         tracing::warn!(%failure, "a failed item could not be noted");
+    }
+}
+
+/// A transfer is over well: whoever waited for that is told before the face that followed it leaves, and perhaps the
+/// engine with it. Where that fails the next look tells it.
+pub async fn fetched(core: &Arc<Core>, transfer: &str) {
+    let of_transfer =
+        |id: &ItemId| core.inbox.errand(*id).is_some_and(|errand| errand.transfer.as_deref() == Some(transfer));
+    for item in core.inbox.all().into_iter().filter(|item| item.state.is_open() && of_transfer(&item.id)) {
+        if let Err(failure) = carry_out(core, &item, Todo::Act(item.id, Act::Fulfil)).await {
+            tracing::info!(%failure, "the end of an item is told later");
+        }
     }
 }
 

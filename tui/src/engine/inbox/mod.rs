@@ -27,7 +27,7 @@ use shared::{
 use tokio::sync::Notify;
 
 pub(super) use self::commands::carry_out;
-pub use self::keep::{ask_for, run};
+pub use self::keep::{ask_for, fetched, run};
 use super::{
     api::{EventKind, Failure, FailureKind, ItemRow},
     core::{Core, now_ms},
@@ -167,6 +167,7 @@ async fn ask(core: &Core, request: InboxRequest) -> Result<Vec<ItemEntry>, Failu
 /// All items as faces see them, newest first.
 pub fn rows(core: &Core) -> Vec<ItemRow> {
     let mut items = core.inbox.all();
+    items.retain(|item| !core.peers.is_blocked(item.from));
     items.sort_by_key(|item| std::cmp::Reverse((item.created_ms, item.id)));
     items.iter().map(|item| row(core, item)).collect()
 }

@@ -7,6 +7,7 @@ use shared::{
     wire::tracker::{Audience, PublishEntry},
 };
 
+use super::edits::Decisions;
 use crate::engine::{
     scan::{Found, Hashed, Walk},
     state::{ShareRecord, SharedFile},
@@ -79,29 +80,29 @@ pub(super) fn note(record: &ShareRecord, before: &HashMap<&str, &SharedFile>, ha
 }
 
 /// A noted file as it is published.
-pub(super) fn publish_entry(record: &ShareRecord, file: &SharedFile) -> PublishEntry {
+pub(super) fn publish_entry(decisions: &Decisions, file: &SharedFile) -> PublishEntry {
     PublishEntry {
         path: file.path.clone(),
         blob: file.blob,
         size: file.stamp.size,
         modified_ms: file.stamp.modified_ns.div_euclid(1_000_000),
         executable: file.executable,
-        audience: record.audience.clone(),
-        note: record.note.clone(),
+        audience: decisions.audience(&file.path).cloned(),
+        note: decisions.note(&file.path).cloned(),
     }
 }
 
 /// Requests stay below their limit in entries and in bytes.
-pub(super) fn batches(files: Vec<SharedFile>, record: &ShareRecord) -> Vec<Vec<SharedFile>> {
-    let people = match &record.audience {
+pub(super) fn batches(files: Vec<SharedFile>, decisions: &Decisions) -> Vec<Vec<SharedFile>> {
+    let people = |path: &str| match decisions.audience(path) {
         Some(Audience::People(names)) => names.iter().map(|name| name.len() + 4).sum(),
         _ => 0,
     };
-    let fixed = 96 + people + record.note.as_ref().map_or(0, String::len);
     let mut all: Vec<Vec<SharedFile>> = Vec::new();
     let mut bytes = 0;
     for file in files {
-        let cost = fixed + file.path.len();
+        let note = decisions.note(&file.path).map_or(0, String::len);
+        let cost = 96 + people(&file.path) + note + file.path.len();
         match all.last_mut() {
             Some(batch) if batch.len() < PUBLISH_ENTRIES_MAX && bytes + cost < REQUEST_BYTES_MAX * 3 / 4 => {
                 bytes += cost;

@@ -1,6 +1,8 @@
 //! What this device shares: publishing in place, keeping the index in step with the disk.
 
 mod difference;
+mod edit;
+mod edits;
 mod offer;
 mod watch;
 
@@ -19,9 +21,12 @@ use shared::{
 };
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
-use self::difference::{Difference, batches, compare, index_path, note, publish_entry};
-pub use self::offer::batches_of;
 pub use self::watch::watch;
+use self::{
+    difference::{Difference, batches, compare, index_path, note, publish_entry},
+    edits::Decisions,
+};
+pub use self::{edits::Change, offer::batches_of};
 use super::{
     api::{Failure, FailureKind, Hashing, NoticeLevel, Rescanned, Share, ShareRow, ShareState},
     core::Core,
@@ -125,6 +130,9 @@ impl Library {
         let _scanning = self.scanning.lock().await;
         record.id = core.state.put_share(&record).await.map_err(failure::unexpected)?;
         core.state.include_all(record.id).await.map_err(failure::unexpected)?;
+        if share.audience.is_some() || share.note.is_some() {
+            edit::overrule(core, &record, share).await?;
+        }
         let troubles = self.look(core, &record, on_progress).await?.1;
         self.rewatch.notify_one();
         // Also what is published already: it may have a new audience or note now, and the answer shows all of it.
@@ -283,11 +291,13 @@ impl Library {
     /// Publishes the files of a share that are not, or all of them. Returns all of its files that are in the index.
     async fn publish(&self, core: &Arc<Core>, record: &ShareRecord, all: bool) -> Result<Vec<FileEntry>, Failure> {
         let _publishing = self.publishing.lock().await;
+        let edits = core.state.edits(record.id).await.map_err(failure::unexpected)?;
+        let decisions = Decisions::of(record, edits);
         let files = core.state.files_of(record.id).await.map_err(failure::unexpected)?;
         let wanted: Vec<SharedFile> = files.into_iter().filter(|file| all || file.file.is_none()).collect();
         let mut published = Vec::new();
-        for batch in batches(wanted, record) {
-            let entries = batch.iter().map(|file| publish_entry(record, file)).collect();
+        for batch in batches(wanted, &decisions) {
+            let entries = batch.iter().map(|file| publish_entry(&decisions, file)).collect();
             let Answer::Published { files } = core.session.ask(&Request::Publish { entries }).await? else {
                 return Err(failure::bad_answer());
             };

@@ -8,7 +8,7 @@ use std::{
 
 use shared::wire::tracker::Item;
 
-use super::{Library, OnProgress, batches, note, record_of, shown, walk};
+use super::{Decisions, Library, OnProgress, batches, note, record_of, shown, walk};
 use crate::engine::{
     api::{Failure, FailureKind, NoticeLevel, Share},
     core::Core,
@@ -75,5 +75,5 @@ impl Library {
 
 /// Files in parts that a request holds.
 pub fn batches_of(files: &[SharedFile], record: &ShareRecord) -> Vec<Vec<SharedFile>> {
-    batches(files.to_vec(), record)
+    batches(files.to_vec(), &Decisions::of(record, Vec::new()))
 }

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     engine::{
-        api::{ChatCommand, Command, EngineLine, FaceLine, Failure, FailureKind, InboxCommand, Update},
+        api::{ChatCommand, Command, EngineLine, FaceLine, Failure, FailureKind, InboxCommand, PeopleCommand, Update},
         client::{Answer, Call, Client, engine_gone},
     },
     profile::Profile,
@@ -436,6 +436,7 @@ fn is_brief(command: &Command) -> bool {
         | Command::Reconnect
         | Command::Doctor { .. }
         | Command::Stop => true,
+        Command::People(command) => *command != PeopleCommand::Attend,
         Command::Transfers { watch } => !watch,
         Command::Copy { wait, .. } => !wait,
         Command::Inbox(command) => !matches!(command, InboxCommand::Offer(_) | InboxCommand::Accept(_)),
@@ -443,6 +444,7 @@ fn is_brief(command: &Command) -> bool {
             !matches!(command, ChatCommand::Follow | ChatCommand::Wait { .. } | ChatCommand::Settle)
         }
         Command::Share(_)
+        | Command::Edit(_)
         | Command::Rescan
         | Command::Verify(_)
         | Command::Get(_)

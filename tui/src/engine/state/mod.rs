@@ -1,5 +1,6 @@
 //! What one profile remembers between runs, in its own SQLite. Each method is one transaction.
 
+mod edits;
 mod files;
 mod inbox;
 mod messages;
@@ -18,6 +19,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+pub use edits::Edit;
 pub use files::{ShareRecord, SharedFile};
 pub use inbox::{Errand, ParcelRecord};
 pub use messages::{NewMessage, Reading, WaitingMessage};

@@ -188,6 +188,12 @@ pub(super) async fn find(tx: &mut SqliteConnection, id: ItemId) -> Result<Option
     .transpose()
 }
 
+/// Whether the one who began it is hidden from the caller, and the item with them.
+pub(super) async fn is_hidden(tx: &mut SqliteConnection, me: Me, row: &ItemRow) -> Result<bool> {
+    let hidden = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM apart WHERE one = $1 AND other = $2)");
+    Ok(hidden.bind(me.account).bind(row.parties.from).fetch_one(tx).await?)
+}
+
 /// The items of these numbers as the caller sees them, in this order.
 pub(super) async fn named(tx: &mut SqliteConnection, me: Me, numbers: &[i64]) -> Result<Vec<ItemEntry>> {
     if numbers.is_empty() {
@@ -206,7 +212,8 @@ pub(super) async fn changes(connection: &mut SqliteConnection, me: Me, since: u6
     let newest = fact(connection, "inbox_seq").await?;
     let found = sqlx::query(item_entries!(
         "WHERE i.no IN (SELECT no FROM items WHERE from_account = $1 AND seq > $2
-                        UNION SELECT no FROM items WHERE to_account IN ($1, 0) AND seq > $2)
+                        UNION SELECT no FROM items WHERE to_account IN ($1, 0) AND seq > $2
+                            AND from_account NOT IN (SELECT other FROM apart WHERE one = $1))
          ORDER BY i.seq LIMIT $3"
     ))
     .bind(me.account)

@@ -1,0 +1,63 @@
+//! Changing who sees what is shared.
+
+use shared::{show::show, wire::tracker::Audience};
+
+use crate::{
+    app::{
+        Purpose, State, format,
+        index::Item,
+        layer::{Act, Choice, Layer, Menu},
+        list::List,
+    },
+    engine::api::{Command, Edit},
+};
+
+impl State {
+    /// Asks who shall see what is chosen among one's own.
+    pub(in crate::app) fn ask_edit(&mut self) {
+        let Some(me) = self.me().map(|me| me.name.clone()) else {
+            self.messages.warn(self.now, "sign in first: `:` sign-in");
+            return;
+        };
+        let (items, what) = if self.files.at_shares() {
+            match self.files.selected_share() {
+                Some(share) => (vec![Self::share_name(share, &me)], show(&share.name)),
+                None => (Vec::new(), String::new()),
+            }
+        } else {
+            let chosen = self.chosen();
+            let what = match self.files.selected() {
+                Some(Item::File(row)) if chosen.len() == 1 => show(row.name()),
+                Some(Item::Folder(folder)) if chosen.len() == 1 => format!("{}/", show(folder.name())),
+                _ => format!("{} items", format::count(chosen.len() as u64)),
+            };
+            (chosen.iter().map(Self::asked_name).collect(), what)
+        };
+        if items.is_empty() {
+            self.messages.warn(self.now, "there is nothing under the cursor to change");
+            return;
+        }
+        let choice = |key, label: &str, audience, now: &str| {
+            let command = Command::Edit(Edit { items: items.clone(), audience: Some(audience), note: None });
+            let says = format!("{what}: {now}");
+            Choice::new(key, label, Act::Call { command, purpose: Purpose::People { says } })
+        };
+        let choices = vec![
+            choice('p', "public: every member sees and fetches it", Audience::Public, "every member sees it now"),
+            choice(
+                'a',
+                "ask: every member sees it, you approve who fetches it",
+                Audience::Ask,
+                "fetching it needs your consent now",
+            ),
+            choice(
+                'h',
+                "hidden: only whoever has its link",
+                Audience::Hidden,
+                "only whoever has its new link finds it now",
+            ),
+        ];
+        let title = format!("Who sees {what}? Whoever no longer may stops fetching at once.");
+        self.layers.push(Layer::Menu(Menu { title, choices, list: List::default() }));
+    }
+}
