@@ -3,13 +3,13 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use shared::{
-    id::{FileId, ItemId, ParcelId},
+    id::{AccountId, FileId, ItemId, ParcelId},
     inbox::Act,
     limits::{
-        FILE_BYTES_MAX, ITEM_LIFE, ITEM_LIFE_MAX, ITEM_LIFE_MIN, ITEM_TEXT_BYTES_MAX, ITEMS_LOOK, NAME_BYTES_MAX,
-        PEOPLE_MAX, PUBLISH_ENTRIES_MAX,
+        FILE_BYTES_MAX, ITEM_LIFE, ITEM_LIFE_MAX, ITEM_LIFE_MIN, ITEM_TEXT_BYTES_MAX, ITEMS_LOOK, PEOPLE_MAX,
+        PUBLISH_ENTRIES_MAX,
     },
-    name::IndexPath,
+    name::{FileName, IndexPath},
     wire::{
         inbox::{InboxAnswer, InboxRequest, PackEntry, Receiver},
         tracker::{Answer, Event},
@@ -106,7 +106,7 @@ async fn offer(
     now: Moment,
 ) -> Result<Done, Error> {
     at_most("receivers of one offer", to.len(), PEOPLE_MAX)?;
-    at_most("bytes of a name", name.len(), NAME_BYTES_MAX)?;
+    FileName::parse(&name).map_err(|error| Error::Name { what: "the name of an offer".to_owned(), error })?;
     let mut keys = HashSet::new();
     let mut receivers = Vec::with_capacity(to.len());
     for Receiver { item, name } in to {
@@ -133,6 +133,17 @@ fn text_of(text: String) -> Result<String, Error> {
 fn named(typed: String) -> Result<Named, Error> {
     let key = member_name("a member's name", &typed)?.key().as_str().to_owned();
     Ok(Named { key, typed })
+}
+
+/// What the caller asks of a member or offers to them is over.
+///
+/// # Errors
+/// When the store fails.
+pub async fn take_back(ctx: &Ctx, caller: &Caller, member: AccountId, now: Moment) -> Result<(), Error> {
+    let done = ctx.store.cancel_to(caller, member, now.ms()).await?;
+    tell(ctx, done.told);
+    apply_effects(ctx, done.effects);
+    Ok(())
 }
 
 /// There may be new items: they end by themselves some day.

@@ -12,7 +12,7 @@ use shared::{
     },
 };
 
-use super::{Ctx, Error, Moment, account::member_name};
+use super::{Ctx, Error, Moment, account::member_name, inbox};
 use crate::{
     events::Target,
     presence::ConnectionNo,
@@ -46,6 +46,7 @@ pub async fn people(
             let block = Block { member, own_seen_ms: seen(caller.account), its_seen_ms: seen(member) };
             let parting = ctx.store.block(caller, block).await?;
             tell(ctx, caller, member, parting).await?;
+            inbox::take_back(ctx, caller, member, now).await?;
             member
         }
         PeopleRequest::Unblock { member } => {

@@ -17,6 +17,7 @@ use super::{
 
 mod accounts;
 mod blocks;
+mod inbox;
 mod messages;
 
 /// A store that disappears with the test.

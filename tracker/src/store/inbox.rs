@@ -52,6 +52,8 @@ pub trait InboxStore {
     async fn approved(&self, caller: &Caller) -> Result<Vec<String>, StoreError>;
     /// Approves a member's requests without being asked, or no longer.
     async fn approve(&self, caller: &Caller, member: Named, always: bool) -> Result<Effects, StoreError>;
+    /// Takes back what the caller asks of this member or offers to them.
+    async fn cancel_to(&self, caller: &Caller, member: AccountId, now_ms: i64) -> Result<Done, StoreError>;
     /// Ends what is over by time and forgets what ended long ago. Tells when to look again, if that is known.
     async fn expire_items(&self, now_ms: i64) -> Result<(Done, Option<i64>), StoreError>;
 }

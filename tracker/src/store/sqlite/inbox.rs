@@ -120,6 +120,13 @@ impl InboxStore for SqliteStore {
         Ok(effects)
     }
 
+    async fn cancel_to(&self, caller: &Caller, member: AccountId, now_ms: i64) -> Result<Done> {
+        let mut tx = self.write().await?;
+        let done = cancel_to(&mut tx, caller, member, now_ms).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
+
     async fn expire_items(&self, now_ms: i64) -> Result<(Done, Option<i64>)> {
         let mut tx = self.write().await?;
         let expired = expire(&mut tx, now_ms).await?;
@@ -546,6 +553,25 @@ async fn withdraw_standing(tx: &mut SqliteConnection, me: Me, account: i64) -> R
         publish::revoke(tx, &mut effects, &files).await?;
     }
     Ok(effects)
+}
+
+async fn cancel_to(tx: &mut SqliteConnection, caller: &Caller, member: AccountId, now_ms: i64) -> Result<Done> {
+    let me = me(tx, caller).await?;
+    let open = sqlx::query_scalar::<_, Vec<u8>>(
+        "SELECT i.id FROM items i JOIN accounts a ON a.no = i.to_account
+         WHERE i.from_account = $1 AND i.state < 2 AND a.id = $2",
+    )
+    .bind(me.account)
+    .bind(rows::bytes(member.as_bytes()))
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut after = Aftermath::default();
+    for id in open.iter().filter_map(|id| ItemId::from_slice(id)) {
+        if let Some(row) = items::find(tx, id).await? {
+            end(tx, &mut after, &row, State::Cancelled, "", now_ms).await?;
+        }
+    }
+    after.done(tx, Some(me), &[]).await
 }
 
 async fn expire(tx: &mut SqliteConnection, now_ms: i64) -> Result<(Done, Option<i64>)> {

@@ -208,12 +208,13 @@ pub(super) async fn named(tx: &mut SqliteConnection, me: Me, numbers: &[i64]) ->
         .collect()
 }
 
+/// What changed. Of members who are hidden from each other only what is over: it may have been taken back because of that.
 pub(super) async fn changes(connection: &mut SqliteConnection, me: Me, since: u64) -> Result<InboxAnswer> {
     let newest = fact(connection, "inbox_seq").await?;
     let found = sqlx::query(item_entries!(
         "WHERE i.no IN (SELECT no FROM items WHERE from_account = $1 AND seq > $2
                         UNION SELECT no FROM items WHERE to_account IN ($1, 0) AND seq > $2
-                            AND from_account NOT IN (SELECT other FROM apart WHERE one = $1))
+                            AND (state > 1 OR from_account NOT IN (SELECT other FROM apart WHERE one = $1)))
          ORDER BY i.seq LIMIT $3"
     ))
     .bind(me.account)
