@@ -1,5 +1,5 @@
 //! Requests and offers on this device: what the tracker tells of them, what a person does about them, and what the
-//! engine does by itself ([`keep`], as [`decide`] rules).
+//! engine does by itself (`keep`, as `decide` rules).
 
 mod commands;
 mod decide;
@@ -99,6 +99,12 @@ pub fn forget(core: &Core) {
     core.inbox.changed.store(true, Ordering::Relaxed);
 }
 
+/// Forgets items and what was to be done for them, but not what is served.
+fn forget_known(core: &Core) {
+    locked(&core.inbox.items).clear();
+    locked(&core.inbox.errands).clear();
+}
+
 /// Reads what was known when the engine stopped last.
 pub async fn load(core: &Core) -> Result<(), Failure> {
     let items = core.state.inbox_items().await.map_err(failure::unexpected)?;
@@ -130,7 +136,10 @@ async fn pull(core: &Core, connection: &Connection) -> Result<(), Failure> {
         };
         if next < since {
             // The tracker was restored from a backup: what it does not know any more is not there any more.
+            let known: Vec<ItemId> = core.inbox.all().iter().map(|item| item.id).collect();
+            core.state.forget_items(&known).await.map_err(failure::unexpected)?;
             core.state.put_inbox(&[], 0).await.map_err(failure::unexpected)?;
+            forget_known(core);
             since = 0;
             continue;
         }

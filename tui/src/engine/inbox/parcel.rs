@@ -174,6 +174,9 @@ pub(super) async fn fetch(
     }
     // The offering device's tracker checked the name; what lies below it is checked as every path is.
     FileName::parse(name).map_err(|error| refused(name, &error.to_string()))?;
+    if files.iter().any(|file| !covers(name, &file.path)) {
+        return Err(refused(name, "it holds files beside what it says it is"));
+    }
     let is_file = matches!(&files[..], [only] if only.path == name);
     let offered = match (&files[..], is_file) {
         ([], _) => return Err(refused(name, "none of its files is offered any more")),
