@@ -1,7 +1,8 @@
 //! How long someone who keeps giving wrong passwords has to wait. Pure: time comes in.
 //!
 //! Counted for each account **and** address, so that nobody can lock out a member from elsewhere. Signing in by a
-//! device's key is not counted at all.
+//! device's key is not counted at all. The counts outlive the tracker in its store; here time is the steady clock's, and
+//! only what is [recalled](Attempts::recall) was measured by the one on the wall.
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +36,27 @@ impl Default for Patience {
     }
 }
 
+impl Patience {
+    /// Time after which wrong passwords are forgotten: the longest delay has then passed in any case.
+    #[must_use]
+    pub fn memory(&self) -> Duration {
+        SIGN_IN_FORGET.max(self.delay_max.saturating_mul(2))
+    }
+}
+
+/// Wrong passwords for one account from one address, as they outlive a tracker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guesses {
+    /// What makes the account's name unique; nobody needs to have it.
+    pub name_key: String,
+    /// Where they came from.
+    pub address: IpAddr,
+    /// How many.
+    pub count: u32,
+    /// When the last one was, in milliseconds since 1970.
+    pub last_ms: i64,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Failures {
     count: u32,
@@ -48,9 +70,16 @@ impl Attempts {
         Self { policy, failures: BTreeMap::new() }
     }
 
-    /// Time after which wrong passwords are forgotten: the longest delay has then passed in any case.
-    fn memory(&self) -> Duration {
-        SIGN_IN_FORGET.max(self.policy.delay_max.saturating_mul(2))
+    /// Takes up what an earlier tracker wrote down. By a clock that was turned back since then no time has passed: the
+    /// wait begins anew, and is not longer than it was.
+    pub fn recall(&mut self, guesses: Vec<Guesses>, now: Instant, now_ms: i64) {
+        for Guesses { name_key, address, count, last_ms } in guesses.into_iter().take(SIGN_IN_SOURCES_MAX) {
+            let ago = Duration::from_millis(u64::try_from(now_ms.saturating_sub(last_ms)).unwrap_or(0));
+            if ago < self.policy.memory() {
+                let last = now.checked_sub(ago).unwrap_or(now);
+                self.failures.insert((name_key, address), Failures { count, last });
+            }
+        }
     }
 
     /// Time to wait before the next try is looked at. `None`: now.
@@ -67,7 +96,7 @@ impl Attempts {
         if self.failures.len() >= SIGN_IN_SOURCES_MAX {
             self.forget_old(now);
         }
-        let memory = self.memory();
+        let memory = self.policy.memory();
         let failures = self.failures.entry((name_key.to_owned(), address)).or_insert(Failures { count: 0, last: now });
         if now.duration_since(failures.last) >= memory {
             failures.count = 0;
@@ -76,13 +105,19 @@ impl Attempts {
         failures.last = now;
     }
 
-    /// The password was right.
-    pub fn succeeded(&mut self, name_key: &str, address: IpAddr) {
-        self.failures.remove(&(name_key.to_owned(), address));
+    /// How many wrong ones count now, to be written down.
+    #[must_use]
+    pub fn count(&self, name_key: &str, address: IpAddr) -> Option<u32> {
+        self.failures.get(&(name_key.to_owned(), address)).map(|failures| failures.count)
+    }
+
+    /// The password was right. Tells whether there were wrong ones before it, which may be written down.
+    pub fn succeeded(&mut self, name_key: &str, address: IpAddr) -> bool {
+        self.failures.remove(&(name_key.to_owned(), address)).is_some_and(|failures| failures.count > 1)
     }
 
     fn forget_old(&mut self, now: Instant) {
-        let memory = self.memory();
+        let memory = self.policy.memory();
         self.failures.retain(|_, failures| now.duration_since(failures.last) < memory);
         if self.failures.len() >= SIGN_IN_SOURCES_MAX {
             // A flood from everywhere: forgetting is better than growing, and the hashing limit still holds.
@@ -163,5 +198,40 @@ mod tests {
             attempts.begin(&name.to_string(), HERE, now);
             assert!(attempts.failures.len() <= SIGN_IN_SOURCES_MAX);
         }
+    }
+
+    fn guesses(count: u32, last_ms: i64) -> Vec<Guesses> {
+        vec![Guesses { name_key: "anna".into(), address: HERE, count, last_ms }]
+    }
+
+    #[test]
+    fn a_wait_goes_on_where_it_was_when_the_tracker_stopped() {
+        let (mut attempts, now) = after(0);
+        attempts.recall(guesses(SIGN_IN_FREE_TRIES + 1, 1_000), now, 5_000);
+        assert_eq!(attempts.wait("anna", HERE, now), Some(SIGN_IN_DELAY_MIN * 2 - Duration::from_secs(4)));
+        assert_eq!(attempts.wait("anna", THERE, now), None);
+        attempts.begin("anna", HERE, now);
+        assert_eq!(attempts.count("anna", HERE), Some(SIGN_IN_FREE_TRIES + 2));
+    }
+
+    #[test]
+    fn a_clock_that_was_turned_back_makes_no_wait_longer_and_one_turned_forward_forgets() {
+        let (mut attempts, now) = after(0);
+        attempts.recall(guesses(SIGN_IN_FREE_TRIES, 900_000_000), now, 5_000);
+        assert_eq!(attempts.wait("anna", HERE, now), Some(SIGN_IN_DELAY_MIN));
+        let (mut attempts, now) = after(0);
+        attempts.recall(guesses(1000, 0), now, i64::MAX);
+        assert_eq!((attempts.wait("anna", HERE, now), attempts.count("anna", HERE)), (None, None));
+    }
+
+    #[test]
+    fn only_wrong_ones_before_a_right_one_are_worth_forgetting() {
+        let (mut attempts, now) = after(0);
+        attempts.begin("anna", HERE, now);
+        assert!(!attempts.succeeded("anna", HERE));
+        attempts.recall(guesses(1, 0), now, 0);
+        attempts.begin("anna", HERE, now);
+        assert!(attempts.succeeded("anna", HERE));
+        assert_eq!(attempts.count("anna", HERE), None);
     }
 }

@@ -48,7 +48,7 @@ pub mod store;
 
 pub use config::{Config, ConfigError, ServeArgs};
 
-use attempts::Attempts;
+use attempts::{Attempts, Patience};
 use blobs::{BlobError, BlobStore};
 use config::{Listen, Probe, Web};
 use copies::Copies;
@@ -157,7 +157,8 @@ pub async fn run(
         passwords: passwords::Passwords::default(),
         mailroom,
         flood: Mutex::default(),
-        attempts: Mutex::new(Attempts::new(config.patience)),
+        attempts: Mutex::new(recall_attempts(&*store, config.patience).await?),
+        patience: config.patience,
         registration: config.registration,
         sign_out_after: config.sign_out_after,
         ways: Ways { web: told.as_ref().ok().and_then(web_port_of_members) },
@@ -211,6 +212,14 @@ pub async fn run(
     }
     store.close().await;
     served
+}
+
+/// The wrong passwords that trackers before this one counted.
+async fn recall_attempts(store: &dyn Store, patience: Patience) -> Result<Attempts, StoreError> {
+    let now_ms = handler::now_ms();
+    let mut attempts = Attempts::new(patience);
+    attempts.recall(store.recall_guesses(now_ms, patience.memory()).await?, Instant::now(), now_ms);
+    Ok(attempts)
 }
 
 /// Folder of the authority within the data folder.

@@ -159,6 +159,31 @@ fn wrong_passwords_have_to_wait_while_everybody_else_goes_on() {
 }
 
 #[test]
+fn whoever_guessed_before_the_tracker_restarted_waits_on() {
+    let mut tracker = Tracker::start_with(&["--sign-in-free-tries", "3", "--sign-in-delay", "10m"]);
+    let alice = Member::new(&tracker, "alice");
+    let (stranger, bob) = (Member::stranger(&tracker, "x"), Member::new(&tracker, "bob"));
+    for guesses in 1..=3 {
+        assert_eq!(login(&stranger, "alice", "a wrong guess").fails(3)["code"], "unauthenticated", "{guesses}");
+    }
+    login(&stranger, "bob", "a wrong guess").fails(3);
+    tracker.restart();
+    let error = login(&stranger, "alice", PASSWORD).fails(3);
+    assert_eq!(error["code"], "wait");
+    assert!((1..=600).contains(&number(&error, "wait_s")), "{error}");
+    // Who was wrong once has two tries left, and none counts after the right one.
+    login(&stranger, "bob", "a wrong guess").fails(3);
+    login(&stranger, "bob", PASSWORD).ok();
+    tracker.restart();
+    for _ in 0..2 {
+        assert_eq!(login(&stranger, "bob", "a wrong guess").fails(3)["code"], "unauthenticated");
+    }
+    login(&stranger, "bob", PASSWORD).ok();
+    alice.run(&["ls"]).ok();
+    drop(bob);
+}
+
+#[test]
 fn an_administrator_invites_from_a_device_of_its_own() {
     let tracker = Tracker::start_with(&["--registration", "invite"]);
     let first = &tracker.administer(&["invite", "new"])[0];

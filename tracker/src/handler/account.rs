@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::{Ctx, Error, Moment, PROGRAM, Peer};
 use crate::{
-    attempts::Attempts,
+    attempts::{Attempts, Guesses},
     code::{Code, Kind},
     store::{Caller, DeviceKey, Login, NewAccount, Recovery},
 };
@@ -109,9 +109,10 @@ pub async fn recover(ctx: &Ctx, peer: &Peer, request: Recover, now: Moment) -> R
     let key = device.key;
     let recovery = Recovery { name_key, code, password_hash, device };
     let Some(caller) = ctx.store.recover(recovery, now.ms()).await? else {
+        trial.failed(ctx, now).await;
         return Err(Error::WrongSignIn("the name or the recovery code is wrong"));
     };
-    trial.succeeded(ctx);
+    trial.succeeded(ctx).await;
     ctx.roster.enrolled();
     let signed_in = signed_in(ctx, &caller, &key, now)?;
     Ok((caller, signed_in))
@@ -141,8 +142,23 @@ impl Trial {
         Ok(Self { name_key: name_key.to_owned(), address })
     }
 
-    fn succeeded(self, ctx: &Ctx) {
-        attempts(ctx).succeeded(&self.name_key, self.address);
+    /// It was wrong: that is written down before it is said, so that no restart of the tracker makes room for more.
+    async fn failed(self, ctx: &Ctx, now: Moment) {
+        let Some(count) = attempts(ctx).count(&self.name_key, self.address) else { return };
+        let guesses = Guesses { name_key: self.name_key, address: self.address, count, last_ms: now.ms() };
+        if let Err(error) = ctx.store.note_guesses(guesses, ctx.patience.memory()).await {
+            // It counts while this tracker runs.
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "a wrong password could not be written down");
+        }
+    }
+
+    async fn succeeded(self, ctx: &Ctx) {
+        let was_wrong_before = attempts(ctx).succeeded(&self.name_key, self.address);
+        if was_wrong_before && let Err(error) = ctx.store.forget_guesses(&self.name_key, self.address).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "wrong passwords before a right one could not be forgotten");
+        }
     }
 }
 
@@ -160,7 +176,9 @@ async fn check_password(
     let right = ctx.passwords.verify(password, hash).await?;
     let login = login.filter(|login| right && !login.locked);
     if login.is_some() {
-        trial.succeeded(ctx);
+        trial.succeeded(ctx).await;
+    } else {
+        trial.failed(ctx, now).await;
     }
     Ok(login)
 }

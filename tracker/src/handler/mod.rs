@@ -16,7 +16,7 @@ use shared::{
 };
 
 use crate::{
-    attempts::Attempts,
+    attempts::{Attempts, Patience},
     copies::Copies,
     events::{Events, Target},
     flood::Flood,
@@ -67,6 +67,8 @@ pub struct Ctx {
     pub flood: Mutex<Flood>,
     /// Wrong passwords.
     pub attempts: Mutex<Attempts>,
+    /// How patient the tracker is with them.
+    pub patience: Patience,
     /// Who may make an account.
     pub registration: Registration,
     /// How long a device may stay away before it must sign in by password again; `None`: for ever.

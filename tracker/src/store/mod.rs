@@ -14,6 +14,7 @@ use shared::{
     },
 };
 
+mod attempts;
 mod blocks;
 #[cfg(test)]
 mod conformance;
@@ -22,6 +23,7 @@ mod inbox;
 mod messages;
 mod sqlite;
 
+pub use attempts::AttemptStore;
 pub use blocks::{Apart, Block, Moved, Parting};
 pub use error::StoreError;
 pub use inbox::{Deed, Done, InboxStore, Named, NewItem, Told};
@@ -30,7 +32,7 @@ pub use sqlite::SqliteStore;
 
 /// The tracker's memory.
 #[async_trait]
-pub trait Store: InboxStore + MessageStore + fmt::Debug + Send + Sync {
+pub trait Store: AttemptStore + InboxStore + MessageStore + fmt::Debug + Send + Sync {
     /// Makes an account with its first device; consumes an invitation where one is needed.
     async fn create_account(&self, account: NewAccount, now_ms: i64) -> Result<Caller, StoreError>;
     /// What signing in by password needs.

@@ -1,9 +1,14 @@
 //! Accounts, their devices and recovery, invitations, and what administration decides.
 
-use shared::limits::DEVICES_PER_ACCOUNT_MAX;
+use std::{net::IpAddr, time::Duration};
+
+use shared::limits::{DEVICES_PER_ACCOUNT_MAX, SIGN_IN_SOURCES_MAX};
 
 use super::{Fresh, account, device, fresh, member};
-use crate::store::{Administered, Invite, NewAccount, Recovery, StoreError, WhichInvite};
+use crate::{
+    attempts::Guesses,
+    store::{Administered, AttemptStore as _, Invite, NewAccount, Recovery, SqliteStore, StoreError, WhichInvite},
+};
 
 #[tokio::test]
 async fn an_invitation_is_consumed_only_together_with_the_registration() {
@@ -137,4 +142,57 @@ async fn a_device_belongs_to_one_account_and_signs_in_until_it_is_forgotten() {
     }
     let more = store.enrol_device(anna.account, device(99), 2).await;
     assert!(matches!(more, Err(StoreError::TooManyDevices(_))));
+}
+
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+const THERE: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0));
+const MEMORY: Duration = Duration::from_millis(1000);
+
+fn guesses(name: &str, address: IpAddr, count: u32, last_ms: i64) -> Guesses {
+    Guesses { name_key: name.into(), address, count, last_ms }
+}
+
+#[tokio::test]
+async fn wrong_passwords_outlive_the_store_until_the_right_one_or_their_time() {
+    let Fresh { store, folder } = fresh().await;
+    for noted in [("anna", HERE, 1, 100), ("anna", HERE, 3, 120), ("anna", HERE, 2, 110), ("anna", THERE, 1, 130)] {
+        let (name, address, count, last_ms) = noted;
+        store.note_guesses(guesses(name, address, count, last_ms), MEMORY).await.unwrap();
+    }
+    store.note_guesses(guesses("nobody", HERE, 7, 90), MEMORY).await.unwrap();
+    store.forget_guesses("anna", THERE).await.unwrap();
+    store.close().await;
+    let again = SqliteStore::open(&folder.path().join("tracker.db")).await.unwrap();
+    let mut told = again.recall_guesses(200, MEMORY).await.unwrap();
+    told.sort_by(|one, other| one.name_key.cmp(&other.name_key));
+    assert_eq!(told, [guesses("anna", HERE, 3, 110), guesses("nobody", HERE, 7, 90)]);
+    assert_eq!(again.recall_guesses(1095, MEMORY).await.unwrap(), [guesses("anna", HERE, 3, 110)]);
+    // Those of long ago do not count together with new ones.
+    again.note_guesses(guesses("anna", HERE, 1, 5000), MEMORY).await.unwrap();
+    assert_eq!(again.recall_guesses(5000, MEMORY).await.unwrap(), [guesses("anna", HERE, 1, 5000)]);
+    // The clock was turned back: nothing lies in the future.
+    assert_eq!(again.recall_guesses(70, MEMORY).await.unwrap(), [guesses("anna", HERE, 1, 70)]);
+    assert!(again.recall_guesses(1070, MEMORY).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn of_too_many_wrong_passwords_the_oldest_are_forgotten() {
+    let Fresh { store, folder } = fresh().await;
+    // Written at once: a transaction for each takes a disk minutes.
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", folder.path().join("tracker.db").display())).await;
+    let pool = pool.unwrap();
+    sqlx::query(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+         INSERT INTO guesses (name_key, address, count, last_ms) SELECT 'name ' || i, '192.0.2.1', 1, i FROM n",
+    )
+    .bind(SIGN_IN_SOURCES_MAX as i64)
+    .execute(&pool)
+    .await
+    .unwrap();
+    let memory = Duration::from_secs(3600);
+    let newest = SIGN_IN_SOURCES_MAX as i64 + 1;
+    store.note_guesses(guesses("anna", HERE, 1, newest), memory).await.unwrap();
+    let told = store.recall_guesses(newest, memory).await.unwrap();
+    assert_eq!(told.len(), SIGN_IN_SOURCES_MAX);
+    assert!(told.iter().all(|guesses| guesses.last_ms > 1), "the oldest went");
 }

@@ -26,6 +26,7 @@ use super::{
 };
 
 mod accounts;
+mod attempts;
 mod blocks;
 mod browse;
 mod copies;
