@@ -92,6 +92,49 @@ fn a_declined_request_tells_why_and_always_is_always() {
 }
 
 #[test]
+fn a_folder_is_asked_for_file_by_file_and_one_yes_for_always_answers_all() {
+    let tracker = Tracker::start();
+    let (alice, bob, _) = three(&tracker);
+    let _engines = [alice.engine(), bob.engine()];
+    let names = ["album/one.bin", "album/two.bin", "album/more/three.bin"];
+    let originals: Vec<_> =
+        names.iter().zip(11..).map(|(name, seed)| alice.write(name, corpus::bytes(seed, 20_000))).collect();
+    alice.share(&[&alice.desk().join("album")], &["--visibility", "ask"]);
+    let asked = bob.run(&["request", "alice/album"]).ok().records();
+    assert_eq!(asked.len(), names.len(), "{asked:?}");
+    // Asking again begins nothing.
+    let again = bob.run(&["request", "alice/album"]).ok().records();
+    assert_eq!(
+        again.iter().map(|item| &item["id"]).collect::<Vec<_>>(),
+        asked.iter().map(|i| &i["id"]).collect::<Vec<_>>()
+    );
+    alice.run(&["inbox", "accept", &text(&asked[0], "id"), "--always"]).ok();
+    for (name, original) in names.iter().zip(&originals) {
+        wait_for_file(&bob.downloads().join(name), original);
+    }
+    for item in &asked {
+        wait_for_state(&alice, &text(item, "id"), "fulfilled");
+    }
+    assert_eq!(bob.run(&["request", "alice/album"]).fails(9)["code"], "nothing_missing");
+}
+
+#[test]
+fn a_request_ends_with_its_file_and_fires_when_the_file_opens() {
+    let tracker = Tracker::start();
+    let (alice, bob, _) = three(&tracker);
+    let _engines = [alice.engine(), bob.engine()];
+    let (first, second) =
+        (alice.write("a.bin", corpus::bytes(21, 9000)), alice.write("b.bin", corpus::bytes(22, 9000)));
+    let ids = [&first, &second].map(|path| alice.share(&[path], &["--visibility", "ask"]));
+    let requests = [0, 1].map(|n| text(&bob.run(&["request", &ids[n]]).ok().one("item"), "id"));
+    alice.run(&["edit", &ids[0], "--visibility", "public"]).ok();
+    wait_for_file(&bob.downloads().join("a.bin"), &first);
+    wait_for_state(&alice, &requests[0], "fulfilled");
+    alice.run(&["unshare", &ids[1]]).ok();
+    assert_eq!(text(&wait_for_state(&bob, &requests[1], "cancelled"), "word"), "the file is no longer shared");
+}
+
+#[test]
 fn a_get_without_a_source_is_a_request_that_fires_when_the_owner_is_back() {
     let mut tracker = Tracker::start();
     let (alice, bob, _) = three(&tracker);

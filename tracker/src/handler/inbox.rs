@@ -146,6 +146,16 @@ pub async fn take_back(ctx: &Ctx, caller: &Caller, member: AccountId, now: Momen
     Ok(())
 }
 
+/// The caller and a member see each other again, and what was begun between them meanwhile.
+///
+/// # Errors
+/// When the store fails.
+pub async fn show_again(ctx: &Ctx, caller: &Caller, member: AccountId) -> Result<(), Error> {
+    let done = ctx.store.show_again(caller, member).await?;
+    tell(ctx, done.told);
+    Ok(())
+}
+
 /// There may be new items: they end by themselves some day.
 fn begun(ctx: &Ctx, done: Done) -> Answer {
     ctx.deadlines.0.notify_one();
@@ -159,7 +169,7 @@ fn items(ctx: &Ctx, done: Done) -> Answer {
     Answer::Inbox(InboxAnswer::Items { items })
 }
 
-fn tell(ctx: &Ctx, told: Told) {
+pub(super) fn tell(ctx: &Ctx, told: Told) {
     let Some(seq) = told.seq else { return };
     let event = Event::InboxMoved { seq };
     if told.everyone {

@@ -251,6 +251,7 @@ fn apply_effects(ctx: &Ctx, effects: Effects) {
     if let Some(seq) = effects.seq {
         ctx.roster.index_moved(seq);
     }
+    inbox::tell(ctx, effects.told);
     tell_revoked(&ctx.events, effects.revoked);
     ctx.copies.revoke(effects.narrowed);
     if !effects.released.is_empty() || effects.copies_wanted {

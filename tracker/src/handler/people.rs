@@ -53,6 +53,7 @@ pub async fn people(
             let member = named(ctx, &member).await?;
             let parting = ctx.store.unblock(caller, member).await?;
             tell(ctx, caller, member, parting).await?;
+            inbox::show_again(ctx, caller, member).await?;
             member
         }
     };

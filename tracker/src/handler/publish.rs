@@ -42,9 +42,9 @@ pub async fn publish(
 ///
 /// # Errors
 /// When there are too many at once.
-pub async fn withdraw(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<u64, Error> {
+pub async fn withdraw(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -> Result<u64, Error> {
     at_most("files in one request", files.len(), PUBLISH_ENTRIES_MAX)?;
-    let withdrawn = ctx.store.withdraw(caller, files).await?;
+    let withdrawn = ctx.store.withdraw(caller, files, now.ms()).await?;
     note_narrowed(ctx, &withdrawn.effects).await?;
     apply(ctx, caller, withdrawn.effects);
     Ok(withdrawn.count)
@@ -54,9 +54,9 @@ pub async fn withdraw(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<u6
 ///
 /// # Errors
 /// When there are too many at once.
-pub async fn vanish(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<Vec<FileId>, Error> {
+pub async fn vanish(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -> Result<Vec<FileId>, Error> {
     at_most("files in one request", files.len(), PUBLISH_ENTRIES_MAX)?;
-    let vanished = ctx.store.vanish(caller, files).await?;
+    let vanished = ctx.store.vanish(caller, files, now.ms()).await?;
     note_narrowed(ctx, &vanished.effects).await?;
     apply(ctx, caller, vanished.effects);
     Ok(vanished.kept)

@@ -171,8 +171,8 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
         Request::Publish { entries } => {
             Answer::Published { files: publish::publish(ctx, &caller()?, entries, now).await? }
         }
-        Request::Withdraw { files } => Answer::Count(publish::withdraw(ctx, &caller()?, &files).await?),
-        Request::Vanish { files } => Answer::Kept { files: publish::vanish(ctx, &caller()?, &files).await? },
+        Request::Withdraw { files } => Answer::Count(publish::withdraw(ctx, &caller()?, &files, now).await?),
+        Request::Vanish { files } => Answer::Kept { files: publish::vanish(ctx, &caller()?, &files, now).await? },
         Request::Changes { since } => Answer::Changes(browse::changes(ctx, &caller()?, since).await?),
         Request::List(list) => browse::list(ctx, &caller()?, list).await?,
         Request::Search { query, offset } => browse::search(ctx, &caller()?, &query, offset).await?,

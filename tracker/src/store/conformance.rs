@@ -301,7 +301,7 @@ async fn a_copy_lives_as_long_as_a_file_wants_it() {
     let dropped = store.drop_copies(&anna, &[a.id]).await.unwrap();
     assert!(dropped.effects.released.is_empty());
     assert_eq!(store.stored_among(&[blob(1), blob(2)]).await.unwrap(), [blob(1)]);
-    let withdrawn = store.withdraw(&ben, &[b.id]).await.unwrap();
+    let withdrawn = store.withdraw(&ben, &[b.id], 9).await.unwrap();
     assert_eq!(withdrawn.effects.released, [blob(1)]);
     assert_eq!(store.unwanted_copies().await.unwrap(), [blob(1)]);
     assert_eq!(store.copy_for(anna.device, blob(1)).await.unwrap(), None);
@@ -326,8 +326,8 @@ async fn of_vanished_files_those_with_a_copy_stay() {
     store.keep_copies(&anna, &[stored.id, pending.id], 5).await.unwrap();
     store.copy_stored(blob(1)).await.unwrap();
     let all = [stored.id, pending.id, plain.id];
-    assert!(store.vanish(&ben, &all).await.unwrap().kept.is_empty(), "files of others are passed over");
-    let mut kept = store.vanish(&anna, &all).await.unwrap().kept;
+    assert!(store.vanish(&ben, &all, 9).await.unwrap().kept.is_empty(), "files of others are passed over");
+    let mut kept = store.vanish(&anna, &all, 9).await.unwrap().kept;
     kept.sort();
     let mut expected = vec![stored.id, pending.id];
     expected.sort();
@@ -456,12 +456,12 @@ async fn replay(steps: Vec<Step>) {
             }
             Step::Withdraw { who, nth } => {
                 if let Some(file) = made.get(nth) {
-                    store.withdraw(&callers[who], &[file.id]).await.unwrap();
+                    store.withdraw(&callers[who], &[file.id], 1).await.unwrap();
                 }
             }
             Step::Vanish { who, nth } => {
                 if let Some(file) = made.get(nth) {
-                    store.vanish(&callers[who], &[file.id]).await.unwrap();
+                    store.vanish(&callers[who], &[file.id], 1).await.unwrap();
                 }
             }
             Step::Keep { who, nth } => {

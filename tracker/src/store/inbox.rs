@@ -54,6 +54,8 @@ pub trait InboxStore {
     async fn approve(&self, caller: &Caller, member: Named, always: bool) -> Result<Effects, StoreError>;
     /// Takes back what the caller asks of this member or offers to them.
     async fn cancel_to(&self, caller: &Caller, member: AccountId, now_ms: i64) -> Result<Done, StoreError>;
+    /// The caller and this member see each other again: what was begun between them meanwhile, and is open, is told anew.
+    async fn show_again(&self, caller: &Caller, member: AccountId) -> Result<Done, StoreError>;
     /// Ends what is over by time and forgets what ended long ago. Tells when to look again, if that is known.
     async fn expire_items(&self, now_ms: i64) -> Result<(Done, Option<i64>), StoreError>;
 }
@@ -113,4 +115,13 @@ pub struct Told {
     pub everyone: bool,
     /// Else these members.
     pub accounts: Vec<AccountId>,
+}
+
+impl Told {
+    /// Both of them.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.seq = self.seq.max(other.seq);
+        self.everyone |= other.everyone;
+        self.accounts.extend(other.accounts);
+    }
 }

@@ -91,9 +91,9 @@ pub trait Store: AttemptStore + InboxStore + MessageStore + fmt::Debug + Send + 
     /// When that was last, for a device.
     async fn narrowed(&self, device: DeviceId) -> Result<Option<i64>, StoreError>;
     /// Takes the caller's files out of the index. Ids of others and unknown ids are passed over.
-    async fn withdraw(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn, StoreError>;
+    async fn withdraw(&self, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Withdrawn, StoreError>;
     /// Takes those of the caller's files out of the index that have no copy, neither stored nor wanted.
-    async fn vanish(&self, caller: &Caller, files: &[FileId]) -> Result<Vanished, StoreError>;
+    async fn vanish(&self, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Vanished, StoreError>;
     /// What happened in the index after `since`, as far as the caller may see it.
     async fn changes(&self, caller: &Caller, since: u64) -> Result<Changes, StoreError>;
     /// One page of one place of the index.
@@ -400,6 +400,8 @@ pub struct Effects {
     pub released: Vec<BlobHash>,
     /// Whether there are copies to fetch.
     pub copies_wanted: bool,
+    /// Who is to be told that their inbox changed.
+    pub told: Told,
 }
 
 impl Effects {
@@ -411,6 +413,7 @@ impl Effects {
         self.narrowed.extend(other.narrowed);
         self.released.extend(other.released);
         self.copies_wanted |= other.copies_wanted;
+        self.told.absorb(other.told);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use shared::{
     id::{DeviceId, ItemId, ParcelId},
-    inbox::{Act, State},
+    inbox::{Act, State, Wanted},
     limits::{BOARD_PER_SPAN_MAX, ITEM_KEPT, LEFT_COPY_BYTES_MAX},
     wire::inbox::{InboxAnswer, ItemEntry, PackEntry, What},
 };
@@ -99,10 +99,13 @@ async fn a_standing_yes_counts_for_every_ask_file_and_can_be_taken_back() {
     let (anna, ben) = (member(store, "anna", 1).await, member(store, "ben", 2).await);
     let asked = put(store, &anna, "asked", 4, Some(Audience::Ask)).await;
     let secret = put(store, &anna, "secret", 5, people(&["anna"])).await;
+    let second = put(store, &anna, "second", 7, Some(Audience::Ask)).await;
     store.want_file(&ben, asked.id, new(1)).await.unwrap();
+    store.want_file(&ben, second.id, new(2)).await.unwrap();
     let always = Deed { always: true, ..deed(Act::Accept) };
     store.act(&anna, ItemId([1; 16]), always, NOW + 1).await.unwrap();
     act(store, &ben, 1, Act::Fulfil).await.unwrap();
+    act(store, &ben, 2, Act::Fulfil).await.expect("what waited needs no yes of its own");
     let later = put(store, &anna, "later", 6, Some(Audience::Ask)).await;
     assert!(may_fetch(store, &ben, later.id).await && !may_fetch(store, &ben, secret.id).await);
     assert_eq!(store.approved(&anna).await.unwrap(), ["ben"]);
@@ -266,6 +269,88 @@ async fn who_is_blocked_reaches_nobody_and_what_was_offered_to_them_is_taken_bac
     assert!(matches!(act(store, &anna, 2, Act::Accept).await, Err(StoreError::UnknownItem)));
     store.want_text(&ben, Some(named("anna")), new(3)).await.unwrap();
     assert_eq!(state(store, &anna, 3).await, None);
+}
+
+#[tokio::test]
+async fn what_was_begun_during_a_block_appears_when_it_ends() {
+    let Fresh { store, folder: _folder } = fresh().await;
+    let store = &*store;
+    let (anna, ben) = (member(store, "anna", 1).await, member(store, "ben", 2).await);
+    let eve = member(store, "eve", 3).await;
+    let block = |member| Block { member, own_seen_ms: None, its_seen_ms: None };
+    store.block(&anna, block(ben.account)).await.unwrap();
+    store.want_text(&ben, Some(named("anna")), new(1)).await.unwrap();
+    store.want_text(&ben, None, new(2)).await.unwrap();
+    let InboxAnswer::Changes { items, next, .. } = store.inbox_changes(&anna, 0).await.unwrap() else { unreachable!() };
+    assert!(items.is_empty());
+    // As long as one of the two hides from the other nothing is shown.
+    store.block(&ben, block(anna.account)).await.unwrap();
+    store.unblock(&anna, ben.account).await.unwrap();
+    assert_eq!(store.show_again(&anna, ben.account).await.unwrap(), Done::default());
+    store.unblock(&ben, anna.account).await.unwrap();
+    let done = store.show_again(&ben, anna.account).await.unwrap();
+    assert!(!done.told.everyone && done.told.accounts.contains(&anna.account), "{done:?}");
+    assert!(!done.told.accounts.contains(&eve.account), "it concerns nobody else");
+    let since = store.inbox_changes(&anna, next).await.unwrap();
+    let InboxAnswer::Changes { items, .. } = since else { unreachable!() };
+    assert_eq!(items.iter().map(|item| item.id).collect::<Vec<_>>(), [ItemId([1; 16]), ItemId([2; 16])]);
+    act(store, &anna, 1, Act::Decline).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_for_approval_needs_none_any_more_when_its_file_opens_to_the_asker() {
+    let Fresh { store, folder: _folder } = fresh().await;
+    let store = &*store;
+    let (anna, ben, eve) =
+        (member(store, "anna", 1).await, member(store, "ben", 2).await, member(store, "eve", 3).await);
+    let asked = put(store, &anna, "asked", 4, Some(Audience::Ask)).await;
+    store.want_file(&ben, asked.id, new(1)).await.unwrap();
+    store.want_file(&eve, asked.id, new(2)).await.unwrap();
+    let opened = store.publish(&anna, vec![publication("asked", 4, people(&["ben"]))], 8).await.unwrap();
+    assert!(opened.effects.told.accounts.contains(&ben.account) && opened.effects.told.seq.is_some());
+    let wanted = |items: Vec<ItemEntry>| match items.into_iter().next().unwrap().what {
+        What::Request { wanted, .. } => wanted,
+        other @ (What::Offer { .. } | What::Channel) => panic!("{other:?}"),
+    };
+    assert_eq!(wanted(seen(store, &ben).await), Wanted::Source);
+    assert_eq!(wanted(seen(store, &eve).await), Wanted::Approval, "not open to everyone");
+    act(store, &ben, 1, Act::Fulfil).await.unwrap();
+    assert!(matches!(act(store, &eve, 2, Act::Fulfil).await, Err(StoreError::NotNow(_))));
+}
+
+#[tokio::test]
+async fn requests_for_a_file_end_with_it_and_say_so() {
+    let Fresh { store, folder: _folder } = fresh().await;
+    let store = &*store;
+    let (anna, ben, eve) =
+        (member(store, "anna", 1).await, member(store, "ben", 2).await, member(store, "eve", 3).await);
+    let asked = put(store, &anna, "asked", 4, Some(Audience::Ask)).await;
+    let open = put(store, &anna, "open", 5, None).await;
+    let answer = put(store, &anna, "answer", 6, people(&["anna"])).await;
+    let other = put(store, &anna, "other", 7, None).await;
+    for (n, file) in [(1, asked.id), (2, open.id), (4, other.id)] {
+        store.want_file(&ben, file, new(n)).await.unwrap();
+    }
+    act(store, &anna, 1, Act::Accept).await.unwrap();
+    store.leave_copy(&anna, ItemId([2; 16]), NOW).await.unwrap();
+    store.want_text(&eve, Some(named("anna")), new(3)).await.unwrap();
+    let with = Deed { with: Some(answer.id), ..deed(Act::Accept) };
+    store.act(&anna, ItemId([3; 16]), with, NOW + 1).await.unwrap();
+    let files = [asked.id, open.id, answer.id];
+    assert_eq!(store.withdraw(&ben, &files, NOW + 2).await.unwrap().effects.told.seq, None, "files of others");
+    let gone = store.withdraw(&anna, &files, NOW + 2).await.unwrap();
+    assert!([&ben, &eve].iter().all(|member| gone.effects.told.accounts.contains(&member.account)));
+    assert!(gone.effects.released.contains(&blob(5)), "the copy that was left for a request goes too");
+    for (caller, n, expected) in [
+        (&ben, 1, State::Cancelled),
+        (&ben, 2, State::Cancelled),
+        (&eve, 3, State::Declined),
+        (&ben, 4, State::Waiting),
+    ] {
+        assert_eq!(state(store, caller, n).await, Some(expected), "{n}");
+    }
+    let item = seen(store, &ben).await.into_iter().find(|item| item.id == ItemId([1; 16])).unwrap();
+    assert_eq!((item.word.as_str(), item.changed_ms), ("the file is no longer shared", NOW + 2));
 }
 
 /// The device that an item was begun on is told, so that only that one fetches.

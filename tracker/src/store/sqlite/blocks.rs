@@ -122,7 +122,7 @@ pub(super) async fn are_apart(connection: &mut SqliteConnection, one: AccountId,
     .await?)
 }
 
-async fn apart(connection: &mut SqliteConnection, one: i64, other: i64) -> Result<bool> {
+pub(super) async fn apart(connection: &mut SqliteConnection, one: i64, other: i64) -> Result<bool> {
     Ok(sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM apart x WHERE x.one = $1 AND x.other = $2)")
         .bind(one)
         .bind(other)

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use shared::{
     id::{AccountId, FileId, ItemId, ParcelId},
     inbox::{Act, Matter, Party, State, Wanted},
-    limits::{BOARD_PER_SPAN_MAX, ITEM_KEPT, ITEMS_OPEN_MAX, ITEMS_PER_SPAN_MAX, ITEMS_SPAN, LEFT_COPY_BYTES_MAX},
+    limits::{BOARD_PER_SPAN_MAX, ITEMS_OPEN_MAX, ITEMS_PER_SPAN_MAX, ITEMS_SPAN, LEFT_COPY_BYTES_MAX},
     wire::{
         inbox::{InboxAnswer, PackEntry},
         tracker::FileEntry,
@@ -15,17 +15,17 @@ use sqlx::{Row, SqliteConnection};
 use super::{Me, Result, SqliteStore, browse, copies, fact, me, publish, rows, set_fact};
 use crate::store::{Caller, Deed, Done, Effects, InboxStore, Named, NewItem, StoreError, Told};
 
+mod follow;
 mod items;
 mod parcels;
 
+pub(super) use self::follow::{close_for, now_open};
 use self::items::{ItemRow, NewRow};
 
 /// `to_account` of what is to everyone.
 const EVERYONE: i64 = 0;
 /// `approvals.file` and `approvals.item` of a standing yes.
 const ALWAYS: i64 = 0;
-/// Items that one look at the clock ends at most; the next look follows at once.
-const EXPIRED_AT_ONCE: i64 = 200;
 
 #[async_trait]
 impl InboxStore for SqliteStore {
@@ -112,7 +112,9 @@ impl InboxStore for SqliteStore {
         let effects = if always {
             let standing = Approval { owner: me.account, account, file: ALWAYS, item: ALWAYS };
             standing.give(&mut tx).await?;
-            Effects::default()
+            let mut after = Aftermath::default();
+            follow::standing_yes(&mut tx, &mut after, me.account, account).await?;
+            follow::told_by(&mut tx, after).await?
         } else {
             withdraw_standing(&mut tx, me, account).await?
         };
@@ -122,14 +124,21 @@ impl InboxStore for SqliteStore {
 
     async fn cancel_to(&self, caller: &Caller, member: AccountId, now_ms: i64) -> Result<Done> {
         let mut tx = self.write().await?;
-        let done = cancel_to(&mut tx, caller, member, now_ms).await?;
+        let done = follow::cancel_to(&mut tx, caller, member, now_ms).await?;
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    async fn show_again(&self, caller: &Caller, member: AccountId) -> Result<Done> {
+        let mut tx = self.write().await?;
+        let done = follow::show_again(&mut tx, caller, member).await?;
         tx.commit().await?;
         Ok(done)
     }
 
     async fn expire_items(&self, now_ms: i64) -> Result<(Done, Option<i64>)> {
         let mut tx = self.write().await?;
-        let expired = expire(&mut tx, now_ms).await?;
+        let expired = follow::expire(&mut tx, now_ms).await?;
         tx.commit().await?;
         Ok(expired)
     }
@@ -443,8 +452,11 @@ async fn accept(
         .bind(by)
         .bind(now_ms)
         .bind(seq)
-        .execute(tx)
+        .execute(&mut *tx)
         .await?;
+    if deed.always && row.matter == Matter::Request(Wanted::Approval) {
+        follow::standing_yes(tx, after, me.account, row.parties.from).await?;
+    }
     Ok(())
 }
 
@@ -553,48 +565,4 @@ async fn withdraw_standing(tx: &mut SqliteConnection, me: Me, account: i64) -> R
         publish::revoke(tx, &mut effects, &files).await?;
     }
     Ok(effects)
-}
-
-async fn cancel_to(tx: &mut SqliteConnection, caller: &Caller, member: AccountId, now_ms: i64) -> Result<Done> {
-    let me = me(tx, caller).await?;
-    let open = sqlx::query_scalar::<_, Vec<u8>>(
-        "SELECT i.id FROM items i JOIN accounts a ON a.no = i.to_account
-         WHERE i.from_account = $1 AND i.state < 2 AND a.id = $2",
-    )
-    .bind(me.account)
-    .bind(rows::bytes(member.as_bytes()))
-    .fetch_all(&mut *tx)
-    .await?;
-    let mut after = Aftermath::default();
-    for id in open.iter().filter_map(|id| ItemId::from_slice(id)) {
-        if let Some(row) = items::find(tx, id).await? {
-            end(tx, &mut after, &row, State::Cancelled, "", now_ms).await?;
-        }
-    }
-    after.done(tx, Some(me), &[]).await
-}
-
-async fn expire(tx: &mut SqliteConnection, now_ms: i64) -> Result<(Done, Option<i64>)> {
-    let over = sqlx::query_scalar::<_, Vec<u8>>(
-        "SELECT id FROM items WHERE state < 2 AND expires_ms <= $1 ORDER BY expires_ms LIMIT $2",
-    )
-    .bind(now_ms)
-    .bind(EXPIRED_AT_ONCE)
-    .fetch_all(&mut *tx)
-    .await?;
-    let mut after = Aftermath::default();
-    for id in over.iter().filter_map(|id| ItemId::from_slice(id)) {
-        if let Some(row) = items::find(tx, id).await? {
-            end(tx, &mut after, &row, State::Expired, "", now_ms).await?;
-        }
-    }
-    let kept_ms = i64::try_from(ITEM_KEPT.as_millis()).unwrap_or(i64::MAX);
-    sqlx::query("DELETE FROM items WHERE state > 1 AND changed_ms < $1")
-        .bind(now_ms.saturating_sub(kept_ms))
-        .execute(&mut *tx)
-        .await?;
-    parcels::clear(tx, &mut after, now_ms).await?;
-    let next: Option<i64> =
-        sqlx::query_scalar("SELECT MIN(expires_ms) FROM items WHERE state < 2").fetch_one(&mut *tx).await?;
-    Ok((after.done(tx, None, &[]).await?, next))
 }

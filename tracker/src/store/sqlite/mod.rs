@@ -264,16 +264,16 @@ impl Store for SqliteStore {
         devices::narrowed(&mut *self.read().await?, device).await
     }
 
-    async fn withdraw(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
+    async fn withdraw(&self, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Withdrawn> {
         let mut tx = self.write().await?;
-        let withdrawn = publish::withdraw(&mut tx, caller, files).await?;
+        let withdrawn = publish::withdraw(&mut tx, caller, files, now_ms).await?;
         tx.commit().await?;
         Ok(withdrawn)
     }
 
-    async fn vanish(&self, caller: &Caller, files: &[FileId]) -> Result<Vanished> {
+    async fn vanish(&self, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Vanished> {
         let mut tx = self.write().await?;
-        let vanished = publish::vanish(&mut tx, caller, files).await?;
+        let vanished = publish::vanish(&mut tx, caller, files, now_ms).await?;
         tx.commit().await?;
         Ok(vanished)
     }

@@ -13,7 +13,7 @@ use sqlx::{QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
 use super::{
     Me, Result,
     effects::{EVERYONE, Ledger, Weight},
-    me,
+    inbox, me,
     rows::{self, ASK, HIDDEN, PEOPLE, PUBLIC},
 };
 use crate::store::{Audience, Caller, Effects, Publication, Published, StoreError, Vanished, Withdrawn};
@@ -120,6 +120,14 @@ impl Plan {
             Self::New(state) | Self::Changed { after: state, .. } | Self::Unchanged(state) => state,
         }
     }
+
+    /// Whether somebody who had to ask may perhaps fetch from now on.
+    fn opens(&self) -> bool {
+        match self {
+            Self::Changed { before, after } => before.seen_by == SeenBy::Ask && after.seen_by != SeenBy::Ask,
+            Self::New(_) | Self::Unchanged(_) => false,
+        }
+    }
 }
 
 pub(super) async fn publish(
@@ -180,6 +188,10 @@ pub(super) async fn publish(
     effects.shares_changed = ledger.shares_changed();
     effects.copies_wanted = ledger.wants_copies();
     effects.released = ledger.write(tx, now_ms).await?;
+    let opened: Vec<FileId> = plans.iter().filter(|plan| plan.opens()).map(|plan| plan.state().id).collect();
+    if !opened.is_empty() {
+        effects.absorb(inbox::now_open(tx, &opened).await?);
+    }
     let named = ids_of_people(tx, &plans).await?;
     let files = plans.into_iter().map(|plan| entry_of(caller, &named, plan)).collect();
     Ok(Published { files, effects })
@@ -474,7 +486,12 @@ fn entry_of(caller: &Caller, people: &HashMap<i64, AccountId>, plan: Plan) -> Fi
     }
 }
 
-pub(super) async fn withdraw(tx: &mut SqliteConnection, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
+pub(super) async fn withdraw(
+    tx: &mut SqliteConnection,
+    caller: &Caller,
+    files: &[FileId],
+    now_ms: i64,
+) -> Result<Withdrawn> {
     let me = me(tx, caller).await?;
     let found = sqlx::query(
         "SELECT f.no, f.id, f.device, f.realm, f.parent, f.path, f.fold, f.blob, f.size, f.modified_ms, f.executable,
@@ -504,6 +521,8 @@ pub(super) async fn withdraw(tx: &mut SqliteConnection, caller: &Caller, files: 
         }
         blobs.insert(row.no, row.blob);
     }
+    let ids: Vec<FileId> = gone.iter().map(|row| row.id).collect();
+    let closed = inbox::close_for(tx, &ids, now_ms).await?;
     let numbers: Vec<i64> = gone.iter().map(|row| row.no).collect();
     let holders = holders_of(tx, &numbers).await?;
     delete_files(tx, &numbers).await?;
@@ -516,10 +535,16 @@ pub(super) async fn withdraw(tx: &mut SqliteConnection, caller: &Caller, files: 
         ..Effects::default()
     };
     effects.released = ledger.write(tx, 0).await?;
+    effects.absorb(closed);
     Ok(Withdrawn { count: gone.len() as u64, effects })
 }
 
-pub(super) async fn vanish(tx: &mut SqliteConnection, caller: &Caller, files: &[FileId]) -> Result<Vanished> {
+pub(super) async fn vanish(
+    tx: &mut SqliteConnection,
+    caller: &Caller,
+    files: &[FileId],
+    now_ms: i64,
+) -> Result<Vanished> {
     let me = me(tx, caller).await?;
     let copied = sqlx::query(
         "SELECT id FROM files WHERE copy = 1 AND owner = $1 AND visibility < 4 AND id IN (SELECT unhex(value) FROM json_each($2))",
@@ -531,7 +556,7 @@ pub(super) async fn vanish(tx: &mut SqliteConnection, caller: &Caller, files: &[
     let kept = copied.iter().map(|row| rows::file_id(row, "id")).collect::<Result<Vec<_>>>()?;
     let staying: BTreeSet<&FileId> = kept.iter().collect();
     let gone: Vec<FileId> = files.iter().filter(|file| !staying.contains(file)).copied().collect();
-    let effects = withdraw(tx, caller, &gone).await?.effects;
+    let effects = withdraw(tx, caller, &gone, now_ms).await?.effects;
     Ok(Vanished { kept, effects })
 }
 
