@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+mod asking;
 mod messages;
 mod ways;
 
+pub use asking::*;
 pub use messages::*;
 pub use ways::*;
 

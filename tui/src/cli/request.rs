@@ -14,8 +14,8 @@ use crate::engine::api::{Command, InboxCommand};
 
 #[derive(Debug, Args)]
 pub(super) struct Request {
-    /// Files that are shared: ids, unique prefixes of at least 4 characters, MEMBER/path or links. With --of or --anyone:
-    /// what is wanted, in words
+    /// Files and folders that are shared: ids, unique prefixes of at least 4 characters, MEMBER/path or links; of a folder
+    /// every file that is not here. With --of or --anyone: what is wanted, in words
     #[arg(required = true, value_name = "ID or TEXT")]
     what: Vec<String>,
     /// Ask this member for something that is not shared

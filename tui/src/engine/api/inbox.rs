@@ -16,7 +16,7 @@ pub enum InboxCommand {
     List { all: bool },
     /// Everything about one item: one [`super::Update::Item`], then the offered files as [`super::Update::Offered`].
     Show { item: String },
-    /// Asks for files: one [`super::Update::Item`] each. The engine fetches them as soon as it may and can.
+    /// Asks for files, and for those of folders that are not here: one [`super::Update::Item`] each. The engine fetches them as soon as it may and can.
     RequestFiles { items: Vec<String>, text: String, life_s: Option<u64> },
     /// Asks one member, or everyone, for something that is not shared: one [`super::Update::Item`].
     RequestText { of: Option<String>, text: String, life_s: Option<u64> },

@@ -5,19 +5,22 @@ use std::{path::Path, sync::Arc};
 use shared::{
     id::{FileId, ItemId},
     inbox::{Act, State, Wanted},
+    limits::FOLDER_REQUESTS_MAX,
+    name::{IndexPath, Platform},
     show::show_line,
     wire::{
         inbox::{InboxAnswer, InboxRequest, ItemEntry, What},
-        tracker::{Answer, Audience, Item, Request},
+        tracker::{Answer, Audience, FileEntry, Item, Request},
     },
 };
 
 use super::{ask, keep, named, parcel, row, rows};
 use crate::engine::{
-    api::{Accept, Failure, FailureKind, InboxCommand, Offer, OfferedRow, RuleKind, RuleRow, Share, Update},
+    api::{Accept, Failure, FailureKind, InboxCommand, Offer, OfferedRow, RuleKind, RuleRow, Share, Target, Update},
     core::Core,
     dispatch::{Out, get::follow},
     failure, link,
+    rows::name_of,
     state::Errand,
     transfers,
 };
@@ -47,13 +50,16 @@ pub(in crate::engine) async fn carry_out(core: &Arc<Core>, command: InboxCommand
             Ok(())
         }
         InboxCommand::RequestFiles { items, text, life_s } => {
-            for item in items {
-                let file = the_file(core, &item).await?;
-                let wanted = ItemId(rand::random());
-                let request = InboxRequest::WantFile { item: wanted, file, text: text.clone(), life_s };
+            let mut wanted = Vec::new();
+            for item in &items {
+                wanted.extend(wanted_files(core, item).await?);
+            }
+            for (file, errand) in wanted {
+                let item = ItemId(rand::random());
+                let request = InboxRequest::WantFile { item, file, text: text.clone(), life_s };
                 for item in ask(core, request).await? {
                     if core.inbox.errand(item.id).is_none() {
-                        core.inbox.take_on(core, item.id, Errand::default()).await?;
+                        core.inbox.take_on(core, item.id, errand.clone()).await?;
                     }
                     tell(core, &item, out).await?;
                 }
@@ -153,13 +159,49 @@ async fn tell_all(core: &Core, items: &[ItemEntry], out: &Out) -> Result<(), Fai
 }
 
 /// The one file that somebody named.
+/// What is asked for by naming a file or a folder: of a folder every file that is not here, each to come to its place in
+/// it.
+async fn wanted_files(core: &Arc<Core>, text: &str) -> Result<Vec<(FileId, Errand)>, Failure> {
+    let folder = match transfers::resolve(core, link::parse_item(text)?).await? {
+        Item::File(file) => return Ok(vec![(file.id, Errand::default())]),
+        Item::Folder(folder) => folder,
+    };
+    let name = show_line(&folder.path, 80);
+    let mut files = transfers::folder_files(core, folder.id).await?;
+    files.retain(|file| !core.has_blob(&file.blob));
+    if files.is_empty() {
+        let message = format!("every file of '{name}' is here already");
+        return Err(Failure::new(FailureKind::Conflict, "nothing_missing", message, ""));
+    }
+    if files.len() > FOLDER_REQUESTS_MAX {
+        let message = format!("'{name}' has {} files that are not here: at most {FOLDER_REQUESTS_MAX}", files.len());
+        return Err(Failure::new(
+            FailureKind::Usage,
+            "too_many_files",
+            message,
+            "ask for a folder in it, or for files",
+        ));
+    }
+    let above = folder.path.len() - name_of(&folder.path).len();
+    let place = |file: &FileEntry| {
+        let parent = file.path.get(above..).and_then(|path| path.rsplit_once('/')).map_or("", |(parent, _)| parent);
+        let parent = IndexPath::parse(parent).map_err(|error| {
+            let message = format!("a folder of '{name}' cannot be made here: {error}");
+            Failure::new(FailureKind::Refused, "bad_path", message, "ask for its files one by one")
+        })?;
+        let target = Target::Folder(core.profile.downloads.join(parent.local_path(Platform::HERE).as_str()));
+        Ok((file.id, Errand { target, ..Errand::default() }))
+    };
+    files.iter().map(place).collect()
+}
+
 async fn the_file(core: &Arc<Core>, text: &str) -> Result<FileId, Failure> {
     match transfers::resolve(core, link::parse_item(text)?).await? {
         Item::File(file) => Ok(file.id),
         Item::Folder(folder) => {
             let name = show_line(&folder.path, 80);
-            let message = format!("'{name}' is a folder; requests are for files");
-            Err(Failure::new(FailureKind::Usage, "a_folder", message, "name the files of it that you want"))
+            let message = format!("'{name}' is a folder; a request is answered with a file");
+            Err(Failure::new(FailureKind::Usage, "a_folder", message, "name a file"))
         }
     }
 }
