@@ -27,3 +27,4 @@ mod screens;
 mod sharing;
 mod streaming;
 mod swarm;
+mod wishes;

@@ -11,7 +11,7 @@ use super::{
     talk::{Ended, Outcome},
 };
 use crate::engine::{
-    api::{Command, Connection, Event, EventKind, NoticeLevel, Update},
+    api::{Command, Connection, Event, EventKind, NoticeLevel, Update, WishMatch},
     client::engine_gone,
 };
 
@@ -35,6 +35,7 @@ enum Type {
     Notice,
     ItemChanged,
     MessageReceived,
+    WishMatched,
 }
 
 impl Events {
@@ -99,6 +100,13 @@ enum Body {
     Message {
         message: Box<MessageRecord>,
     },
+    Wish {
+        wish: String,
+        query: String,
+        file: Box<FileRecord>,
+        transfer: Option<String>,
+        reason: String,
+    },
 }
 
 impl From<Event> for EventRecord {
@@ -144,6 +152,12 @@ impl From<Event> for EventRecord {
                 let sentence = format!("a message from {}", record.from);
                 (Type::MessageReceived, sentence, Body::Message { message: Box::new(record) })
             }
+            EventKind::WishMatched { found } => {
+                let WishMatch { wish, query, file, transfer, reason } = *found;
+                let sentence = format!("{query}: {}/{}", file.owner, file.path);
+                let file = Box::new(file.into());
+                (Type::WishMatched, sentence, Body::Wish { wish, query, file, transfer, reason })
+            }
         };
         Self { what, sentence, at: Moment(event.at_ms), body }
     }
@@ -162,6 +176,7 @@ impl Record for EventRecord {
             Type::Notice => "notice",
             Type::ItemChanged => "item_changed",
             Type::MessageReceived => "message_received",
+            Type::WishMatched => "wish_matched",
         }
     }
 

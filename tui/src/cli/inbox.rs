@@ -118,7 +118,8 @@ enum Answer {
     Approve,
 }
 
-fn size(text: &str) -> Result<u64, String> {
+/// A size as people write it.
+pub(super) fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| format!("{text:?} is not a size: write 500m or 2g"))
 }
 

@@ -55,6 +55,7 @@ mod unshare;
 mod usage;
 mod verify;
 mod whoami;
+mod wish;
 
 use std::{
     env,
@@ -238,6 +239,8 @@ enum Verb {
     Offer(offer::Offer),
     /// Requests and offers that wait, both ways
     Inbox(inbox::Inbox),
+    /// Standing searches: tell of files that appear, or fetch them
+    Wish(wish::Wish),
     /// Who is there
     Members(members::Members),
     /// Messages to a member or to everyone
@@ -313,6 +316,7 @@ impl Verb {
             Self::Request(request) => request.run(context).await,
             Self::Offer(offer) => offer.run(context).await,
             Self::Inbox(inbox) => inbox.run(context).await,
+            Self::Wish(wish) => wish.run(context).await,
             Self::Members(members) => members.run(context).await,
             Self::Chat(chat) => chat.run(context).await,
             Self::Block(block) => block.run(context).await,
@@ -441,6 +445,11 @@ mod tests {
             "limit up 2M",
             "limit down 0 --member bob --at 08:00-18:00,mon-fri --lan",
             "limit slots 4",
+            "wish",
+            "wish ls",
+            "wish add two words --fetch --up-to 2g",
+            "wish show abcd",
+            "wish rm abcd",
             "members --online --since 1h",
             "chat send bob hello",
             "chat send bob -",

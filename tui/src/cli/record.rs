@@ -8,11 +8,13 @@ mod account;
 mod inbox;
 mod message;
 mod transfer;
+mod wish;
 
 pub(super) use self::account::{DeviceRecord, InviteRecord, RecoveryRecord};
 pub(super) use self::inbox::{ItemRecord, OfferedRecord, RuleRecord};
 pub(super) use self::message::{EVERYONE, MessageRecord};
 pub(super) use self::transfer::{ProgressRecord, TransferRecord, state_word};
+pub(super) use self::wish::WishRecord;
 use super::out::{Cell, Column, Moment, Record};
 use crate::engine::api::{
     Account, Detail, FileRow, FolderRow, MemberDeviceRow, MemberRow, MemberStatus, SourceKind, SourceRow, VersionRow,

@@ -137,7 +137,9 @@ pub(super) async fn logout(core: &Arc<Core>) -> Result<(), Failure> {
 
 /// Forgets what belongs to the account that was signed in here.
 async fn forget(core: &Core) -> Result<(), Failure> {
+    let _gate = core.wishes.gate.lock().await;
     core.state.forget_account().await.map_err(failure::unexpected)?;
+    core.wishes.forget();
     super::inbox::forget(core);
     Ok(())
 }

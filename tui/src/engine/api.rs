@@ -9,6 +9,7 @@ mod chat;
 mod inbox;
 mod limits;
 mod people;
+mod wishes;
 pub mod words;
 
 use std::{fmt, path::PathBuf};
@@ -24,6 +25,7 @@ pub use chat::{ChatCommand, MessageRow, MessageState, RoomName, RoomRow};
 pub use inbox::{Accept, Act, InboxCommand, ItemKind, ItemRow, ItemState, Offer, OfferedRow, RuleKind, RuleRow};
 pub use limits::{LimitChange, Limits, Priority, QueuePlace, Rank, RateChange, RateRow, RateWish, ordinal};
 pub use people::{MemberDeviceRow, PeopleCommand};
+pub use wishes::{WishCommand, WishMatch, WishRow};
 
 /// A secret on its way to the engine: never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +114,8 @@ pub enum Command {
     Inbox(InboxCommand),
     /// Something about messages.
     Chat(ChatCommand),
+    /// Something about standing searches.
+    Wish(WishCommand),
 }
 
 /// Which file to verify.
@@ -269,6 +273,7 @@ pub enum Update {
     Message(Box<MessageRow>),
     /// Every conversation: those with something unread first, then by when something was said last.
     Rooms(Vec<RoomRow>),
+    Wish(WishRow),
 }
 
 /// Why a call ended badly: what happened, and what to do next.
@@ -846,6 +851,7 @@ pub enum EventKind {
     Notice { level: NoticeLevel, text: String },
     ItemChanged { item: Box<ItemRow> },
     MessageReceived { message: Box<MessageRow> },
+    WishMatched { found: Box<WishMatch> },
 }
 
 /// One line from a face to the engine on the local socket.

@@ -43,8 +43,9 @@ use super::{
     reach::Reach,
     relay::Relays,
     session::{self, SavedAccount, Session},
-    state::State,
+    state::{IndexChanges, State},
     transfers::{self, Transfers},
+    wishes::{self, Wishes},
 };
 use crate::profile::Profile;
 
@@ -72,6 +73,7 @@ pub struct Core {
     pub limits: Arc<Limits>,
     pub inbox: Inbox,
     pub chat: Chat,
+    pub wishes: Wishes,
     pub attention: Arc<Attention>,
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
@@ -121,6 +123,7 @@ impl Engine {
             limits,
             inbox: Inbox::default(),
             chat: Chat::new(sealing),
+            wishes: Wishes::default(),
             attention: Arc::default(),
             stop: CancellationToken::new(),
             members: Mutex::default(),
@@ -136,6 +139,7 @@ impl Engine {
         core.peers.block(blocked.unwrap_or_default());
         core.library.load(&core).await?;
         inbox::load(&core).await?;
+        wishes::load(&core).await?;
         transfers::load(&core).await?;
         let (client, calls) = Client::channel();
         let tasks = TaskTracker::new();
@@ -144,6 +148,7 @@ impl Engine {
         tasks.spawn(network::run(core.clone()));
         tasks.spawn(transfers::run(core.clone()));
         tasks.spawn(inbox::run(core.clone()));
+        tasks.spawn(wishes::run(core.clone()));
         tasks.spawn(super::library::watch(core.clone()));
         tasks.spawn(tick(core.clone()));
         tasks.spawn(take_calls(core.clone(), calls, tasks.clone()));
@@ -369,8 +374,14 @@ impl Core {
                 Change::Gone(id) => gone.push(id),
             }
         }
-        let applied = self.state.apply_index(page.restart, &present, &gone, page.next).await;
-        applied.map_err(failure::unexpected)?;
+        {
+            let _gate = self.wishes.gate.lock().await;
+            let matches = wishes::find(self, &present);
+            let (restart, next, now_ms) = (page.restart, page.next, now_ms());
+            let changes = IndexChanges { restart, present: &present, gone: &gone, next, matches: &matches, now_ms };
+            let full = self.state.apply_index(&changes).await.map_err(failure::unexpected)?;
+            self.wishes.note_full(full);
+        }
         for entry in &present {
             self.hub.event(EventKind::FileShared { file: Box::new(self.file_row(entry)) });
         }

@@ -22,7 +22,7 @@ use super::{
     core::{Core, or_stop},
     doctor, failure, inbox, limits, link,
     link::TrackerLink,
-    people, session, transfers,
+    people, session, transfers, wishes,
 };
 
 /// Where a call's updates go. A face that left makes every further update fail with `Gone`.
@@ -146,6 +146,7 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
         }
         Command::Inbox(command) => inbox::carry_out(core, command, out).await,
         Command::Chat(command) => chat::carry_out(core, command, out).await,
+        Command::Wish(command) => wishes::carry_out(core, command, out).await,
     }
 }
 

@@ -33,3 +33,4 @@ pub mod state;
 pub mod transfers;
 pub mod tunnel;
 pub mod verify;
+pub mod wishes;

@@ -101,6 +101,8 @@ pub struct Session {
     udp_again: Notify,
     /// The newest sign-in, also after its connection was lost: certificate and grant key stay good for a while.
     newest: Mutex<Option<Arc<Online>>>,
+    /// Whether the replica of the index agrees with the tracker's, as far as told on this connection.
+    pub in_step: watch::Sender<bool>,
 }
 
 impl Default for Session {
@@ -111,6 +113,7 @@ impl Default for Session {
             moved: Notify::new(),
             udp_again: Notify::new(),
             newest: Mutex::default(),
+            in_step: watch::Sender::new(false),
         }
     }
 }

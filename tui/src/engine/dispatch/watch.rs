@@ -17,6 +17,7 @@ pub(super) async fn everything(core: &Arc<Core>, out: &Out) -> Result<(), Failur
     let mut news = core.hub.listen();
     let mut phase = core.session.watch();
     tell_everything(core, out).await?;
+    let _told_of_matches = core.wishes.listen();
     loop {
         tokio::select! {
             changed = phase.changed() => {
@@ -65,6 +66,7 @@ async fn tell_everything(core: &Arc<Core>, out: &Out) -> Result<(), Failure> {
 /// What happens, from now on.
 pub(super) async fn events(core: &Arc<Core>, out: &Out) -> Result<(), Failure> {
     let mut news = core.hub.listen();
+    let _told_of_matches = core.wishes.listen();
     let mut phase = core.session.watch();
     loop {
         tokio::select! {

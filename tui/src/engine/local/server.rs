@@ -433,6 +433,7 @@ fn is_brief(command: &Command) -> bool {
         | Command::Reading { .. }
         | Command::Limit { .. }
         | Command::Members
+        | Command::Wish(_)
         | Command::Reconnect
         | Command::Doctor { .. }
         | Command::Stop => true,

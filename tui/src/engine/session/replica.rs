@@ -11,9 +11,12 @@ use crate::engine::{api::Failure, core::Core, failure};
 
 /// Pulls the index whenever it has moved.
 pub(super) async fn keep_in_step(core: &Arc<Core>, connection: &Connection, moved: &Notify) -> Result<(), Failure> {
+    core.session.in_step.send_replace(false);
     loop {
         moved.notified().await;
         replicate(core, connection).await?;
+        core.session.in_step.send_replace(true);
+        core.wishes.wake.notify_one();
     }
 }
 
@@ -27,6 +30,7 @@ async fn replicate(core: &Arc<Core>, connection: &Connection) -> Result<(), Fail
         };
         if page.restart && since != 0 {
             (since, restart) = (0, true);
+            core.session.in_step.send_replace(false);
             continue;
         }
         let (next, more) = (page.next, page.more);

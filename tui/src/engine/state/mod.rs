@@ -5,8 +5,9 @@ mod files;
 mod inbox;
 mod messages;
 mod transfers;
+mod wishes;
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
 use shared::{
@@ -24,6 +25,7 @@ pub use files::{ShareRecord, SharedFile};
 pub use inbox::{Errand, ParcelRecord};
 pub use messages::{NewMessage, Reading, WaitingMessage};
 pub use transfers::{PlannedFile, StoredTransfer};
+pub use wishes::{Match, MatchState, Tally, WishRecord};
 
 /// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +51,23 @@ impl From<postcard::Error> for StateError {
     fn from(error: postcard::Error) -> Self {
         Self::Unreadable(error.to_string())
     }
+}
+
+/// A page of changes of the index.
+#[derive(Debug, Clone, Copy)]
+pub struct IndexChanges<'a> {
+    /// Forget what was known before.
+    pub restart: bool,
+    /// Files that are new or changed.
+    pub present: &'a [FileEntry],
+    /// Files that are gone.
+    pub gone: &'a [FileId],
+    /// Where the changes go on.
+    pub next: u64,
+    /// What of the files matches standing searches.
+    pub matches: &'a [Match],
+    /// The time.
+    pub now_ms: i64,
 }
 
 /// The database of a profile. One connection: one engine writes at a time, and SQLite has one writer anyway.
@@ -133,23 +152,20 @@ impl State {
             "DELETE FROM message",
             "DELETE FROM room",
             "DELETE FROM device_key",
+            "DELETE FROM wish",
         ] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
         Ok(tx.commit().await?)
     }
 
-    /// Applies changes of the index to the replica.
+    /// Applies changes of the index to the replica, and notes what of them matches standing searches. Gives those that
+    /// can remember no more.
     ///
     /// # Errors
     /// See [`StateError`].
-    pub async fn apply_index(
-        &self,
-        restart: bool,
-        present: &[FileEntry],
-        gone: &[FileId],
-        next: u64,
-    ) -> Result<(), StateError> {
+    pub async fn apply_index(&self, page: &IndexChanges<'_>) -> Result<BTreeSet<i64>, StateError> {
+        let IndexChanges { restart, present, gone, next, matches, now_ms } = *page;
         let mut tx = self.pool.begin().await?;
         if restart {
             sqlx::query("DELETE FROM replica").execute(&mut *tx).await?;
@@ -173,7 +189,9 @@ impl State {
         .bind(next.to_string())
         .execute(&mut *tx)
         .await?;
-        Ok(tx.commit().await?)
+        let full = wishes::note_matches(&mut tx, matches, now_ms).await?;
+        tx.commit().await?;
+        Ok(full)
     }
 
     /// A page of the replica behind `after`, at most `limit` rows.

@@ -341,6 +341,7 @@ async fn attempt(core: Arc<Core>, transfer: Arc<Transfer>) {
     store(&core, &transfer).await;
     transfer.note_attempt();
     core.inbox.wake.notify_one();
+    core.wishes.wake.notify_one();
 }
 
 /// Stores how a transfer stands.
