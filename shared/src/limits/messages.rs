@@ -58,3 +58,9 @@ pub const MESSAGE_DEVICES_MAX: usize = 20_000;
 pub const MESSAGE_SEAL_TRIES_MAX: u32 = 4;
 /// Pause before a message is tried again after the tracker failed at it.
 pub const MESSAGE_RETRY: Duration = Duration::from_secs(10);
+/// Messages of one conversation that a screen reads at a time: some pages of it.
+pub const TALK_PAGE: u32 = 200;
+/// Messages of one conversation that a screen holds: a few megabytes at most.
+pub const TALK_MESSAGES_MAX: usize = 1000;
+/// Lines that are pasted into a message without a question: more are pasted by mistake at times.
+pub const PASTED_LINES_MAX: usize = 3;

@@ -135,7 +135,7 @@ fn the_screen_blocks_with_a_key_after_saying_what_follows_and_both_screens_show_
     let (hers, his) = (Screen::client(100, 30, &alice), Screen::client(100, 30, &bob));
     hers.wait_for("of-bob.txt");
     his.wait_for("of-alice.txt");
-    hers.type_text("3");
+    hers.type_text("4");
     hers.wait_for("bob");
     hers.type_text("/bob");
     hers.keys(&["Enter"]);
@@ -148,7 +148,7 @@ fn the_screen_blocks_with_a_key_after_saying_what_follows_and_both_screens_show_
     his.wait_until("no file of Alice", |shown| !shown.contains("of-alice.txt"));
     hers.type_text("1");
     hers.wait_until("no file of Bob", |shown| !shown.contains("of-bob.txt") && shown.contains("of-alice.txt"));
-    hers.type_text("3");
+    hers.type_text("4");
     hers.wait_for("Blocked 1");
     hers.type_text("b");
     hers.wait_for("no longer blocked");

@@ -20,6 +20,7 @@ mod limits;
 mod local;
 mod messages;
 mod names;
+mod panes;
 mod presence;
 mod relayed;
 mod repair;

@@ -8,8 +8,9 @@ use crate::{
         gate::{self},
         index::{Arrange, Arranged, Index, SortBy},
         keys::{Action, Key},
+        prompt::Survey,
     },
-    engine::api::{Command, DeviceRow, Failure, Finding, InviteRow, Steer, Update},
+    engine::api::{Command, DeviceRow, Failure, Finding, InviteRow, RoomName, RuleRow, Steer, Update},
 };
 
 /// What a running call is for.
@@ -35,6 +36,25 @@ pub enum Purpose {
     People {
         says: String,
     },
+    /// Looking at the files of an offer.
+    Offered,
+    /// Listing what is answered by itself; what was found so far.
+    Rules {
+        found: Vec<RuleRow>,
+    },
+    /// Asking for the conversations there are.
+    Rooms,
+    /// Reading a conversation.
+    Read,
+    /// Sending a message; it comes back to be written again where that fails.
+    Say {
+        room: RoomName,
+        text: String,
+    },
+    /// Telling what was seen of a conversation.
+    Seen,
+    /// Keeping what is typed.
+    Draft,
     /// Saying that somebody is here, for as long as it lasts.
     Attend,
     /// Making an invitation.
@@ -146,6 +166,8 @@ pub enum Event {
         typed: String,
         paths: Vec<String>,
     },
+    /// What a folder is like.
+    Surveyed(Survey),
     /// Something was copied, and how; or why not.
     Copied {
         what: &'static str,
@@ -184,12 +206,23 @@ pub enum Effect {
     Complete {
         typed: String,
     },
+    /// Look at a folder that something of this name shall go to; answered by [`Event::Surveyed`].
+    Survey {
+        folder: PathBuf,
+        name: String,
+    },
     Copy {
         what: &'static str,
         text: String,
     },
     Open {
         path: PathBuf,
+    },
+    /// Tell somebody who does not look.
+    Notify {
+        bell: bool,
+        /// What the terminal's desktop shows; cleaned.
+        note: Option<String>,
     },
     Mouse(bool),
     Suspend,

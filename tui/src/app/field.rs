@@ -5,7 +5,7 @@ use std::fmt;
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 use zeroize::Zeroize;
 
-/// One text field. Never holds control characters, and never more bytes than its limit.
+/// One text field. Never holds control characters, line breaks excepted where it has lines, and never more bytes than its limit.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Field {
     text: String,
@@ -13,6 +13,8 @@ pub struct Field {
     cursor: usize,
     bytes_max: usize,
     secret: bool,
+    /// Whether line breaks stay.
+    breaks: bool,
 }
 
 impl fmt::Debug for Field {
@@ -34,13 +36,19 @@ impl Field {
     /// An empty field that takes up to `bytes_max` bytes.
     #[must_use]
     pub const fn new(bytes_max: usize) -> Self {
-        Self { text: String::new(), cursor: 0, bytes_max, secret: false }
+        Self { text: String::new(), cursor: 0, bytes_max, secret: false, breaks: false }
     }
 
     /// An empty field whose text is shown as bullets and wiped when it goes.
     #[must_use]
     pub const fn secret(bytes_max: usize) -> Self {
-        Self { text: String::new(), cursor: 0, bytes_max, secret: true }
+        Self { text: String::new(), cursor: 0, bytes_max, secret: true, breaks: false }
+    }
+
+    /// An empty field that keeps line breaks.
+    #[must_use]
+    pub const fn lines(bytes_max: usize) -> Self {
+        Self { text: String::new(), cursor: 0, bytes_max, secret: false, breaks: true }
     }
 
     /// What is typed.
@@ -81,6 +89,7 @@ impl Field {
     pub fn insert(&mut self, text: &str) -> bool {
         for grapheme in text.graphemes(true) {
             let clean: String = match grapheme {
+                "\n" | "\r\n" if self.breaks => "\n".to_owned(),
                 "\n" | "\r\n" | "\t" => " ".to_owned(),
                 other => other.chars().filter(|c| !c.is_control()).collect(),
             };

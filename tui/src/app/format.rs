@@ -113,6 +113,15 @@ pub fn moment_full(at_ms: i64, zone: &TimeZone) -> String {
     )
 }
 
+/// The day of a moment: `2 Oct 2026`.
+#[must_use]
+pub fn day(at_ms: i64, zone: &TimeZone) -> String {
+    zoned(at_ms, zone).map_or_else(
+        || "-".to_owned(),
+        |at| format!("{} {} {}", at.day(), MONTHS[at.month().unsigned_abs() as usize - 1], at.year()),
+    )
+}
+
 /// The time of day: `14:07`.
 #[must_use]
 pub fn clock(at_ms: i64, zone: &TimeZone) -> String {

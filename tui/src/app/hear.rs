@@ -11,7 +11,9 @@ use crate::{
         index::{Arranged, SortBy},
         layer::{Act, Choice, Dialog, Layer},
     },
-    engine::api::{Account, Command, Connection, Failure, FailureKind, NoticeLevel, Share, Steer, Traffic, Update},
+    engine::api::{
+        Account, ChatCommand, Command, Connection, Failure, FailureKind, NoticeLevel, Share, Steer, Traffic, Update,
+    },
 };
 
 impl State {
@@ -43,6 +45,15 @@ impl State {
                 for id in self.transfers.apply(page) {
                     self.announce(&id);
                 }
+            }
+            (_, Update::Inbox(items)) => self.on_inbox(items, effects),
+            (_, Update::Rooms(rooms)) => self.on_rooms(rooms),
+            (Purpose::Watch, Update::Message(row)) => self.on_message(*row, effects),
+            (Purpose::Read, Update::Message(row)) => self.on_read(call, *row),
+            (Purpose::Offered, Update::Offered(file)) => self.on_offered(call, file),
+            (Purpose::Rules { mut found }, Update::Rule(rule)) => {
+                found.push(rule);
+                self.calls.insert(call, Purpose::Rules { found });
             }
             (_, Update::Limits(limits)) => self.limits = limits,
             (_, Update::Traffic(traffic)) => self.traffic = traffic,
@@ -156,6 +167,10 @@ impl State {
         match &connection {
             Connection::Online { https, .. } => {
                 self.watch_again = None;
+                // What could not be told then can be now.
+                if let Some(looked) = self.inbox.looked.as_mut().filter(|looked| looked.failure.is_some()) {
+                    looked.due = Some(self.now);
+                }
                 if *https && !was_https {
                     let text = "UDP is blocked here: connected over HTTPS, files come as copies or relayed";
                     let hint = "UDP is tried again by itself; R tries now, swapmeet doctor tells more";
@@ -191,6 +206,15 @@ impl State {
         effects: &mut Vec<Effect>,
     ) {
         let before = self.account.replace(account.clone());
+        if before.as_ref().is_some_and(|before| *before != account) {
+            self.chat.forget();
+            if account.is_some() {
+                self.call(Command::Chat(ChatCommand::Rooms), Purpose::Rooms, effects);
+            }
+        } else if *purpose == Purpose::Watch {
+            // The engine tells everything anew: something may have been missed.
+            self.read_again();
+        }
         match account {
             Some(account) => {
                 let entering = self.gate.as_ref().and_then(|gate| gate.call);
@@ -250,6 +274,15 @@ impl State {
             },
             (Purpose::Devices { found }, Ok(())) => self.show_devices(&found),
             (Purpose::Devices { .. }, Err(failure)) => self.messages.fail(now, "ask for the devices", &failure),
+            (Purpose::Read, result) => self.read_ended(call, result),
+            (Purpose::Say { .. } | Purpose::Seen | Purpose::Draft | Purpose::Rooms, Ok(())) => {}
+            (Purpose::Rooms, Err(failure)) => self.messages.fail(now, "ask for the conversations", &failure),
+            (Purpose::Say { room, text }, Err(failure)) => self.not_sent(&room, &text, &failure),
+            (Purpose::Seen, Err(failure)) => self.messages.fail(now, "note what was read", &failure),
+            (Purpose::Draft, Err(failure)) => self.messages.fail(now, "keep what is typed", &failure),
+            (Purpose::Offered, result) => self.offered_ended(call, result),
+            (Purpose::Rules { found }, Ok(())) => self.show_rules(&found),
+            (Purpose::Rules { .. }, Err(failure)) => self.messages.fail(now, "ask for the rules", &failure),
             (Purpose::Attend, _) => self.attending_ended(),
             (Purpose::People { says }, Ok(())) => self.messages.success(now, says),
             (Purpose::People { .. }, Err(failure)) => self.messages.fail(now, "do that", &failure),

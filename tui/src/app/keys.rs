@@ -11,6 +11,7 @@ pub enum Key {
     Char(char),
     Ctrl(char),
     Enter,
+    AltEnter,
     Esc,
     Tab,
     BackTab,
@@ -38,6 +39,7 @@ impl Key {
             Self::Char(c) => c.to_string(),
             Self::Ctrl(c) => format!("C-{c}"),
             Self::Enter => "Enter".to_owned(),
+            Self::AltEnter => "Alt-Enter".to_owned(),
             Self::Esc => "Esc".to_owned(),
             Self::Tab => "Tab".to_owned(),
             Self::BackTab => "S-Tab".to_owned(),
@@ -72,7 +74,15 @@ pub enum Context {
     Active,
     Done,
     Failed,
+    Inbox,
+    /// What waits for this member.
+    ForMe,
+    /// What this member asked and offered.
+    Sent,
     Members,
+    Chat,
+    /// A message that is being written.
+    Writing,
     /// A page of details over the whole screen.
     Page,
     /// Any text field.
@@ -83,6 +93,12 @@ pub enum Context {
     Form,
     /// Sharing a path.
     Share,
+    /// A line that is asked for.
+    Prompt,
+    /// Accepting an offer.
+    Take,
+    /// The folder that an offer goes to.
+    Folder,
     Dialog,
     Menu,
     /// `?` and `:`.
@@ -92,7 +108,7 @@ pub enum Context {
 
 impl Context {
     /// Every context, in the order of the help screen.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 28] = [
         Self::Public,
         Self::Mine,
         Self::Search,
@@ -101,13 +117,21 @@ impl Context {
         Self::Done,
         Self::Failed,
         Self::Transfers,
+        Self::ForMe,
+        Self::Sent,
+        Self::Inbox,
         Self::Members,
+        Self::Chat,
         Self::Panes,
         Self::Page,
         Self::Filter,
+        Self::Writing,
         Self::Typing,
         Self::Form,
         Self::Share,
+        Self::Prompt,
+        Self::Take,
+        Self::Folder,
         Self::Dialog,
         Self::Menu,
         Self::Palette,
@@ -129,12 +153,20 @@ impl Context {
             Self::Active => "transfers: active",
             Self::Done => "transfers: done",
             Self::Failed => "transfers: failed",
+            Self::Inbox => "inbox",
+            Self::ForMe => "inbox: for me",
+            Self::Sent => "inbox: sent",
             Self::Members => "members",
+            Self::Chat => "chat",
+            Self::Writing => "writing",
             Self::Page => "details",
             Self::Typing => "typing",
             Self::Filter => "filter",
             Self::Form => "form",
             Self::Share => "sharing",
+            Self::Prompt => "one line",
+            Self::Take => "accepting an offer",
+            Self::Folder => "folder of an offer",
             Self::Dialog => "dialog",
             Self::Menu => "menu",
             Self::Palette => "commands",
@@ -206,12 +238,30 @@ actions! {
     OpenFile "open-file" "Open the finished file with its usual program";
     OpenFolder "open-folder" "Open the folder in which the file lies";
     Verify "verify" "Read the file here again and compare it with what it should be; what is wrong can be repaired";
+    SayYes "say-yes" "Accept the offer, or approve or answer the request, after showing what it is";
+    SayNo "say-no" "Decline the offer or request, with a word for the other";
+    SayNever "say-never" "Decline, and block the member it is from";
+    TakeBack "take-back" "Take back what you asked for or offered";
+    Rules "rules" "Show what is answered by itself, and remove a rule; inbox rule set bob accept --up-to 2g";
+    Take "take" "Fetch the chosen files of the offer";
+    TakeTo "take-to" "Choose the folder that the offer goes to";
+    Offer "offer" "Offer the file or folder to members, or something to the member; offer PATH MEMBER";
+    Request "request" "Ask for something that is not shared: request --of bob the raw tapes; request --anyone";
+    Write "write" "Write a message in this room";
+    WriteTo "message" "Write a message to the member that the row is about";
+    Send "send" "Send the message";
+    NewLine "new-line" "Begin a new line of the message";
+    Resend "send-again" "Send the newest message again that failed";
+    Mute "mute" "Let the room keep quiet, or be heard again";
     MemberFiles "member-files" "Show what this member shares";
     Away "away" "Let others see you as away, whatever you press; again, or back: as online";
-    Block "block" "Hide this member and yourself from each other, or take that back; nobody is told";
+    Block "block" "Hide this member and yourself from each other, or take that back; block MEMBER; nobody is told";
+    Unblock "unblock" "Take back a block: unblock MEMBER";
     ShowFiles "files" "Go to the files";
     ShowTransfers "transfers" "Go to the transfers";
+    ShowInbox "inbox" "Go to the requests and offers; inbox accept ID, decline, cancel, rule";
     ShowMembers "members" "Go to the members";
+    ShowChat "chat" "Go to the conversations; chat send bob TEXT, chat broadcast TEXT";
     NextTab "next-tab" "Go to the next tab";
     PreviousTab "previous-tab" "Go to the previous tab";
     NextView "next-view" "Go to the next view of this tab";
@@ -283,7 +333,8 @@ const fn quiet(context: Context, keys: &'static [Key], action: Action) -> Bindin
 use self::{
     Action as A, Context as C,
     Key::{
-        BackTab, Backspace, Char, Ctrl, Delete, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab, Up,
+        AltEnter, BackTab, Backspace, Char, Ctrl, Delete, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp,
+        Right, Tab, Up,
     },
 };
 
@@ -303,6 +354,8 @@ pub const TABLE: &[Binding] = &[
     shown(C::Files, &[Enter], A::Open, "open"),
     quiet(C::Files, &[Char('h'), Left], A::Out),
     quiet(C::Files, &[Char('l'), Right], A::In),
+    quiet(C::Files, &[Char('o')], A::Offer),
+    quiet(C::Files, &[Char('m')], A::WriteTo),
     shown(C::Files, &[Char('y')], A::CopyMenu, "copy"),
     shown(C::Active, &[Char('p')], A::Pause, "pause"),
     shown(C::Active, &[Char('x')], A::Cancel, "cancel"),
@@ -322,9 +375,25 @@ pub const TABLE: &[Binding] = &[
     shown(C::Failed, &[Char('X')], A::ForgetAll, "all"),
     shown(C::Transfers, &[Enter], A::Open, "details"),
     shown(C::Transfers, &[Char('y')], A::CopyMenu, "copy"),
+    quiet(C::Transfers, &[Char('m')], A::WriteTo),
+    shown(C::ForMe, &[Char('a')], A::SayYes, "accept"),
+    shown(C::ForMe, &[Char('x')], A::SayNo, "decline"),
+    shown(C::ForMe, &[Char('X')], A::SayNever, "and block"),
+    shown(C::Sent, &[Char('x')], A::TakeBack, "take back"),
+    shown(C::Inbox, &[Enter], A::Open, "details"),
+    shown(C::Inbox, &[Char('r')], A::Rules, "rules"),
+    shown(C::Inbox, &[Char('m')], A::WriteTo, "write"),
+    shown(C::Inbox, &[Char('y')], A::CopyMenu, "copy"),
     shown(C::Members, &[Enter], A::MemberFiles, "their files"),
+    shown(C::Members, &[Char('m')], A::WriteTo, "write"),
+    shown(C::Members, &[Char('o')], A::Offer, "offer"),
     shown(C::Members, &[Char('b')], A::Block, "block"),
     shown(C::Members, &[Char('y')], A::CopyMenu, "copy"),
+    shown(C::Chat, &[Char('i')], A::Write, "write"),
+    shown(C::Chat, &[Enter], A::Open, "open"),
+    shown(C::Chat, &[Char('r')], A::Resend, "send again"),
+    shown(C::Chat, &[Char('M')], A::Mute, "mute"),
+    shown(C::Chat, &[Char('y')], A::CopyMenu, "copy"),
     shown(C::Panes, &[Char('s')], A::SortMenu, "sort"),
     shown(C::Panes, &[Char('/')], A::Filter, "filter"),
     quiet(C::Panes, &[Char('S')], A::SortReverse),
@@ -334,7 +403,9 @@ pub const TABLE: &[Binding] = &[
     quiet(C::Panes, &[Char('u')], A::Undo),
     quiet(C::Panes, &[Char('1')], A::ShowFiles),
     quiet(C::Panes, &[Char('2')], A::ShowTransfers),
-    quiet(C::Panes, &[Char('3')], A::ShowMembers),
+    quiet(C::Panes, &[Char('3')], A::ShowInbox),
+    quiet(C::Panes, &[Char('4')], A::ShowMembers),
+    quiet(C::Panes, &[Char('5')], A::ShowChat),
     quiet(C::Panes, &[Tab], A::NextTab),
     quiet(C::Panes, &[BackTab], A::PreviousTab),
     quiet(C::Panes, &[Char(']')], A::NextView),
@@ -363,6 +434,14 @@ pub const TABLE: &[Binding] = &[
     quiet(C::Page, &[Char('G'), End], A::Last),
     quiet(C::Page, &[Char('?')], A::Help),
     quiet(C::Page, &[Char(':')], A::Commands),
+    shown(C::Writing, &[Enter], A::Send, "send"),
+    shown(C::Writing, &[AltEnter, Ctrl('j')], A::NewLine, "line"),
+    shown(C::Writing, &[Tab], A::Complete, "name"),
+    shown(C::Writing, &[Esc], A::Back, "back"),
+    quiet(C::Writing, &[Up], A::Up),
+    quiet(C::Writing, &[Down], A::Down),
+    quiet(C::Writing, &[PageUp], A::PageUp),
+    quiet(C::Writing, &[PageDown], A::PageDown),
     shown(C::Filter, &[Enter], A::Accept, "keep"),
     shown(C::Filter, &[Esc], A::Back, "clear"),
     quiet(C::Filter, &[Up], A::Up),
@@ -386,6 +465,25 @@ pub const TABLE: &[Binding] = &[
     shown(C::Share, &[Enter], A::Accept, "share"),
     shown(C::Share, &[Tab], A::Complete, "complete"),
     shown(C::Share, &[Esc], A::Back, "cancel"),
+    shown(C::Prompt, &[Enter], A::Accept, "do it"),
+    shown(C::Prompt, &[Tab], A::Complete, "complete"),
+    shown(C::Prompt, &[Esc], A::Back, "back"),
+    shown(C::Take, &[Char('y')], A::Take, "accept"),
+    shown(C::Take, &[Esc, Char('n'), Char('q')], A::Back, "not now"),
+    shown(C::Take, &[Char('x')], A::SayNo, "decline"),
+    shown(C::Take, &[Char('X')], A::SayNever, "and block"),
+    shown(C::Take, &[Char(' '), Enter], A::Mark, "choose"),
+    shown(C::Take, &[Char('*')], A::MarkInvert, "invert"),
+    shown(C::Take, &[Char('t'), Tab], A::TakeTo, "folder"),
+    quiet(C::Take, &[Char('j'), Down], A::Down),
+    quiet(C::Take, &[Char('k'), Up], A::Up),
+    quiet(C::Take, &[Ctrl('d'), PageDown], A::PageDown),
+    quiet(C::Take, &[Ctrl('u'), PageUp], A::PageUp),
+    quiet(C::Take, &[Char('g'), Home], A::First),
+    quiet(C::Take, &[Char('G'), End], A::Last),
+    shown(C::Folder, &[Enter], A::Accept, "keep"),
+    shown(C::Folder, &[Tab], A::Complete, "complete"),
+    shown(C::Folder, &[Esc], A::Back, "back"),
     shown(C::Dialog, &[Tab, Right, Char('l'), Down, Char('j')], A::NextField, "next"),
     quiet(C::Dialog, &[BackTab, Left, Char('h'), Up, Char('k')], A::PreviousField),
     shown(C::Dialog, &[Enter], A::Accept, "press"),
@@ -416,6 +514,8 @@ pub const TABLE: &[Binding] = &[
 /// Actions without a key of their own, offered by `:` and `?` in every pane.
 pub const UNBOUND: &[Action] = &[
     A::Limit,
+    A::Request,
+    A::Unblock,
     A::Away,
     A::Doctor,
     A::SignIn,
@@ -499,13 +599,18 @@ mod tests {
 
     #[test]
     fn no_pane_shadows_a_key_of_the_panes_around_it() {
-        for inner in [C::Public, C::Mine, C::Search, C::Active, C::Done, C::Failed] {
+        let inner =
+            [C::Public, C::Mine, C::Search, C::Active, C::Done, C::Failed, C::ForMe, C::Sent, C::Members, C::Chat];
+        for inner in inner {
             let outer = match inner {
-                C::Public | C::Mine | C::Search => C::Files,
-                _ => C::Transfers,
+                C::Public | C::Mine | C::Search => Some(C::Files),
+                C::ForMe | C::Sent => Some(C::Inbox),
+                C::Members | C::Chat => None,
+                _ => Some(C::Transfers),
             };
+            let stack: Vec<Context> = [inner].into_iter().chain(outer).chain([C::Panes, C::Always]).collect();
             let mut seen = BTreeSet::new();
-            for row in in_force(&[inner, outer, C::Panes, C::Always]) {
+            for row in in_force(&stack) {
                 for key in row.keys {
                     assert!(seen.insert(*key), "{key:?} in {inner:?}");
                 }
@@ -531,7 +636,10 @@ mod tests {
                 assert_eq!(row.action, A::Download);
             }
             if row.keys.contains(&Enter) {
-                assert!(!matches!(row.action, A::Download | A::Unshare | A::Cancel | A::Forget | A::OpenFile));
+                assert!(!matches!(
+                    row.action,
+                    A::Download | A::Unshare | A::Cancel | A::Forget | A::OpenFile | A::Take | A::SayYes | A::SayNo
+                ));
             }
         }
     }

@@ -12,6 +12,8 @@ use super::{
     index::SortBy,
     keys::{self, Action, Context},
     list::List,
+    prompt::{Prompt, Taking},
+    words,
 };
 use crate::engine::api::{Command, Share};
 
@@ -24,6 +26,8 @@ pub enum Layer {
     Log(List),
     Page(Page),
     Share(Sharing),
+    Prompt(Box<Prompt>),
+    Take(Box<Taking>),
 }
 
 /// A question with its effects and its answers.
@@ -67,8 +71,14 @@ pub enum Act {
         command: Command,
         purpose: super::Purpose,
     },
+    /// Asks several things of the engine.
+    Calls(Vec<(Command, super::Purpose)>),
     /// Asks something first.
     Ask(Box<Dialog>),
+    /// Goes into the message that is being written.
+    Paste(String),
+    /// Asks for a line first.
+    Prompt(Box<Prompt>),
     Quit(super::Leaving),
 }
 
@@ -142,10 +152,11 @@ impl Palette {
         Self { help, field: Field::new(QUERY_BYTES_MAX), list: List::default(), stack }
     }
 
-    /// What is typed behind the word `limit`, which is a command with words of its own.
+    /// The command with words of its own that is typed, and those words.
     #[must_use]
-    pub fn typed_limit(&self) -> Option<&str> {
-        self.field.text().strip_prefix("limit ").map(str::trim)
+    pub fn typed(&self) -> Option<(Action, &str)> {
+        let text = self.field.text();
+        words::FIRST.iter().find_map(|(first, action)| Some((*action, text.strip_prefix(first)?.trim())))
     }
 
     /// The commands that match what is typed, best first. Without a word: those of this place, then all others.
@@ -176,8 +187,9 @@ impl Palette {
         if self.field.is_empty() {
             return all;
         }
-        if self.typed_limit().is_some() {
-            all.retain(|row| row.action == Action::Limit);
+        if let Some((action, _)) = self.typed() {
+            all.retain(|row| row.action == action);
+            all.truncate(1);
             return all;
         }
         let text = self.field.text();

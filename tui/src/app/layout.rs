@@ -78,8 +78,9 @@ pub fn areas(width: u16, height: u16, wishes: Wishes) -> Areas {
     let roomy = shape >= Shape::Narrow;
     let detail_height = match (shape, wishes.tab) {
         _ if wishes.zoom || !wishes.detail => 0,
+        (_, Tab::Chat) => 0,
         (Shape::Strip, _) | (Shape::Split, Tab::Members) => 4,
-        (Shape::Split, Tab::Files) => 11,
+        (Shape::Split, Tab::Files | Tab::Inbox) => 11,
         (Shape::Split, Tab::Transfers) => (height / 2 + 2).min(24),
         (Shape::TooSmall | Shape::Pocket | Shape::Narrow, _) => 0,
     };
@@ -93,8 +94,26 @@ pub fn areas(width: u16, height: u16, wishes: Wishes) -> Areas {
     let rule = cut.bottom(u16::from(roomy));
     let detail = cut.bottom(detail_height);
     let tip = cut.bottom(if wishes.tip && roomy { 4 } else { 0 });
-    Areas { shape, tabs, views, place, head, list: cut.rest, tip, detail, rule, message, hints }
+    // The conversation stands beside the rooms.
+    let rooms = match (wishes.tab, shape) {
+        (Tab::Chat, Shape::Narrow) => 18,
+        (Tab::Chat, Shape::Strip) => 22,
+        (Tab::Chat, Shape::Split) => 30,
+        _ => width,
+    };
+    let list = Rect { width: rooms.min(width), ..cut.rest };
+    Areas { shape, tabs, views, place, head, list, tip, detail, rule, message, hints }
 }
+
+/// What is left beside the list of a window of this width, with a line between the two.
+#[must_use]
+pub fn beside(areas: &Areas, width: u16) -> Rect {
+    let x = areas.list.right().saturating_add(1).min(width);
+    Rect { x, width: width - x, ..areas.list }
+}
+
+/// Columns before the text of a message: the time and the name.
+pub const TALK_INDENT: usize = 16;
 
 struct Cut {
     rest: Rect,
@@ -123,7 +142,7 @@ mod tests {
     fn every_window_is_divided_without_gap_or_overlap() {
         for width in [1, 39, 40, 60, 80, 120, 300] {
             for height in [1, 7, 8, 12, 16, 24, 30, 100] {
-                for tab in [Tab::Files, Tab::Transfers, Tab::Members] {
+                for tab in Tab::ALL {
                     let areas = areas(width, height, Wishes { tab, place: true, zoom: false, tip: true, detail: true });
                     let parts = [areas.tabs, areas.views, areas.place, areas.head, areas.list];
                     let parts =

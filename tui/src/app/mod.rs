@@ -4,6 +4,7 @@
 
 pub mod act;
 pub mod attention;
+pub mod chat;
 mod event;
 pub mod field;
 pub mod files;
@@ -11,6 +12,7 @@ pub mod filter;
 pub mod format;
 pub mod gate;
 mod hear;
+pub mod inbox;
 pub mod index;
 pub mod keys;
 pub mod layer;
@@ -18,10 +20,13 @@ pub mod layout;
 pub mod list;
 pub mod members;
 pub mod messages;
+pub mod notices;
 pub mod pane;
+pub mod prompt;
 mod settle;
 pub mod transfers;
 mod typing;
+pub mod words;
 
 #[cfg(test)]
 pub(crate) mod sample;
@@ -34,8 +39,10 @@ use shared::show::show;
 use crate::{
     app::{
         attention::Attention,
+        chat::Chat,
         files::Files,
         gate::{Gate, Probe},
+        inbox::Inbox,
         index::SortBy,
         keys::{Action, Context},
         layer::Layer,
@@ -43,6 +50,7 @@ use crate::{
         list::List,
         members::Members,
         messages::Messages,
+        notices::{Notices, Told},
         pane::Finder,
         transfers::Transfers,
     },
@@ -60,12 +68,14 @@ pub struct CallId(pub u64);
 pub enum Tab {
     Files,
     Transfers,
+    Inbox,
     Members,
+    Chat,
 }
 
 impl Tab {
     /// In the order of the tabs row.
-    pub const ALL: [Self; 3] = [Self::Files, Self::Transfers, Self::Members];
+    pub const ALL: [Self; 5] = [Self::Files, Self::Transfers, Self::Inbox, Self::Members, Self::Chat];
 
     /// The action that goes there; its first key is the tab's number.
     #[must_use]
@@ -73,7 +83,9 @@ impl Tab {
         match self {
             Self::Files => Action::ShowFiles,
             Self::Transfers => Action::ShowTransfers,
+            Self::Inbox => Action::ShowInbox,
             Self::Members => Action::ShowMembers,
+            Self::Chat => Action::ShowChat,
         }
     }
 
@@ -83,7 +95,20 @@ impl Tab {
         match self {
             Self::Files => "Files",
             Self::Transfers => "Transfers",
+            Self::Inbox => "Inbox",
             Self::Members => "Members",
+            Self::Chat => "Chat",
+        }
+    }
+}
+
+impl Tab {
+    /// The same where there is little room.
+    #[must_use]
+    pub const fn short(self) -> &'static str {
+        match self {
+            Self::Transfers => "Xfer",
+            Self::Files | Self::Inbox | Self::Members | Self::Chat => self.title(),
         }
     }
 }
@@ -109,6 +134,8 @@ pub struct Setup {
     pub account_hint: String,
     /// Time without a key press after which nobody counts as here, milliseconds; 0: never.
     pub away_after_ms: i64,
+    /// How somebody is told who does not look.
+    pub notices: Notices,
 }
 
 /// Everything the screen knows. Plain data.
@@ -131,7 +158,9 @@ pub struct State {
     pub tab: Tab,
     pub files: Files,
     pub transfers: Transfers,
+    pub inbox: Inbox,
     pub members: Members,
+    pub chat: Chat,
     pub attention: Attention,
     pub limits: Limits,
     pub gate: Option<Gate>,
@@ -144,6 +173,7 @@ pub struct State {
     pub zoom: bool,
     /// Whether mouse events come to us.
     pub mouse: bool,
+    told: Told,
     undo: Option<Undo>,
     calls: BTreeMap<CallId, Purpose>,
     next_call: u64,
@@ -179,7 +209,9 @@ pub fn start(setup: Setup) -> (State, Vec<Effect>) {
         tab: Tab::Files,
         files: Files::default(),
         transfers: Transfers::default(),
+        inbox: Inbox::default(),
         members: Members::default(),
+        chat: Chat::default(),
         attention: Attention::default(),
         limits: Limits::default(),
         gate: None,
@@ -188,6 +220,7 @@ pub fn start(setup: Setup) -> (State, Vec<Effect>) {
         tip: false,
         zoom: false,
         mouse: true,
+        told: Told::default(),
         undo: None,
         calls: BTreeMap::new(),
         next_call: 0,
@@ -216,13 +249,14 @@ pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
         Event::Resize(width, height) => state.size = (width, height),
         Event::Focus(focused) => state.focused = focused,
         Event::Click { target, twice } => state.on_click(target, twice, &mut effects),
-        Event::Wheel(lines) => state.on_wheel(lines),
+        Event::Wheel(lines) => state.on_wheel(lines, &mut effects),
         Event::Update { call, update } => state.on_update(call, *update, &mut effects),
         Event::Ended { call, result } => state.on_ended(call, result, &mut effects),
         Event::Arranged { which, generation, arranged, took_us } => {
             state.on_arranged(which, generation, arranged, took_us);
         }
         Event::Completed { typed, paths } => state.on_completed(&typed, paths),
+        Event::Surveyed(survey) => state.on_surveyed(survey),
         Event::Copied { what, way: Ok(way) } => state.messages.success(state.now, format!("{what} copied {way}")),
         Event::Copied { what, way: Err(why) } => {
             state.messages.say(state.now, NoticeLevel::Error, format!("could not copy the {what}: {why}"), "");
@@ -277,7 +311,9 @@ impl State {
             Tab::Files if self.files.at_shares() => &self.files.share_pane.finder,
             Tab::Files => &self.files.browse().0.pane.finder,
             Tab::Transfers => &self.transfers.pane.finder,
+            Tab::Inbox => &self.inbox.pane.finder,
             Tab::Members => &self.members.pane.finder,
+            Tab::Chat => &self.chat.pane.finder,
         }
     }
 
@@ -286,7 +322,9 @@ impl State {
             Tab::Files if self.files.at_shares() => &mut self.files.share_pane.finder,
             Tab::Files => &mut self.files.browse_mut().0.pane.finder,
             Tab::Transfers => &mut self.transfers.pane.finder,
+            Tab::Inbox => &mut self.inbox.pane.finder,
             Tab::Members => &mut self.members.pane.finder,
+            Tab::Chat => &mut self.chat.pane.finder,
         }
     }
 
@@ -302,7 +340,9 @@ impl State {
                 (sort, pane.reverse)
             }
             Tab::Transfers => (self.transfers.pane.sort, self.transfers.pane.reverse),
+            Tab::Inbox => (self.inbox.pane.sort, self.inbox.pane.reverse),
             Tab::Members => (self.members.pane.sort, self.members.pane.reverse),
+            Tab::Chat => (self.chat.pane.sort, self.chat.pane.reverse),
         }
     }
 
@@ -313,7 +353,9 @@ impl State {
             Tab::Files if self.files.at_shares() => self.files.share_order.len(),
             Tab::Files => self.files.browse().0.order.len(),
             Tab::Transfers => self.transfers.order.len(),
+            Tab::Inbox => self.inbox.order.len(),
             Tab::Members => self.members.order.len(),
+            Tab::Chat => self.chat.order.len(),
         }
     }
 
@@ -324,7 +366,9 @@ impl State {
             Tab::Files if self.files.at_shares() => self.files.share_pane.list,
             Tab::Files => self.files.browse().0.pane.list,
             Tab::Transfers => self.transfers.pane.list,
+            Tab::Inbox => self.inbox.pane.list,
             Tab::Members => self.members.pane.list,
+            Tab::Chat => self.chat.pane.list,
         }
     }
 
@@ -333,7 +377,9 @@ impl State {
             Tab::Files if self.files.at_shares() => &mut self.files.share_pane.list,
             Tab::Files => &mut self.files.browse_mut().0.pane.list,
             Tab::Transfers => &mut self.transfers.pane.list,
+            Tab::Inbox => &mut self.inbox.pane.list,
             Tab::Members => &mut self.members.pane.list,
+            Tab::Chat => &mut self.chat.pane.list,
         }
     }
 
@@ -344,7 +390,9 @@ impl State {
             Tab::Files if self.files.at_shares() => self.files.share_pane.marks.len(),
             Tab::Files => self.files.browse().0.pane.marks.len(),
             Tab::Transfers => self.transfers.pane.marks.len(),
+            Tab::Inbox => self.inbox.pane.marks.len(),
             Tab::Members => self.members.pane.marks.len(),
+            Tab::Chat => self.chat.pane.marks.len(),
         }
     }
 
@@ -363,6 +411,11 @@ impl State {
             Some(Layer::Palette(_)) => return vec![Context::Palette, Context::Typing, Context::Always],
             Some(Layer::Log(_)) => return vec![Context::Log, Context::Always],
             Some(Layer::Share(_)) => return vec![Context::Share, Context::Typing, Context::Always],
+            Some(Layer::Prompt(_)) => return vec![Context::Prompt, Context::Typing, Context::Always],
+            Some(Layer::Take(taking)) if taking.editing => {
+                return vec![Context::Folder, Context::Typing, Context::Always];
+            }
+            Some(Layer::Take(_)) => return vec![Context::Take, Context::Always],
             Some(Layer::Page(_)) => {
                 let mut stack = vec![Context::Page];
                 stack.extend(self.pane_contexts());
@@ -373,6 +426,9 @@ impl State {
         }
         if self.gate.is_some() {
             return vec![Context::Form, Context::Typing, Context::Always];
+        }
+        if self.tab == Tab::Chat && self.chat.writing {
+            return vec![Context::Writing, Context::Typing, Context::Always];
         }
         if self.finder().editing {
             return vec![Context::Filter, Context::Typing, Context::Always];
@@ -392,7 +448,13 @@ impl State {
             (Tab::Transfers, _, T::Uploads) => vec![Context::Transfers],
             (Tab::Transfers, _, T::Done) => vec![Context::Done, Context::Transfers],
             (Tab::Transfers, _, T::Failed) => vec![Context::Failed, Context::Transfers],
+            (Tab::Inbox, ..) => match self.inbox.view {
+                inbox::View::ForMe => vec![Context::ForMe, Context::Inbox],
+                inbox::View::Sent => vec![Context::Sent, Context::Inbox],
+                inbox::View::History => vec![Context::Inbox],
+            },
             (Tab::Members, ..) => vec![Context::Members],
+            (Tab::Chat, ..) => vec![Context::Chat],
         }
     }
 
@@ -425,6 +487,10 @@ impl State {
             self.files.next_change(),
             self.transfers.next_sample(),
             self.transfers.next_order(self.pressed_ms),
+            self.inbox.looked.as_ref().and_then(|looked| looked.due),
+            self.chat.draft_due,
+            self.chat.talk.as_ref().and_then(|talk| talk.due),
+            self.chat.talk.as_ref().and_then(|talk| talk.seen_due),
         ]
         .into_iter()
         .flatten()
@@ -475,9 +541,10 @@ impl State {
         }
     }
 
-    fn on_wheel(&mut self, lines: isize) {
+    fn on_wheel(&mut self, lines: isize, effects: &mut Vec<Effect>) {
         let (len, height) = (self.list_len(), usize::from(self.areas().list.height));
         let page = usize::from(self.size.1.saturating_sub(4)).max(1);
+        let talking = self.tab == Tab::Chat && self.talk_area().is_some();
         match self.layers.last_mut() {
             Some(Layer::Palette(palette)) => {
                 let len = palette.listed().len();
@@ -485,8 +552,10 @@ impl State {
             }
             Some(Layer::Log(list)) => list.scroll(lines, self.messages.log().len(), page),
             Some(Layer::Page(page)) => page.top = page.top.saturating_add_signed(lines),
-            Some(Layer::Dialog(_) | Layer::Menu(_) | Layer::Share(_)) => {}
+            Some(Layer::Take(_)) => self.scroll_offered(lines),
+            Some(Layer::Dialog(_) | Layer::Menu(_) | Layer::Share(_) | Layer::Prompt(_)) => {}
             None if self.gate.is_some() => {}
+            None if talking => self.scroll_talk(lines, effects),
             None => self.list_mut().scroll(lines, len, height),
         }
     }

@@ -8,8 +8,9 @@ use shared::{
 };
 
 use crate::engine::api::{
-    Account, Direction, FileRow, LogLine, MemberRow, MemberStatus, PathKind, Priority, ShareRow, ShareState,
-    SourceKind, TransferRow, TransferSource, TransferState,
+    Account, Act, Direction, FileRow, ItemKind, ItemRow, ItemState, LogLine, MemberRow, MemberStatus, MessageRow,
+    MessageState, OfferedRow, PathKind, Priority, RoomName, RoomRow, ShareRow, ShareState, SourceKind, TransferRow,
+    TransferSource, TransferState,
 };
 
 /// 3 October 2026, 14:07 UTC.
@@ -104,6 +105,131 @@ pub(crate) fn account() -> Account {
         device: DeviceId([1; 16]),
         tracker: "swapmeet://trk.example.org:7443/#4c91ab".to_owned(),
     }
+}
+
+fn item(n: u8, kind: ItemKind, from: &str, to: Option<&str>, name: &str) -> ItemRow {
+    let incoming = from != "alice";
+    ItemRow {
+        id: format!("{n:02x}").repeat(16),
+        kind,
+        incoming,
+        from: from.to_owned(),
+        to: to.map(str::to_owned),
+        file: None,
+        name: name.to_owned(),
+        files: 1,
+        size: 956_301_312,
+        hash: Some(BlobHash([0x9f; 32])),
+        text: String::new(),
+        word: String::new(),
+        state: ItemState::Waiting,
+        reason: String::new(),
+        acts: if incoming { vec![Act::Accept, Act::Decline] } else { vec![Act::Cancel] },
+        created_ms: NOW - i64::from(n) * 120_000,
+        expires_ms: NOW + 29 * DAY,
+        changed_ms: NOW - i64::from(n) * 120_000,
+        transfer: None,
+    }
+}
+
+/// An offer, a request for a file, one in words and a wish on the board; two of alice's own; two that are over.
+pub(crate) fn items() -> Vec<ItemRow> {
+    use {ItemKind as K, ItemState as S};
+    let words = |item: ItemRow| ItemRow { files: 0, size: 0, hash: None, ..item };
+    let over = |item: ItemRow, state| ItemRow { state, acts: Vec::new(), ..item };
+    vec![
+        ItemRow {
+            files: 3,
+            size: 3_221_225,
+            hash: None,
+            text: "from the weekend".to_owned(),
+            ..item(1, K::Offer, "bob", Some("alice"), "holiday-photos")
+        },
+        ItemRow { text: "for the talk".to_owned(), ..item(4, K::Request, "eve", Some("alice"), "lecture-07.mkv") },
+        words(ItemRow { text: "the raw tapes".to_owned(), ..item(7, K::Request, "carol", Some("alice"), "") }),
+        words(ItemRow {
+            text: "any recording of the concert".to_owned(),
+            reason: "anybody who has it may answer".to_owned(),
+            acts: vec![Act::Accept],
+            ..item(9, K::Request, "dan", None, "")
+        }),
+        ItemRow {
+            reason: "waits for an answer".to_owned(),
+            ..item(11, K::Offer, "alice", Some("carol"), "build-812.tar.zst")
+        },
+        words(ItemRow { text: "the score".to_owned(), ..item(13, K::Request, "alice", None, "") }),
+        over(
+            ItemRow { word: "not before Friday".to_owned(), ..item(20, K::Request, "alice", Some("bob"), "plans.pdf") },
+            S::Declined,
+        ),
+        over(item(30, K::Offer, "mallory\u{202e}", Some("alice"), "photo\u{202e}gpj.exe"), S::Expired),
+    ]
+}
+
+fn message(n: u8, room: RoomName, from: &str, text: &str, state: MessageState) -> MessageRow {
+    let mine = from == "alice";
+    MessageRow {
+        id: format!("{n:02x}").repeat(16),
+        to: if room == RoomName::Everyone { None } else { Some(if mine { "bob" } else { "alice" }.to_owned()) },
+        room,
+        from: from.to_owned(),
+        mine,
+        text: text.to_owned(),
+        at_ms: NOW - 600_000 + i64::from(n) * 60_000,
+        state,
+        reason: String::new(),
+        unread: false,
+        item: None,
+        unreadable: false,
+    }
+}
+
+/// What bob and alice said; the last two of bob's were not read.
+pub(crate) fn messages() -> Vec<MessageRow> {
+    use MessageState as S;
+    let bob = || RoomName::Member("bob".to_owned());
+    let unread = |row: MessageRow| MessageRow { unread: true, ..row };
+    vec![
+        MessageRow { at_ms: NOW - DAY, ..message(0, bob(), "bob", "see you tomorrow", S::Received) },
+        message(1, bob(), "bob", "uploaded the new build", S::Received),
+        message(2, bob(), "alice", "thanks, pulling it now", S::Delivered),
+        message(
+            3,
+            bob(),
+            "alice",
+            "and this line is a little longer, so that it takes more than one on screen",
+            S::Sent,
+        ),
+        unread(message(4, bob(), "bob", "can you seed it tonight?\n\x1b[31mred\u{202e}", S::Received)),
+        unread(message(5, bob(), "bob", "I am away until ten", S::Received)),
+        MessageRow {
+            reason: "the tracker was out of reach".to_owned(),
+            ..message(6, bob(), "alice", "sure", S::Waiting)
+        },
+        MessageRow { reason: "no such member".to_owned(), ..message(7, bob(), "alice", "sure?", S::Failed) },
+    ]
+}
+
+pub(crate) fn rooms() -> Vec<RoomRow> {
+    let room =
+        |room, unread, last_ms| RoomRow { room, account: None, unread, muted: false, last_ms, draft: String::new() };
+    let member = |name: &str| RoomName::Member(name.to_owned());
+    vec![
+        room(member("bob"), 2, Some(NOW - 180_000)),
+        room(RoomName::Everyone, 0, Some(NOW - 3_600_000)),
+        RoomRow { draft: "half a thought".to_owned(), ..room(member("carol"), 0, Some(NOW - DAY)) },
+        RoomRow { muted: true, ..room(member("mallory\u{202e}"), 3, Some(NOW - 2 * DAY)) },
+    ]
+}
+
+/// The files of bob's offer.
+pub(crate) fn offered() -> Vec<OfferedRow> {
+    let file = |path: &str, size| OfferedRow { path: path.to_owned(), size, hash: BlobHash([0x9f; 32]) };
+    vec![
+        file("holiday-photos/beach.jpg", 1_048_576),
+        file("holiday-photos/dunes.jpg", 2_097_152),
+        file("holiday-photos/photo\u{202e}gpj.exe", 75_497),
+    ]
 }
 
 pub(crate) fn shares() -> Vec<ShareRow> {

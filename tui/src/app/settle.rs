@@ -50,6 +50,8 @@ impl State {
         self.settle_arrangements(effects);
         self.settle_search(effects);
         self.settle_look(effects);
+        self.settle_offered(effects);
+        self.settle_chat(effects);
         if let Some(gate) = &mut self.gate
             && gate.waits_until.is_some_and(|at| at <= self.now)
         {

@@ -11,6 +11,10 @@ impl State {
     pub(in crate::app) fn on_paste(&mut self, text: &str, effects: &mut Vec<Effect>) {
         self.pressed_ms = self.now;
         self.touch();
+        if self.writing() {
+            self.paste_into_message(text, effects);
+            return;
+        }
         if self.typing().is_some() {
             self.type_text(text, effects);
             return;
@@ -30,14 +34,24 @@ impl State {
             return match self.layers.last_mut() {
                 Some(Layer::Palette(palette)) => Some(&mut palette.field),
                 Some(Layer::Share(sharing)) => Some(&mut sharing.field),
+                Some(Layer::Prompt(prompt)) => Some(&mut prompt.field),
+                Some(Layer::Take(taking)) => taking.editing.then_some(&mut taking.folder),
                 Some(Layer::Dialog(_) | Layer::Menu(_) | Layer::Log(_) | Layer::Page(_)) | None => None,
             };
         }
         if self.gate.is_some() {
             return self.gate.as_mut().and_then(Gate::field_mut);
         }
+        if self.writing() {
+            return self.chat.draft_mut();
+        }
         let finder = self.finder_mut();
         finder.editing.then_some(&mut finder.field)
+    }
+
+    /// Whether keys go to a message.
+    pub(in crate::app) fn writing(&self) -> bool {
+        self.tab == Tab::Chat && self.chat.writing && self.layers.is_empty() && self.gate.is_none()
     }
 
     pub(in crate::app) fn type_text(&mut self, text: &str, effects: &mut Vec<Effect>) {
@@ -65,6 +79,8 @@ impl State {
                 effects.push(Effect::Complete { typed: act::expand_home(&typed, self.setup.home.as_deref()) });
                 return;
             }
+            Some(Layer::Prompt(_)) => return self.prompt_typed(effects),
+            Some(Layer::Take(_)) => return self.folder_typed(effects),
             Some(Layer::Dialog(_) | Layer::Menu(_) | Layer::Log(_) | Layer::Page(_)) => return,
             None => {}
         }
@@ -74,6 +90,9 @@ impl State {
                 gate.tracker_changed(now);
             }
             return;
+        }
+        if self.writing() {
+            return self.message_typed();
         }
         self.filter_changed();
     }
@@ -94,16 +113,22 @@ impl State {
                 browse.refresh(now);
             }
             Tab::Transfers => self.transfers.arrange_now(),
+            Tab::Inbox => self.inbox.arrange(),
             Tab::Members => self.members.arrange(),
+            Tab::Chat => self.chat.arrange(),
         }
     }
 
     pub(in crate::app) fn on_completed(&mut self, typed: &str, paths: Vec<String>) {
         let home = self.setup.home.clone();
-        if let Some(Layer::Share(sharing)) = self.layers.last_mut()
-            && act::expand_home(sharing.field.text(), home.as_deref()) == typed
-        {
-            sharing.suggestions = paths;
+        let (field, suggestions) = match self.layers.last_mut() {
+            Some(Layer::Share(sharing)) => (&sharing.field, &mut sharing.suggestions),
+            Some(Layer::Prompt(prompt)) => (&prompt.field, &mut prompt.suggestions),
+            Some(Layer::Take(taking)) => (&taking.folder, &mut taking.suggestions),
+            _ => return,
+        };
+        if act::expand_home(field.text(), home.as_deref()) == typed {
+            *suggestions = paths;
         }
     }
 }

@@ -90,7 +90,7 @@ impl Record for ConfigRecord {
 }
 
 /// Name, meaning, and whether the value is nobody's business.
-const VARIABLES: [(&str, &str, bool); 8] = [
+const VARIABLES: [(&str, &str, bool); 9] = [
     ("SWAPMEET_HOME", "puts everything under one folder", false),
     ("SWAPMEET_TRACKER", "join link where --tracker is not given", false),
     ("SWAPMEET_PASSWORD_CMD", "command whose first line is the password", true),
@@ -101,6 +101,7 @@ const VARIABLES: [(&str, &str, bool); 8] = [
         "time without a key press after which the screen shows you as away, like 10m; 0 is never",
         false,
     ),
+    ("SWAPMEET_NOTICES", "bell, osc9 or both: how messages and offers are told while nobody looks", false),
     ("SWAPMEET_CONGESTION", "cubic sends as most programs do, not by the model", false),
     ("NO_COLOR", "no colour unless --color always", false),
 ];

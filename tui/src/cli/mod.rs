@@ -46,7 +46,6 @@ mod screen;
 mod search;
 mod secret;
 mod share;
-mod span;
 mod status;
 mod talk;
 mod transfers;
@@ -72,6 +71,7 @@ use self::{
     interrupt::Interrupt,
     talk::{Ended, Outcome, Talk},
 };
+use crate::engine::api::span;
 
 /// Runs the program with the process's arguments and says how it ends.
 pub fn main() -> ExitCode {

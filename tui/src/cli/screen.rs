@@ -11,6 +11,7 @@ use super::{
     talk::{Ended, Outcome, use_color},
 };
 use crate::{
+    app::notices::Notices,
     engine::{
         api::Command,
         client::{Client, engine_gone},
@@ -59,6 +60,17 @@ fn away_after() -> Result<Duration, Ended> {
 /// The variable that says after what time.
 pub(super) const AWAY_AFTER_VARIABLE: &str = "SWAPMEET_AWAY_AFTER";
 
+/// How somebody is told who does not look; not at all unless asked for.
+fn notices() -> Result<Notices, Ended> {
+    let text = env::var(NOTICES_VARIABLE).unwrap_or_default();
+    Notices::parse(&text).map_err(|name| {
+        Ended::usage(format!("{NOTICES_VARIABLE}: {name:?} is not known"), "write bell, osc9, or both with a comma")
+    })
+}
+
+/// The variable that says how.
+pub(super) const NOTICES_VARIABLE: &str = "SWAPMEET_NOTICES";
+
 /// Shows the screen until it is left. The terminal is given back before this returns.
 pub(super) async fn show(client: Client, globals: &Globals, engine_is_separate: bool) -> Result<ScreenEnd, Ended> {
     let options = ScreenOptions {
@@ -68,6 +80,7 @@ pub(super) async fn show(client: Client, globals: &Globals, engine_is_separate: 
         tracker_hint: env::var("SWAPMEET_TRACKER").ok(),
         account_hint: None,
         away_after: away_after()?,
+        notices: notices()?,
     };
     screen::run(client, options).await.map_err(|error| match &error {
         ScreenError::Terminal(cause) => Ended::unexpected("terminal", format!("{error}: {cause}")),

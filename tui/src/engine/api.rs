@@ -9,6 +9,7 @@ mod chat;
 mod inbox;
 mod limits;
 mod people;
+pub mod span;
 mod wishes;
 pub mod words;
 

@@ -1,6 +1,7 @@
 //! The full-screen client: the shell around `app`. Owns the only `select!`, the terminal, and the workers; decides
 //! nothing. Runs on a thread and runtime of its own, so that neither side ever waits for the other.
 
+mod effects;
 mod outside;
 
 use std::{
@@ -10,20 +11,19 @@ use std::{
 };
 
 use crossterm::event::{Event as Input, EventStream, MouseButton, MouseEvent, MouseEventKind};
-use data_encoding::BASE64;
 use futures_util::StreamExt;
 use jiff::tz::TimeZone;
 use ratatui::{Terminal, backend::CrosstermBackend, layout::Rect};
-use shared::limits::{CLIPBOARD_BYTES_MAX, EVENTS_PER_FRAME_MAX, REPORTS_WAITING_MAX, SORTED_INLINE_MAX};
+use shared::limits::{EVENTS_PER_FRAME_MAX, REPORTS_WAITING_MAX};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, oneshot},
     task::{AbortHandle, JoinSet},
 };
 
-use self::outside::{Frames, complete, follow, key_of, now_ms, open};
+use self::outside::{Frames, key_of, now_ms};
 use crate::{
-    app::{self, CallId, Effect, Event, Leaving, Setup, State, index, keys::Key},
+    app::{self, CallId, Effect, Event, Leaving, Setup, State, keys::Key, notices::Notices},
     engine::client::Client,
     terminal::{PROGRESS_CLEAR, SCREEN_THREAD, SYNC_BEGIN, SYNC_END, TermGuard, watch_for_hangup},
     view::{self, Targets},
@@ -44,6 +44,8 @@ pub struct ScreenOptions {
     pub account_hint: Option<String>,
     /// Time without a key press after which nobody counts as here; zero: never.
     pub away_after: Duration,
+    /// How somebody is told who does not look.
+    pub notices: Notices,
 }
 
 /// How the screen ended.
@@ -121,6 +123,7 @@ async fn run_here(client: Client, options: ScreenOptions) -> Result<ScreenEnd, S
         tracker_hint: options.tracker_hint.unwrap_or_default(),
         account_hint: options.account_hint.unwrap_or_default(),
         away_after_ms: i64::try_from(options.away_after.as_millis()).unwrap_or(i64::MAX),
+        notices: options.notices,
     };
     let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
     let (gone, hung_up) = mpsc::channel(1);
@@ -146,6 +149,7 @@ async fn run_here(client: Client, options: ScreenOptions) -> Result<ScreenEnd, S
         last_click: None,
         focused_at: None,
         over_ssh: std::env::var_os("SSH_CONNECTION").is_some(),
+        in_tmux: std::env::var_os("TMUX").is_some(),
         panic_key: std::env::var("SWAPMEET_TEST_PANIC").is_ok_and(|value| value == "key"),
         end: None,
         go_on: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
@@ -179,6 +183,7 @@ struct Shell {
     last_click: Option<(u16, u16, Instant)>,
     focused_at: Option<Instant>,
     over_ssh: bool,
+    in_tmux: bool,
     panic_key: bool,
     end: Option<Leaving>,
     go_on: Signal,
@@ -472,96 +477,6 @@ impl Shell {
         let _woken_or_not = tokio::time::timeout(STOP_TAKES_HOLD, self.go_on.recv()).await;
         self.guard.take_again()?;
         self.repaint()
-    }
-
-    // Effects
-
-    async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), ScreenError> {
-        let mut waiting = effects;
-        // Small sorts are done at once, and may want more done.
-        while !waiting.is_empty() {
-            let mut next = Vec::new();
-            for effect in waiting {
-                self.carry_out_one(effect, &mut next)?;
-            }
-            waiting = next;
-        }
-        Ok(())
-    }
-
-    fn carry_out_one(&mut self, effect: Effect, next: &mut Vec<Effect>) -> Result<(), ScreenError> {
-        match effect {
-            Effect::Call { call, command } => {
-                let task = self.tasks.spawn(follow(self.client.clone(), call, command, self.reports.clone()));
-                self.calls.insert(call, task);
-            }
-            Effect::Drop { call } => {
-                if let Some(task) = self.calls.remove(&call) {
-                    task.abort();
-                }
-            }
-            Effect::Arrange { which, generation, index, wanted } => {
-                let arrange = move || {
-                    let start = Instant::now();
-                    let arranged = index::arrange(&index, &wanted);
-                    let took_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-                    (index.len(), Event::Arranged { which, generation, arranged, took_us })
-                };
-                if self.state.files.index.len() <= SORTED_INLINE_MAX {
-                    let (_, event) = arrange();
-                    next.extend(app::update(&mut self.state, event));
-                } else {
-                    self.work(move || arrange().1);
-                }
-            }
-            Effect::Complete { typed } => self.work(move || {
-                let paths = complete(&typed);
-                Event::Completed { typed, paths }
-            }),
-            Effect::Copy { what, text } => {
-                let way = self.copy(&text);
-                next.extend(app::update(&mut self.state, Event::Copied { what, way }));
-            }
-            Effect::Open { path } => {
-                let reports = self.reports.clone();
-                self.tasks.spawn(async move {
-                    if let Err(why) = open(&path).await {
-                        // The screen is gone where this is not heard.
-                        let _unheard = reports.send(Event::NotOpened { path, why }).await;
-                    }
-                });
-            }
-            Effect::Mouse(on) => self.guard.set_mouse(on)?,
-            Effect::Suspend => self.suspend = true,
-            Effect::Redraw => self.repaint()?,
-            Effect::Quit(leaving) => self.end = Some(leaving),
-        }
-        Ok(())
-    }
-
-    fn work(&mut self, job: impl FnOnce() -> Event + Send + 'static) {
-        let reports = self.reports.clone();
-        self.tasks.spawn(async move {
-            match tokio::task::spawn_blocking(job).await {
-                // The screen is gone where this is not heard.
-                Ok(event) => {
-                    let _unheard = reports.send(event).await;
-                }
-                Err(error) => tracing::error!(%error, "a worker of the screen failed"),
-            }
-        });
-    }
-
-    /// Puts text on the clipboard through the terminal, which works over SSH too.
-    fn copy(&mut self, text: &str) -> Result<&'static str, String> {
-        if text.len() > CLIPBOARD_BYTES_MAX {
-            return Err(format!("it is longer than {CLIPBOARD_BYTES_MAX} bytes"));
-        }
-        let sequence = format!("\x1b]52;c;{}\x1b\\", BASE64.encode(text.as_bytes()));
-        let backend = self.terminal.backend_mut();
-        backend.write_all(sequence.as_bytes()).map_err(|error| error.to_string())?;
-        self.frames.send().map_err(|error| error.to_string())?;
-        Ok("through the terminal (OSC 52)")
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::Report;
 use crate::{
-    app::{CallId, Event, keys::Key},
+    app::{CallId, Event, keys::Key, prompt::Survey},
     engine::{api::Command, client::Client},
 };
 
@@ -58,6 +58,32 @@ pub(super) fn complete(typed: &str) -> Vec<String> {
     paths
 }
 
+/// What a folder is like that something of this name shall go to.
+pub(super) fn survey(folder: PathBuf, name: &str) -> Survey {
+    // A folder that is yet to be made lies where the nearest one above it does.
+    let free = folder.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok());
+    let free = free.map(|place| place.f_bavail.saturating_mul(place.f_frsize));
+    let taken = !name.is_empty() && folder.join(name).symlink_metadata().is_ok();
+    Survey { folder, free, taken }
+}
+
+/// What makes a terminal ring, and its desktop show a note. Inside tmux the note is handed through to the terminal
+/// around it; the bell is tmux's own business.
+pub(super) fn notice_bytes(bell: bool, note: Option<&str>, in_tmux: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(note) = note {
+        let note = format!("\x1b]9;{note}\x1b\\");
+        let note = if in_tmux { format!("\x1bPtmux;{}\x1b\\", note.replace('\x1b', "\x1b\x1b")) } else { note };
+        bytes.extend_from_slice(note.as_bytes());
+    }
+    if bell {
+        bytes.push(BELL);
+    }
+    bytes
+}
+
+const BELL: u8 = 0x07;
+
 pub(super) async fn open(path: &PathBuf) -> Result<(), String> {
     let mut command = tokio::process::Command::new("xdg-open");
     command.arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -79,6 +105,7 @@ pub(super) fn key_of(event: KeyEvent) -> Option<Key> {
     let alt = event.modifiers.contains(KeyModifiers::ALT);
     Some(match event.code {
         KeyCode::Char(_) if alt => Key::Other,
+        KeyCode::Enter if alt => Key::AltEnter,
         KeyCode::Char(c) if ctrl => Key::Ctrl(c.to_ascii_lowercase()),
         KeyCode::Char(c) => Key::Char(c),
         KeyCode::Enter => Key::Enter,
@@ -132,5 +159,18 @@ impl Write for Frames {
     /// Flushing in the middle of a frame would show half of it; [`Self::send`] ends it.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_rings_or_notes_and_reaches_the_terminal_around_tmux() {
+        assert_eq!(notice_bytes(true, None, false), b"\x07");
+        assert_eq!(notice_bytes(false, Some("message from bob"), false), b"\x1b]9;message from bob\x1b\\");
+        let wrapped = b"\x1bPtmux;\x1b\x1b]9;message from bob\x1b\x1b\\\x1b\\\x07";
+        assert_eq!(notice_bytes(true, Some("message from bob"), true), wrapped);
     }
 }

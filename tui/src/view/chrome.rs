@@ -6,13 +6,16 @@ use shared::show::show;
 use super::canvas::{Canvas, columns};
 use crate::{
     app::{
-        State, Tab, Target, files, format,
+        State, Tab, Target, chat, files, format,
         gate::Kind,
+        inbox,
         index::SortBy,
         keys::{self, Action, Context},
         layer::Layer,
         layout::{Areas, Shape},
-        members, transfers,
+        members,
+        prompt::Completes,
+        transfers,
     },
     engine::api::{Connection, Direction, NoticeLevel, ordinal},
 };
@@ -38,41 +41,77 @@ fn tabs(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
     let status_from = connection(canvas, state, areas);
     let end = status_from.saturating_sub(1);
     let mut x = area.x;
-    if areas.shape > Shape::Pocket {
+    if area.width >= WIDE || (areas.shape > Shape::Pocket && state.gate.is_some()) {
         x = canvas.text(x, area.y, " swap ", look.strong(), end);
     }
     if state.gate.is_some() {
         return;
     }
-    for tab in Tab::ALL {
-        let chosen = tab == state.tab;
-        if areas.shape == Shape::Pocket && !chosen {
-            continue;
-        }
-        let number = keys::key_of(&[Context::Panes], tab.action()).map(keys::Key::label).unwrap_or_default();
-        let count = match tab {
-            Tab::Files => 0,
-            Tab::Transfers => state.transfers.unfinished(),
-            Tab::Members => state.members.online.len(),
-        };
-        let count = if count == 0 { String::new() } else { format!(" ({})", format::count(count as u64)) };
-        let text = match (chosen, areas.shape) {
-            (true, Shape::Pocket | Shape::TooSmall) => format!("{number} {}{count}", tab.title()),
-            (true, _) => format!("[{number} {}{count}]", tab.title()),
-            (false, Shape::Narrow) => format!(" {number} "),
-            (false, _) => format!(" {number} {}{count} ", tab.title()),
-        };
-        let style = if chosen { look.strong() } else { Style::new() };
+    // The longest form in which all of them have room.
+    let forms = match (areas.shape, area.width >= WIDE) {
+        (Shape::TooSmall | Shape::Pocket, _) => &[TabForm::Chosen][..],
+        (Shape::Narrow, _) => &[TabForm::Digits],
+        (_, true) => &[TabForm::Whole, TabForm::Short, TabForm::Digits],
+        (_, false) => &[TabForm::Short, TabForm::Digits],
+    };
+    let texts = |form: TabForm| Tab::ALL.map(|tab| tab_text(state, tab, form));
+    let room = end.saturating_sub(x);
+    let fits = |form: &&TabForm| texts(**form).iter().map(|text| columns(text)).sum::<u16>() <= room;
+    let Some(form) = forms.iter().find(fits).or_else(|| forms.last()) else { return };
+    for (tab, text) in Tab::ALL.into_iter().zip(texts(*form)) {
+        let style = if tab == state.tab { look.strong() } else { Style::new() };
         let from = x;
         x = canvas.text(x, area.y, &text, style, end.saturating_sub(x));
         canvas.target(Rect::new(from, area.y, x - from, 1), Target::Tab(tab));
     }
 }
 
+/// How much is written of a tab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TabForm {
+    Whole,
+    Short,
+    /// Numbers alone, but for the chosen one.
+    Digits,
+    /// The chosen one, and numbers of those in which something waits.
+    Chosen,
+}
+
+fn tab_text(state: &State, tab: Tab, form: TabForm) -> String {
+    let badge = badge(state, tab);
+    let number = keys::key_of(&[Context::Panes], tab.action()).map(keys::Key::label).unwrap_or_default();
+    let gap = if badge.is_empty() { "" } else { " " };
+    let (whole, short) = (tab.title(), tab.short());
+    match (form, tab == state.tab) {
+        (TabForm::Whole, true) => format!("[{number} {whole}{gap}{badge}]"),
+        (TabForm::Whole, false) => format!(" {number} {whole}{gap}{badge} "),
+        (TabForm::Short | TabForm::Digits, true) => format!("[{number} {short}{badge}]"),
+        (TabForm::Short, false) => format!(" {number} {short}{badge}"),
+        (TabForm::Digits, false) => format!(" {number}{badge} "),
+        (TabForm::Chosen, true) => format!("{number} {whole}{gap}{badge}"),
+        (TabForm::Chosen, false) if matches!(tab, Tab::Inbox | Tab::Chat) && !badge.is_empty() => {
+            format!(" {number}{badge} ")
+        }
+        (TabForm::Chosen, false) => String::new(),
+    }
+}
+
+/// How much there is in a tab, or waits in it.
+fn badge(state: &State, tab: Tab) -> String {
+    let (count, mark) = match tab {
+        Tab::Files => (0, ""),
+        Tab::Transfers => (state.transfers.unfinished(), ""),
+        Tab::Inbox => (state.inbox.waiting(), "!"),
+        Tab::Members => (state.members.online.len(), ""),
+        Tab::Chat => (usize::try_from(state.chat.unread()).unwrap_or(usize::MAX), ""),
+    };
+    if count == 0 { String::new() } else { format!("({}{mark})", format::count(count as u64)) }
+}
+
 /// Draws the connection at the right end of the first row. Returns where it begins.
 fn connection(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) -> u16 {
     let (area, look, glyphs) = (areas.tabs, canvas.look, canvas.look.glyphs);
-    let wide = area.width >= 100;
+    let wide = area.width >= WIDE;
     let mut parts: Vec<(String, Style)> = Vec::new();
     let retry = |at: i64| format::seconds(u64::try_from((at - state.now + 999) / 1000).unwrap_or(0));
     match &state.connection {
@@ -150,9 +189,17 @@ fn views(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
             .iter()
             .map(|view| (counted(view.title(), state.transfers.count(*view)), *view == state.transfers.view))
             .collect(),
+        Tab::Inbox => inbox::View::ALL
+            .iter()
+            .map(|view| (counted(view.title(), state.inbox.count(*view)), *view == state.inbox.view))
+            .collect(),
         Tab::Members => members::View::ALL
             .iter()
             .map(|view| (counted(view.title(), state.members.count(*view)), *view == state.members.view))
+            .collect(),
+        Tab::Chat => chat::View::ALL
+            .iter()
+            .map(|view| (counted(view.title(), state.chat.count(*view)), *view == state.chat.view))
             .collect(),
     };
     let mut x = area.x + 1;
@@ -172,7 +219,7 @@ fn views(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
     // A column of numbers begins with the largest.
     let upward = matches!(sort, SortBy::Name | SortBy::Owner | SortBy::Left | SortBy::Status) != reverse;
     let arrow = if upward { look.glyphs.ascending } else { look.glyphs.descending };
-    let mut right = format!("sort: {} {arrow}", sort.title());
+    let mut right = if state.tab == Tab::Chat { String::new() } else { format!("sort: {} {arrow}", sort.title()) };
     let marked = state.marked();
     if marked > 0 {
         right = format!("{right}   {} marked", format::count(marked as u64));
@@ -185,6 +232,9 @@ fn views(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
     let offline = !matches!(state.connection, Connection::Online { .. });
     if let (Tab::Files, true, Some(as_of)) = (state.tab, offline, state.files.as_of_ms) {
         right = format!("as of {}   {right}", format::moment(as_of, state.now, &state.setup.zone));
+    }
+    if state.tab == Tab::Inbox && offline {
+        right = format!("offline: answers need the tracker   {right}");
     }
     if let (Tab::Files, Some(hashing)) = (state.tab, &state.files.hashing) {
         let percent = (u128::from(hashing.bytes_done) * 100).checked_div(u128::from(hashing.bytes)).unwrap_or(0);
@@ -265,7 +315,12 @@ fn filter_count(state: &State) -> String {
             let all = state.transfers.count(state.transfers.view);
             format!("{} of {}", format::count(shown), format::count(all as u64))
         }
+        Tab::Inbox => {
+            let all = state.inbox.count(state.inbox.view);
+            format!("{} of {}", format::count(shown), format::count(all as u64))
+        }
         Tab::Members => format!("{} of {}", format::count(shown), format::count(state.members.all.len() as u64)),
+        Tab::Chat => format!("{} of {}", format::count(shown), format::count(state.chat.rooms.len() as u64)),
     }
 }
 
@@ -366,7 +421,7 @@ fn hints(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
     let mut seen = Vec::new();
     for row in keys::in_force(&stack) {
         let (Some(word), Some(key)) = (row.hint, row.keys.first()) else { continue };
-        if panes && lacks_item(state, row.action) {
+        if (panes && lacks_item(state, row.action)) || completes_nothing(state, row.action) {
             continue;
         }
         // Not what is said already, nor a key that means something else here.
@@ -387,7 +442,14 @@ fn hints(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
     }
 }
 
-/// Whether an action needs a transfer under the cursor, and there is none.
+/// Whether Tab has nothing to complete in the line that is asked for.
+fn completes_nothing(state: &State, action: Action) -> bool {
+    let prompt = state.layers.last();
+    let nothing = matches!(prompt, Some(Layer::Prompt(prompt)) if prompt.completes == Completes::Nothing);
+    action == Action::Complete && nothing
+}
+
+/// Whether an action has nothing to work on here.
 fn lacks_item(state: &State, action: Action) -> bool {
     let needs_one = matches!(
         action,
@@ -402,8 +464,14 @@ fn lacks_item(state: &State, action: Action) -> bool {
             | Action::ForgetAll
             | Action::Open
             | Action::CopyMenu
+            | Action::SayYes
+            | Action::SayNo
+            | Action::SayNever
+            | Action::TakeBack
+            | Action::WriteTo
     );
-    needs_one && state.tab == Tab::Transfers && state.list_len() == 0
+    let sorts_nothing = action == Action::SortMenu && state.tab == Tab::Chat;
+    sorts_nothing || needs_one && matches!(state.tab, Tab::Transfers | Tab::Inbox) && state.list_len() == 0
 }
 
 /// A hint that says more where the state makes it clearer.
@@ -418,6 +486,9 @@ fn hint_word(state: &State, action: Action, word: &'static str) -> &'static str 
         _ => word,
     }
 }
+
+/// Columns from which the tabs have their whole names.
+const WIDE: u16 = 100;
 
 fn label(stack: &[Context], action: Action) -> String {
     keys::key_of(stack, action).map(keys::Key::label).unwrap_or_default()

@@ -25,6 +25,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, layer: &Layer, areas:
         Layer::Log(list) => log(canvas, state, *list, areas),
         Layer::Page(page) => self::page(canvas, state, page.top, areas),
         Layer::Share(sharing) => share(canvas, sharing),
+        Layer::Prompt(prompt) => super::forms::prompt(canvas, prompt),
+        Layer::Take(taking) => super::forms::take(canvas, state, taking),
     }
 }
 
@@ -179,7 +181,8 @@ fn page(canvas: &mut Canvas<'_>, state: &State, top: usize, areas: &Areas) {
     let (title, lines) = match state.tab {
         Tab::Files => super::files::page(state, width),
         Tab::Transfers => super::transfers::page(state, width),
-        Tab::Members => (String::new(), Vec::new()),
+        Tab::Inbox => super::inbox::page(state, width),
+        Tab::Members | Tab::Chat => (String::new(), Vec::new()),
     };
     let inside = whole(canvas, areas, &title);
     let top = top.min(lines.len().saturating_sub(usize::from(inside.height)));

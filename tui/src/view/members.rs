@@ -62,7 +62,16 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, areas: &Areas) {
     };
     canvas.line(inside, 0, &first, Style::new());
     canvas.line(inside, 1, &second, Style::new());
-    canvas.line(inside, 2, "Enter shows what they share", Style::new());
+    canvas.line(
+        inside,
+        2,
+        if member.me {
+            "Enter shows what you share"
+        } else {
+            "Enter shows what they share, m writes to them, o offers them something"
+        },
+        Style::new(),
+    );
 }
 
 fn shown_columns(areas: &Areas) -> Vec<Column> {

@@ -1,9 +1,12 @@
 //! Draws a [`State`]. Never changes it, and reads nothing else: no clock, no locale, no file.
 
 mod canvas;
+mod chat;
 mod chrome;
 mod files;
+mod forms;
 mod gate;
+mod inbox;
 mod layers;
 mod members;
 mod table;
@@ -57,7 +60,9 @@ fn draw_into(state: &State, buffer: &mut Buffer) -> (Targets, Option<Position>) 
             None => match state.tab {
                 Tab::Files => files::draw(&mut canvas, state, &areas),
                 Tab::Transfers => transfers::draw(&mut canvas, state, &areas),
+                Tab::Inbox => inbox::draw(&mut canvas, state, &areas),
                 Tab::Members => members::draw(&mut canvas, state, &areas),
+                Tab::Chat => chat::draw(&mut canvas, state, &areas),
             },
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     app::{
         CallId, Effect, Event, Setup, State, Tab, Target, index,
         keys::{self, Context, Key},
+        notices::Notices,
         sample, start, update,
     },
     engine::api::{
@@ -44,6 +45,7 @@ impl Play {
             tracker_hint: String::new(),
             account_hint: String::new(),
             away_after_ms: 600_000,
+            notices: Notices { bell: true, osc9: true },
         });
         let mut play = Self { state, calls: Vec::new(), wanted: Vec::new() };
         play.carry_out(effects);
@@ -60,6 +62,8 @@ impl Play {
         play.tell(Update::Shares(sample::shares()));
         let changed = sample::transfers();
         play.tell(Update::Transfers(TransferPage { restart: true, changed, removed: Vec::new() }));
+        play.tell(Update::Inbox(sample::items()));
+        play.tell(Update::Rooms(sample::rooms()));
         play.tell(Update::Traffic(Traffic { down: 18_400_000, up: 2_100_000 }));
         for second in 1..=30 {
             play.tick(second * 1_000);
@@ -173,6 +177,10 @@ fn named(name: &str) -> Key {
         "up" => Key::Up,
         "down" => Key::Down,
         "left" => Key::Left,
+        "pgup" => Key::PageUp,
+        "pgdn" => Key::PageDown,
+        "A-enter" => Key::AltEnter,
+        "C-j" => Key::Ctrl('j'),
         "backspace" => Key::Backspace,
         "space" => Key::Char(' '),
         "C-c" => Key::Ctrl('c'),
@@ -199,6 +207,10 @@ macro_rules! pictures {
     };
 }
 
+// Below the macro, which they use.
+mod chat;
+mod inbox;
+
 pictures! {
     files_at_80x24: 80 x 24, |play| play.keys("jjjjjjjj");
     files_at_120x36_with_details: 120 x 36, |play| {
@@ -216,10 +228,10 @@ pictures! {
     transfers_at_120x36: 120 x 36, |play| play.keys("2");
     transfers_at_60x20: 60 x 20, |play| play.keys("2");
     transfers_at_40x12: 40 x 12, |play| play.keys("2");
-    failed_transfers: 80 x 24, |play| play.keys(".");
+    failed_transfers: 80 x 24, |play| play.keys("2]]]]");
     the_page_of_a_transfer: 80 x 24, |play| play.keys("2<enter>");
-    members_at_80x24: 80 x 24, |play| play.keys("3j");
-    members_at_120x36: 120 x 36, |play| play.keys("3j");
+    members_at_80x24: 80 x 24, |play| play.keys("4j");
+    members_at_120x36: 120 x 36, |play| play.keys("4j");
     quitting_with_transfers_under_way: 80 x 24, |play| play.keys("q");
     cancelling_at_40x12: 40 x 12, |play| play.keys("2x");
     the_sort_menu: 80 x 24, |play| play.keys("s");
@@ -576,13 +588,13 @@ fn the_offline_countdown_moves_every_second_and_an_idle_screen_not_at_all() {
 
 #[test]
 fn the_selected_row_is_reversed_and_has_a_sign_without_colours() {
-    for keys in ["1", "2", "3", "1]"] {
+    for keys in ["1", "2", "3", "4", "5j", "1]"] {
         let mut play = Play::busy(80, 24);
         play.state.setup.color = false;
         play.keys(keys);
         let (terminal, _) = play.terminal();
         let buffer = terminal.backend().buffer();
-        let y = play.state.areas().list.y;
+        let y = play.state.areas().list.y + u16::try_from(play.state.list().cursor).unwrap();
         assert!(buffer[(10, y)].modifier.contains(Modifier::REVERSED), "{keys}");
         assert_eq!(buffer[(1, y)].symbol(), ">", "{keys}");
         let colours: BTreeSet<_> = buffer.content().iter().map(|cell| format!("{:?}{:?}", cell.fg, cell.bg)).collect();
@@ -594,7 +606,7 @@ fn the_selected_row_is_reversed_and_has_a_sign_without_colours() {
 fn tabs_rows_and_hints_can_be_clicked() {
     let mut play = Play::busy(80, 24);
     let (_, targets) = play.terminal();
-    assert_eq!(targets.at(20, 0), Some(Target::Tab(Tab::Transfers)));
+    assert_eq!(targets.at(12, 0), Some(Target::Tab(Tab::Transfers)));
     assert_eq!(targets.at(10, 5), Some(Target::Line(2)));
     assert_eq!(targets.at(2, 23), Some(Target::Action(keys::Action::Download)));
     assert_eq!(targets.at(4, 2), Some(Target::Sort(index::SortBy::Name)));
@@ -606,7 +618,9 @@ fn tabs_rows_and_hints_can_be_clicked() {
 
 #[test]
 fn hints_fit_forty_columns_and_come_from_the_table() {
-    for script in ["1", "1]", "1[", "2", "2]", "3", "?", "q", "s", "/", "2<enter>"] {
+    for script in
+        ["1", "1]", "1[", "2", "2]", "3", "3]", "3]]", "3a", "3x", "4", "4o", "5", "5i", "?", "q", "s", "/", "2<enter>"]
+    {
         let mut play = Play::busy(40, 16);
         play.state.size = (40, 16);
         play.keys(script);
@@ -621,7 +635,7 @@ fn hints_fit_forty_columns_and_come_from_the_table() {
 fn no_key_does_nothing() {
     let all = (' '..='~').map(Key::Char).chain([Key::Esc, Key::F(5), Key::Other, Key::Backspace]);
     for key in all {
-        for tab in ["1", "1]", "2", "3"] {
+        for tab in ["1", "1]", "2", "3", "3]", "4", "5"] {
             let mut play = Play::busy(80, 24);
             play.keys(tab);
             play.state.messages = crate::app::messages::Messages::default();
@@ -631,7 +645,7 @@ fn no_key_does_nothing() {
             // At the top of a list going up has nowhere to go, and a tab leads to itself.
             let stays = matches!(keys::lookup(&[Context::Panes], key), Some(action) if {
                 use keys::Action as A;
-                matches!(action, A::Up | A::PageUp | A::First | A::ShowFiles | A::ShowTransfers | A::ShowMembers)
+                matches!(action, A::Up | A::PageUp | A::First | A::ShowFiles | A::ShowTransfers | A::ShowInbox | A::ShowMembers | A::ShowChat)
             });
             assert!(stays || before != after, "{key:?} in {tab}");
         }
@@ -641,7 +655,8 @@ fn no_key_does_nothing() {
 #[test]
 fn hostile_names_never_reach_the_screen_as_they_are() {
     let mut play = Play::busy(120, 36);
-    for keys in ["/photo", "<esc>2", ".", "<enter>", "<esc>3G", "y"] {
+    for keys in ["/photo", "<esc>2", "]]]]", "<enter>", "<esc>3]]G", "<enter>", "y", "<esc><esc>4G", "y", "<esc>5", "G"]
+    {
         play.keys(keys);
         let screen = play.screen();
         assert!(!screen.chars().any(|c| c == '\u{202e}' || (c.is_control() && c != '\n')), "{keys}\n{screen}");
@@ -669,7 +684,7 @@ fn any_key() -> impl Strategy<Value = Key> {
             Just(Key::Enter), Just(Key::Esc), Just(Key::Tab), Just(Key::BackTab), Just(Key::Backspace),
             Just(Key::Delete), Just(Key::Up), Just(Key::Down), Just(Key::Left), Just(Key::Right), Just(Key::Home),
             Just(Key::End), Just(Key::PageUp), Just(Key::PageDown), Just(Key::F(1)), Just(Key::Ctrl('d')),
-            Just(Key::Ctrl('u')), Just(Key::Ctrl('w')), Just(Key::Other),
+            Just(Key::Ctrl('u')), Just(Key::Ctrl('w')), Just(Key::AltEnter), Just(Key::Other),
         ],
     ]
 }
@@ -701,7 +716,7 @@ proptest! {
                         play.click(target, width % 2 == 0);
                     }
                 }
-                4 => play.event(Event::Paste("/tmp/a\u{202e}b \x1b[31m日本".to_owned())),
+                4 => play.event(Event::Paste("/tmp/a\u{202e}b \x1b[31m日本\n\n\n\n".to_owned())),
                 _ => play.event(Event::Key(key)),
             }
             // What is due has been done: otherwise the screen would wake for ever.

@@ -57,10 +57,16 @@ impl State {
         let chosen = self.chosen();
         let (mut files, mut bytes, mut had, mut going, mut wanted) = (0, 0_u64, 0, 0, Vec::new());
         let mut name = String::new();
+        // Whose owner decides who fetches them.
+        let (mut asked, mut asked_name, mut asked_owner) = (Vec::new(), String::new(), String::new());
         for key in &chosen {
             match index.find(key).and_then(|entry| index.item(entry)) {
                 Some(Item::File(row)) if row.have => had += 1,
                 Some(_) if self.fetching(key) => going += 1,
+                Some(Item::File(row)) if &*row.audience == "ask" && !row.mine => {
+                    asked.push(Self::asked_name(key));
+                    (asked_name, asked_owner) = (show(row.name()), row.owner.to_string());
+                }
                 Some(Item::File(row)) => {
                     (files, bytes) = (files + 1, bytes.saturating_add(row.size));
                     name = show(row.name());
@@ -81,11 +87,21 @@ impl State {
             (1, _) if going == 1 => Some("it is being fetched already: 2 shows how far it is"),
             (all, had) if all == had => Some("you have all of them already"),
             (all, had) if all == had + going => Some("you have them or fetch them already"),
-            _ if wanted.is_empty() => Some("they are no longer in the index"),
+            _ if wanted.is_empty() && asked.is_empty() => Some("they are no longer in the index"),
             _ => None,
         };
         if let Some(reason) = reason {
             self.messages.warn(self.now, reason);
+            return;
+        }
+        if !asked.is_empty() {
+            let name = match asked.len() {
+                1 => asked_name,
+                some => format!("{} files", format::count(some as u64)),
+            };
+            self.ask_for(asked, name, &asked_owner, effects);
+        }
+        if wanted.is_empty() {
             return;
         }
         let what = match wanted.len() {
@@ -140,14 +156,11 @@ impl State {
 
     pub(in crate::app) fn complete(&mut self, effects: &mut Vec<Effect>) {
         let home = self.setup.home.clone();
-        let Some(Layer::Share(sharing)) = self.layers.last_mut() else { return };
-        let Some(first) = sharing.suggestions.first() else {
+        let Some(Layer::Share(sharing)) = self.layers.last_mut() else { return self.complete_prompt(effects) };
+        let Some(next) = completed(sharing.field.text(), &sharing.suggestions, home.as_deref()) else {
             self.messages.warn(self.now, "no path begins so");
             return;
         };
-        let common = sharing.suggestions.iter().fold(first.as_str(), |common, other| common_start(common, other));
-        let typed = expand_home(sharing.field.text(), home.as_deref());
-        let next = if common.len() > typed.len() { common.to_owned() } else { first.clone() };
         sharing.field.set(&next);
         effects.push(Effect::Complete { typed: next });
     }
@@ -294,6 +307,14 @@ pub fn expand_home(text: &str, home: Option<&Path>) -> String {
         }
         _ => text.to_owned(),
     }
+}
+
+/// What a path that is typed is completed to.
+pub(in crate::app) fn completed(typed: &str, suggestions: &[String], home: Option<&Path>) -> Option<String> {
+    let first = suggestions.first()?;
+    let common = suggestions.iter().fold(first.as_str(), |common, other| common_start(common, other));
+    let typed = expand_home(typed, home);
+    Some(if common.len() > typed.len() { common.to_owned() } else { first.clone() })
 }
 
 fn common_start<'a>(one: &'a str, other: &str) -> &'a str {

@@ -1,12 +1,16 @@
 //! What keys, clicks and commands do.
 
 mod account;
+mod chat;
 mod edit;
 mod files;
+mod inbox;
 mod limits;
 mod moving;
 mod people;
 mod popups;
+mod prompts;
+mod take;
 mod transfers;
 mod verify;
 
@@ -21,7 +25,7 @@ use crate::{
     engine::api::Rank,
 };
 
-pub use self::{files::expand_home, limits::sentence as limit_sentence};
+pub use self::{chat::text_width, files::expand_home, limits::sentence as limit_sentence};
 
 impl State {
     pub(in crate::app) fn on_key(&mut self, key: Key, effects: &mut Vec<Effect>) {
@@ -56,7 +60,12 @@ impl State {
         let choices = match self.layers.last()? {
             Layer::Dialog(dialog) => &dialog.choices,
             Layer::Menu(menu) => &menu.choices,
-            Layer::Palette(_) | Layer::Log(_) | Layer::Page(_) | Layer::Share(_) => return None,
+            Layer::Palette(_)
+            | Layer::Log(_)
+            | Layer::Page(_)
+            | Layer::Share(_)
+            | Layer::Prompt(_)
+            | Layer::Take(_) => return None,
         };
         choices.iter().find(|choice| choice.key == letter).map(|choice| choice.act.clone())
     }
@@ -71,6 +80,7 @@ impl State {
             Target::Line(line) => {
                 let (len, height) = (self.list_len(), usize::from(self.areas().list.height));
                 self.finder_mut().editing = false;
+                self.stop_writing();
                 let list = self.list_mut();
                 list.cursor = line;
                 list.settle(len, height);
@@ -113,6 +123,8 @@ impl State {
             Action::Open => self.open(),
             Action::In => self.go_in(),
             Action::Out => self.go_out(),
+            Action::Mark if self.taking() => self.choose_offered(),
+            Action::MarkInvert if self.taking() => self.invert_offered(),
             Action::Mark => self.mark(),
             Action::MarkRange => self.mark_range(),
             Action::MarkInvert => self.mark_invert(),
@@ -140,22 +152,40 @@ impl State {
             Action::ForgetAll => self.forget_all(effects),
             Action::OpenFile => self.open_file(effects),
             Action::OpenFolder => self.open_folder(effects),
+            Action::SayYes => self.say_yes(effects),
+            Action::SayNo => self.say_no(),
+            Action::SayNever => self.say_never(),
+            Action::TakeBack => self.ask_take_back(),
+            Action::Rules => self.ask_rules(effects),
+            Action::Take => self.take(effects),
+            Action::TakeTo => self.edit_folder(effects),
+            Action::Offer => self.offer(effects),
+            Action::Request => self.type_command("request --of "),
+            Action::Unblock => self.type_command("unblock "),
+            Action::Write => self.write(),
+            Action::WriteTo => self.write_to(),
+            Action::Send => self.send(effects),
+            Action::NewLine => self.type_text("\n", effects),
+            Action::Resend => self.resend(effects),
+            Action::Mute => self.mute(effects),
             Action::MemberFiles => self.member_files(),
             Action::Block => self.block(effects),
             Action::Away => self.turn_away(),
             Action::ShowFiles => self.show_tab(Tab::Files),
             Action::ShowTransfers => self.show_tab(Tab::Transfers),
+            Action::ShowInbox => self.show_tab(Tab::Inbox),
             Action::ShowMembers => self.show_tab(Tab::Members),
+            Action::ShowChat => self.show_tab(Tab::Chat),
             Action::NextTab => self.turn_tab(1),
             Action::PreviousTab => self.turn_tab(Tab::ALL.len() - 1),
             Action::NextView => self.turn_view(true),
             Action::PreviousView => self.turn_view(false),
-            Action::Down => self.step(Step::Down),
-            Action::Up => self.step(Step::Up),
-            Action::PageDown => self.step(Step::PageDown),
-            Action::PageUp => self.step(Step::PageUp),
-            Action::First => self.step(Step::First),
-            Action::Last => self.step(Step::Last),
+            Action::Down => self.step_or_page(Step::Down, effects),
+            Action::Up => self.step_or_page(Step::Up, effects),
+            Action::PageDown => self.step_or_page(Step::PageDown, effects),
+            Action::PageUp => self.step_or_page(Step::PageUp, effects),
+            Action::First => self.step_or_page(Step::First, effects),
+            Action::Last => self.step_or_page(Step::Last, effects),
             Action::NextNeed => self.next_need(),
             Action::MessageLog => self.open_log(),
             Action::Zoom => self.zoom(),
@@ -182,6 +212,7 @@ impl State {
             Action::Accept => self.accept(effects),
             Action::NextField => self.next_field(true),
             Action::PreviousField => self.next_field(false),
+            Action::Complete if self.writing() => self.complete_name(),
             Action::Complete => self.complete(effects),
             Action::CursorLeft
             | Action::CursorRight
@@ -207,7 +238,15 @@ impl State {
                     self.files.browse_mut().0.pane.marks.clear();
                 }
             }
+            Act::Calls(calls) => {
+                self.layers.retain(|layer| !matches!(layer, Layer::Take(_)));
+                for (command, purpose) in calls {
+                    self.call(command, purpose, effects);
+                }
+            }
             Act::Ask(dialog) => self.layers.push(Layer::Dialog(*dialog)),
+            Act::Paste(text) => self.type_text(&text, effects),
+            Act::Prompt(prompt) => self.layers.push(Layer::Prompt(prompt)),
             Act::Quit(leaving) => effects.push(Effect::Quit(leaving)),
         }
     }

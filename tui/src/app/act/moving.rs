@@ -1,9 +1,10 @@
 //! Moving about: cursors, tabs, views, folders, and the marks and order of lists.
 
 use crate::app::{
-    State, Tab,
+    Effect, State, Tab, chat,
     files::{self, Place},
     filter::Filter,
+    inbox,
     index::{Item, ItemKey, SortBy},
     layer::{Act, Choice, Layer, Menu, Page},
     list::{List, Step},
@@ -11,6 +12,13 @@ use crate::app::{
 };
 
 impl State {
+    /// Pages through a conversation, or goes through what is on top.
+    pub(in crate::app) fn step_or_page(&mut self, step: Step, effects: &mut Vec<Effect>) {
+        if !self.page_talk(step, effects) {
+            self.step(step);
+        }
+    }
+
     pub(in crate::app) fn step(&mut self, step: Step) {
         let page = usize::from(self.size.1.saturating_sub(4)).max(1);
         match self.layers.last_mut() {
@@ -41,7 +49,8 @@ impl State {
                 .min(PAGE_LINES_MAX);
                 return;
             }
-            Some(Layer::Dialog(_) | Layer::Share(_)) | None => {}
+            Some(Layer::Take(_)) => return self.step_offered(step),
+            Some(Layer::Dialog(_) | Layer::Share(_) | Layer::Prompt(_)) | None => {}
         }
         let (len, height) = (self.list_len(), usize::from(self.areas().list.height));
         self.list_mut().step(step, len, height);
@@ -49,6 +58,10 @@ impl State {
 
     pub(in crate::app) fn show_tab(&mut self, tab: Tab) {
         self.finder_mut().editing = false;
+        self.stop_writing();
+        if tab == Tab::Chat && self.tab != tab {
+            self.chat.show_news();
+        }
         self.tab = tab;
         self.layers.retain(|layer| !matches!(layer, Layer::Page(_)));
     }
@@ -62,12 +75,16 @@ impl State {
         let at = match self.tab {
             Tab::Files => files::View::ALL.iter().position(|view| *view == self.files.view),
             Tab::Transfers => transfers::View::ALL.iter().position(|view| *view == self.transfers.view),
+            Tab::Inbox => inbox::View::ALL.iter().position(|view| *view == self.inbox.view),
             Tab::Members => members::View::ALL.iter().position(|view| *view == self.members.view),
+            Tab::Chat => chat::View::ALL.iter().position(|view| *view == self.chat.view),
         };
         let len = match self.tab {
             Tab::Files => files::View::ALL.len(),
             Tab::Transfers => transfers::View::ALL.len(),
+            Tab::Inbox => inbox::View::ALL.len(),
             Tab::Members => members::View::ALL.len(),
+            Tab::Chat => chat::View::ALL.len(),
         };
         (at.unwrap_or(0), len)
     }
@@ -91,11 +108,19 @@ impl State {
                 let Some(view) = transfers::View::ALL.get(number) else { return };
                 self.transfers.show(*view);
             }
+            Tab::Inbox => {
+                let Some(view) = inbox::View::ALL.get(number) else { return };
+                self.inbox.show(*view);
+            }
             Tab::Members => {
                 let Some(view) = members::View::ALL.get(number) else { return };
                 self.members.view = *view;
                 self.members.pane.list = List::default();
                 self.members.arrange();
+            }
+            Tab::Chat => {
+                let Some(view) = chat::View::ALL.get(number) else { return };
+                self.show_rooms(*view);
             }
         }
     }
@@ -103,6 +128,8 @@ impl State {
     pub(in crate::app) fn open(&mut self) {
         match self.tab {
             Tab::Members => self.member_files(),
+            Tab::Inbox => self.open_item(),
+            Tab::Chat => self.open_room(),
             Tab::Transfers if self.transfers.selected().is_none() => {
                 self.messages.warn(self.now, "there is no transfer here to open");
             }
@@ -187,7 +214,13 @@ impl State {
     }
 
     pub(in crate::app) fn next_need(&mut self) {
-        if self.transfers.count(transfers::View::Failed) > 0 {
+        if self.inbox.waiting() > 0 && self.tab != Tab::Inbox {
+            self.show_tab(Tab::Inbox);
+            self.inbox.show(inbox::View::ForMe);
+        } else if self.chat.unread() > 0 && self.tab != Tab::Chat {
+            self.show_tab(Tab::Chat);
+            self.chat.pane.list = List::default();
+        } else if self.transfers.count(transfers::View::Failed) > 0 {
             self.show_tab(Tab::Transfers);
             self.transfers.show(transfers::View::Failed);
         } else if self.messages.unseen() > 0 {
@@ -212,8 +245,8 @@ impl State {
                 let Some(id) = self.transfers.selected().map(|transfer| transfer.row.id.clone()) else { return };
                 self.transfers.pane.toggle(id);
             }
-            Tab::Members => {
-                self.messages.warn(now, "members are acted on one by one");
+            Tab::Inbox | Tab::Members | Tab::Chat => {
+                self.messages.warn(now, "these are acted on one by one");
                 return;
             }
         }
@@ -236,7 +269,7 @@ impl State {
                 let order = &self.transfers.order;
                 self.transfers.pane.range(|at| order.get(at).cloned())
             }
-            Tab::Files | Tab::Members => {
+            Tab::Files | Tab::Inbox | Tab::Members | Tab::Chat => {
                 self.messages.warn(self.now, "these are acted on one by one");
                 return;
             }
@@ -258,7 +291,9 @@ impl State {
                 let ids = self.transfers.order.clone();
                 self.transfers.pane.invert(ids.into_iter());
             }
-            Tab::Files | Tab::Members => self.messages.warn(self.now, "these are acted on one by one"),
+            Tab::Files | Tab::Inbox | Tab::Members | Tab::Chat => {
+                self.messages.warn(self.now, "these are acted on one by one");
+            }
         }
     }
 
@@ -289,6 +324,13 @@ impl State {
                 ('l', SortBy::Left),
                 ('o', SortBy::Owner),
             ],
+            Tab::Inbox => &[
+                ('a', SortBy::Added),
+                ('n', SortBy::Name),
+                ('o', SortBy::Owner),
+                ('s', SortBy::Size),
+                ('p', SortBy::Status),
+            ],
             Tab::Members => &[
                 ('p', SortBy::Status),
                 ('n', SortBy::Name),
@@ -296,12 +338,17 @@ impl State {
                 ('f', SortBy::FromThem),
                 ('t', SortBy::ToThem),
             ],
+            Tab::Chat => &[],
         }
     }
 
     pub(in crate::app) fn open_sort_menu(&mut self) {
         let (now, _) = self.sort();
         let columns = self.sort_columns();
+        if columns.is_empty() {
+            self.messages.warn(self.now, ROOMS_ORDER);
+            return;
+        }
         let choices = columns.iter().map(|(key, sort)| Choice::new(*key, sort.title(), Act::Sort(*sort))).collect();
         let mut menu = Menu { title: "Sort by".to_owned(), choices, list: List::default() };
         menu.list.cursor = columns.iter().position(|(_, sort)| *sort == now).unwrap_or(0);
@@ -318,6 +365,10 @@ impl State {
     }
 
     pub(in crate::app) fn turn_sort(&mut self) {
+        if self.sort_columns().is_empty() {
+            self.messages.warn(self.now, ROOMS_ORDER);
+            return;
+        }
         let (sort, reverse) = self.sort();
         self.set_sort(sort, !reverse);
     }
@@ -338,13 +389,21 @@ impl State {
                 (self.transfers.pane.sort, self.transfers.pane.reverse) = (sort, reverse);
                 self.transfers.arrange_now();
             }
+            Tab::Inbox => {
+                (self.inbox.pane.sort, self.inbox.pane.reverse) = (sort, reverse);
+                self.inbox.arrange();
+            }
             Tab::Members => {
                 (self.members.pane.sort, self.members.pane.reverse) = (sort, reverse);
                 self.members.arrange();
             }
+            // Its order is what is new.
+            Tab::Chat => {}
         }
     }
 }
 
+/// Why rooms are not sorted otherwise.
+const ROOMS_ORDER: &str = "rooms stand in their order: what is unread first, then what was said last";
 /// A page of details is never longer.
 const PAGE_LINES_MAX: usize = 1_000;

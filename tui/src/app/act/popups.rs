@@ -1,6 +1,6 @@
 //! Menus, forms, the list of commands, and closing what is on top.
 
-use shared::show::show;
+use shared::show::{show, show_text};
 
 use crate::{
     app::{
@@ -73,10 +73,26 @@ impl State {
                 choices.push(json(serde_json::to_string(row)));
                 choices
             }),
+            Tab::Inbox => self.inbox.selected().map(|item| {
+                vec![
+                    copy('n', "name", "name", show(&item.name)),
+                    copy('i', "id", "id", item.id.clone()),
+                    copy('t', "text", "text", show_text(&item.text)),
+                    json(serde_json::to_string(item)),
+                ]
+            }),
             Tab::Members => self
                 .members
                 .selected()
                 .map(|member| vec![copy('n', "name", "name", show(&member.name)), json(serde_json::to_string(member))]),
+            Tab::Chat => self.chat.talk.as_ref().and_then(|talk| {
+                let last = talk.messages.last()?;
+                Some(vec![
+                    copy('t', "text", "text", show_text(&last.text)),
+                    copy('n', "name", "name", show(&last.from)),
+                    json(serde_json::to_string(last)),
+                ])
+            }),
         };
         match choices {
             Some(choices) => {
@@ -130,6 +146,10 @@ impl State {
     }
 
     pub(in crate::app) fn zoom(&mut self) {
+        if self.tab == Tab::Chat {
+            self.messages.success(self.now, "rooms and conversation share the whole screen already");
+            return;
+        }
         self.zoom = !self.zoom;
         if self.areas_for(self.size).shape < Shape::Strip {
             self.messages.success(self.now, "the list has the whole screen already");
@@ -247,9 +267,11 @@ impl State {
                     self.layers.pop();
                     return self.turn_away();
                 }
-                if let Some(typed) = palette.typed_limit() {
-                    let typed = typed.to_owned();
-                    return self.set_limit(&typed, effects);
+                if let Some((action, typed)) = palette.typed().map(|(action, typed)| (action, typed.to_owned())) {
+                    return match action {
+                        Action::Limit => self.set_limit(&typed, effects),
+                        action => self.run_typed(action, &typed, effects),
+                    };
                 }
                 self.layers.pop();
                 if chosen.here {
@@ -259,6 +281,8 @@ impl State {
                 }
             }
             Some(Layer::Share(_)) => self.count_share(effects),
+            Some(Layer::Prompt(_)) => self.accept_prompt(effects),
+            Some(Layer::Take(_)) => self.leave_folder(effects),
             Some(Layer::Log(_) | Layer::Page(_)) => {}
             None if self.gate.is_some() => self.press_in_gate(effects),
             None => self.keep_filter(effects),
@@ -276,14 +300,22 @@ impl State {
             Context::Active => Some((Tab::Transfers, Some(0))),
             Context::Done => Some((Tab::Transfers, Some(3))),
             Context::Failed => Some((Tab::Transfers, Some(4))),
+            Context::ForMe => Some((Tab::Inbox, Some(0))),
+            Context::Sent => Some((Tab::Inbox, Some(1))),
+            Context::Inbox => Some((Tab::Inbox, None)),
             Context::Members => Some((Tab::Members, None)),
+            Context::Chat => Some((Tab::Chat, None)),
             Context::Always
             | Context::Panes
             | Context::Page
+            | Context::Writing
             | Context::Typing
             | Context::Filter
             | Context::Form
             | Context::Share
+            | Context::Prompt
+            | Context::Take
+            | Context::Folder
             | Context::Dialog
             | Context::Menu
             | Context::Palette
@@ -298,7 +330,7 @@ impl State {
         if let Some(view) = view {
             self.show_view(view);
         }
-        if matches!(action, Action::ShareAdd | Action::Rescan) {
+        if matches!(action, Action::ShareAdd | Action::Rescan | Action::Rules) {
             self.perform(action, effects);
         } else {
             let key = keys::key_of(&self.contexts(), action).map(Key::label).unwrap_or_default();
@@ -355,6 +387,9 @@ impl State {
 
     /// Closes what is on top, then clears, then says what `q` does.
     pub(in crate::app) fn back(&mut self, effects: &mut Vec<Effect>) {
+        if matches!(self.layers.last(), Some(Layer::Take(taking)) if taking.editing) {
+            return self.leave_folder(effects);
+        }
         if let Some(layer) = self.layers.pop() {
             if let Layer::Share(Sharing { call: Some(call), .. }) = layer {
                 self.forget_call(call, effects);
@@ -383,6 +418,10 @@ impl State {
             }
             return;
         }
+        if self.writing() {
+            self.stop_writing();
+            return;
+        }
         let finder = self.finder_mut();
         if finder.editing || !finder.field.is_empty() {
             let was_empty = finder.field.is_empty();
@@ -397,8 +436,18 @@ impl State {
             match self.tab {
                 Tab::Files => self.files.browse_mut().0.pane.marks.clear(),
                 Tab::Transfers => self.transfers.pane.marks.clear(),
+                Tab::Inbox => self.inbox.pane.marks.clear(),
                 Tab::Members => self.members.pane.marks.clear(),
+                Tab::Chat => self.chat.pane.marks.clear(),
             }
+            return;
+        }
+        if self.tab == Tab::Chat && self.chat.talk.as_ref().is_some_and(|talk| talk.back > 0) {
+            self.scroll_talk(isize::MAX / 2, effects);
+            return;
+        }
+        if self.tab == Tab::Chat && self.chat.open && self.areas().shape == Shape::Pocket {
+            self.chat.open = false;
             return;
         }
         if self.messages.dismiss(self.now) {

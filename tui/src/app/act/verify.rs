@@ -31,7 +31,7 @@ impl State {
                 Some(_) => Err("what is not complete yet is verified as it comes"),
                 None => Err(NOTHING),
             },
-            Tab::Members => Err(NOTHING),
+            Tab::Inbox | Tab::Members | Tab::Chat => Err(NOTHING),
         };
         match chosen {
             Ok((name, what)) => {

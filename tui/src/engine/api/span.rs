@@ -6,7 +6,7 @@ use std::time::Duration;
 ///
 /// # Errors
 /// A sentence about what was expected.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let expected = || format!("{text:?} is not a time: write 30s, 15m, 1h or 7d");
     let unit = text.chars().next_back().ok_or_else(expected)?;
     let seconds_each: u64 = match unit {

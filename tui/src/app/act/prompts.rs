@@ -1,0 +1,146 @@
+//! A line that is asked for: typed, completed, and what becomes of it. And commands with words of their own.
+
+use std::path::Path;
+
+use shared::show::show;
+
+use crate::{
+    app::{
+        Effect, Purpose, State,
+        keys::Action,
+        layer::{Layer, Palette},
+        prompt::{Completes, Prompt, Then},
+        words::{self, path_typed},
+    },
+    engine::api::{Accept, Command, InboxCommand, Offer},
+};
+
+impl State {
+    pub(in crate::app) fn open_prompt(&mut self, mut prompt: Prompt, begin: &str, effects: &mut Vec<Effect>) {
+        prompt.field.set(begin);
+        self.layers.push(Layer::Prompt(Box::new(prompt)));
+        self.prompt_typed(effects);
+    }
+
+    /// What is typed in the prompt has changed.
+    pub(in crate::app) fn prompt_typed(&mut self, effects: &mut Vec<Effect>) {
+        let home = self.setup.home.clone();
+        let Some(Layer::Prompt(prompt)) = self.layers.last_mut() else { return };
+        prompt.trouble = None;
+        let typed = prompt.field.text();
+        match prompt.completes {
+            Completes::Nothing => {}
+            Completes::Paths => effects.push(Effect::Complete { typed: super::expand_home(typed, home.as_deref()) }),
+            Completes::Members => {
+                let begun = last_name(typed).to_lowercase();
+                let others = self.members.all.iter().filter(|member| !member.me && !member.blocked);
+                let fitting = others.filter(|member| member.name.to_lowercase().starts_with(&begun));
+                prompt.suggestions = fitting.map(|member| member.name.clone()).take(NAMES_SUGGESTED).collect();
+            }
+        }
+    }
+
+    /// Completes what is typed in the prompt or as the folder of an offer.
+    pub(in crate::app) fn complete_prompt(&mut self, effects: &mut Vec<Effect>) {
+        let home = self.setup.home.clone();
+        let (field, suggestions) = match self.layers.last_mut() {
+            Some(Layer::Prompt(prompt)) if prompt.completes == Completes::Members => {
+                let Some(name) = prompt.suggestions.first().cloned() else {
+                    self.messages.warn(self.now, "no member is called so");
+                    return;
+                };
+                let kept = prompt.field.text().len() - last_name(prompt.field.text()).len();
+                let text = format!("{}{name}", &prompt.field.text()[..kept]);
+                prompt.field.set(&text);
+                self.prompt_typed(effects);
+                return;
+            }
+            Some(Layer::Prompt(prompt)) => (&mut prompt.field, &prompt.suggestions),
+            Some(Layer::Take(taking)) => (&mut taking.folder, &taking.suggestions),
+            _ => return,
+        };
+        match super::files::completed(field.text(), suggestions, home.as_deref()) {
+            Some(next) => {
+                field.set(&next);
+                effects.push(Effect::Complete { typed: next });
+            }
+            None => self.messages.warn(self.now, "nothing begins so"),
+        }
+    }
+
+    /// Does what the prompt is for.
+    pub(in crate::app) fn accept_prompt(&mut self, effects: &mut Vec<Effect>) {
+        let home = self.setup.home.clone();
+        let Some(Layer::Prompt(prompt)) = self.layers.last_mut() else { return };
+        let text = prompt.field.text().trim().to_owned();
+        let made = match prompt.then.clone() {
+            Then::Decline { item, who } => {
+                let command = InboxCommand::Decline { items: vec![item], word: text };
+                Ok((command, format!("declined; {who} is told")))
+            }
+            Then::Answer { item, who } if !text.is_empty() => {
+                let with = path_typed(&text, home.as_deref()).map_or(text, |path| path.to_string_lossy().into_owned());
+                let accept = Accept { items: vec![item], with: Some(with), detach: true, ..Accept::default() };
+                Ok((InboxCommand::Accept(accept), format!("answered; {who} fetches it")))
+            }
+            Then::Request { items, name } => {
+                let says = format!("asked for {name}; 3 shows what becomes of it");
+                Ok((InboxCommand::RequestFiles { items, text, life_s: None }, says))
+            }
+            Then::OfferPath { member } => match path_typed(&text, home.as_deref()) {
+                Some(path) if path != Path::new("/") => {
+                    let says = format!("offered to {}; 3 shows what becomes of it", show(&member));
+                    let offer = Offer { paths: vec![path], to: vec![member], ..Offer::default() };
+                    Ok((InboxCommand::Offer(offer), says))
+                }
+                Some(_) | None => Err("write the whole path, beginning with / or ~"),
+            },
+            Then::OfferTo { items, name } => {
+                let to: Vec<String> =
+                    text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+                let says = format!("{name} is offered to {}; 3 shows what becomes of it", show(&to.join(", ")));
+                match to.is_empty() {
+                    true => Err("name at least one member"),
+                    false => Ok((InboxCommand::Offer(Offer { items, to, ..Offer::default() }), says)),
+                }
+            }
+            Then::Answer { .. } => Err("name the file that answers it"),
+        };
+        match made {
+            Ok((command, says)) => {
+                self.layers.pop();
+                if matches!(command, InboxCommand::Offer(_)) {
+                    self.messages.success(self.now, "reading what is offered…");
+                }
+                self.call(Command::Inbox(command), Purpose::People { says }, effects);
+            }
+            Err(why) => prompt.trouble = Some(why.to_owned()),
+        }
+    }
+
+    /// Opens the line of commands with the first word of a command typed already.
+    pub(in crate::app) fn type_command(&mut self, first: &str) {
+        let mut palette = Palette::new(false, self.contexts());
+        palette.field.set(first);
+        self.layers.push(Layer::Palette(palette));
+    }
+
+    /// Carries out a command with words of its own.
+    pub(in crate::app) fn run_typed(&mut self, action: Action, text: &str, effects: &mut Vec<Effect>) {
+        match words::parse(action, text, self.setup.home.as_deref()) {
+            Ok(wish) => {
+                self.layers.pop();
+                self.call(wish.command, wish.purpose, effects);
+            }
+            Err(why) => self.messages.warn(self.now, why),
+        }
+    }
+}
+
+/// What is typed behind the last comma.
+fn last_name(typed: &str) -> &str {
+    typed.rsplit(',').next().unwrap_or(typed).trim_start()
+}
+
+/// Names of members suggested at a time.
+const NAMES_SUGGESTED: usize = 8;
