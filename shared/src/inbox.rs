@@ -90,6 +90,19 @@ pub enum Act {
     Fulfil,
 }
 
+impl Act {
+    /// What an item is after it, in one word.
+    #[must_use]
+    pub const fn done(self) -> &'static str {
+        match self {
+            Self::Accept => "accepted",
+            Self::Decline => "declined",
+            Self::Cancel => "cancelled",
+            Self::Fulfil => "fulfilled",
+        }
+    }
+}
+
 /// Who somebody is to an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Party {

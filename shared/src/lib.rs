@@ -15,6 +15,7 @@ pub mod name;
 pub mod reach;
 pub mod show;
 pub mod wire;
+pub mod words;
 
 #[cfg(feature = "net")]
 pub mod net;

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 mod asking;
+mod channels;
 mod messages;
 mod ways;
 
 pub use asking::*;
+pub use channels::*;
 pub use messages::*;
 pub use ways::*;
 

@@ -166,6 +166,12 @@ impl Member {
         Running::start(self.command(&["--json", "--no-input"]).args(arguments), b"")
     }
 
+    /// Starts `swapmeet --json` with these arguments, to be told more later.
+    #[must_use]
+    pub fn start_listening(&self, arguments: &[&str]) -> Running {
+        Running::start_listening(self.command(&["--json"]).args(arguments))
+    }
+
     /// Runs `swapmeet --json` with these arguments to its end.
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Output {

@@ -7,7 +7,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -27,6 +27,8 @@ pub struct Running {
     name: String,
     child: Child,
     handle: OwnedFd,
+    /// Of a program that is still to hear something.
+    stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
     seen: String,
     readers: Vec<JoinHandle<()>>,
@@ -56,6 +58,20 @@ impl Running {
     /// # Panics
     /// When it cannot be started.
     pub fn start(command: &mut Command, input: &[u8]) -> Self {
+        let mut running = Self::start_listening(command);
+        let (mut stdin, input) = (running.stdin.take().expect("stdin is piped"), input.to_vec());
+        running.readers.push(std::thread::spawn(move || {
+            // A program that does not read its input closes it; that is its right.
+            let _closed = stdin.write_all(&input);
+        }));
+        running
+    }
+
+    /// Starts a program that is told more later, by [`Running::say`].
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_listening(command: &mut Command) -> Self {
         let name = describe(command);
         let mut child = command
             .stdin(Stdio::piped())
@@ -68,8 +84,7 @@ impl Running {
         let (stderr, errors) = mpsc::channel();
         let out = child.stdout.take().expect("stdout is piped");
         let mut err = child.stderr.take().expect("stderr is piped");
-        let mut stdin = child.stdin.take().expect("stdin is piped");
-        let input = input.to_vec();
+        let stdin = child.stdin.take();
         let readers = vec![
             std::thread::spawn(move || {
                 let mut out = BufReader::new(out);
@@ -88,12 +103,22 @@ impl Running {
                 let _until_the_end = err.read_to_end(&mut text);
                 let _nobody_asks = stderr.send(text);
             }),
-            std::thread::spawn(move || {
-                // A program that does not read its input closes it; that is its right.
-                let _closed = stdin.write_all(&input);
-            }),
         ];
-        Self { name, child, handle, stdout: lines, seen: String::new(), readers, stderr: errors }
+        Self { name, child, handle, stdin, stdout: lines, seen: String::new(), readers, stderr: errors }
+    }
+
+    /// Writes a line to its stdin.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub fn say(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("it was started to listen");
+        writeln!(stdin, "{line}").expect("it listens");
+    }
+
+    /// Ends its stdin.
+    pub fn hush(&mut self) {
+        self.stdin = None;
     }
 
     /// The process id.

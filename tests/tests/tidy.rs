@@ -170,6 +170,7 @@ fn the_pure_cores_know_no_runtime() {
                 "tui/src/engine/chat/envelope.rs",
                 "tui/src/engine/chat/rooms.rs",
                 "shared/src/inbox.rs",
+                "shared/src/words.rs",
                 "tui/src/engine/inbox/decide.rs",
                 "tui/src/engine/wishes/matching.rs",
             ]

@@ -56,6 +56,12 @@ pub trait Catalog: Send + Sync + Debug {
         opened
     }
 
+    /// Whether this side itself lets this device have a blob, without the tracker's word: one that it offers it in a
+    /// private channel.
+    fn gives(&self, _blob: &BlobHash, _asker: DeviceId) -> bool {
+        false
+    }
+
     /// Grants for a blob that were given before this time count no more, milliseconds since 1970 by the tracker's clock:
     /// who may have it was decided anew then.
     fn decided_anew(&self, blob: &BlobHash) -> Option<i64>;

@@ -16,6 +16,7 @@ use super::{
     Code, ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, PROBE_ALPN, Refusal, SIGN_IN_CONTEXT, TRACKER_ALPN,
     TRACKER_NAME, TUNNEL_PATH, TUNNEL_PROTOCOL,
     account::{DeviceEntry, InviteEntry, Recover},
+    channel::{ChannelFile, ChannelFrame, OpenChannel},
     codec::{self, FrameError, LENGTH_BYTES},
     grant::{Grant, SignedGrant},
     inbox::{InboxAnswer, InboxRequest, ItemEntry, PackEntry, Receiver, What},
@@ -111,6 +112,7 @@ macro_rules! for_every_message {
         $check::<ProbeAnswer>("probe_answer");
         $check::<InboxRequest>("inbox_request");
         $check::<InboxAnswer>("inbox_answer");
+        $check::<ChannelFrame>("channel_frame");
         $check::<MessageRequest>("message_request");
         $check::<MessageAnswer>("message_answer");
         $check::<MessageEvent>("message_event");
@@ -632,6 +634,8 @@ samples!(InboxRequest, REQUEST_BYTES_MAX, {
     LeaveCopy => [InboxRequest::LeaveCopy { item: ItemId([0xe1; 16]) }],
     Approvals => [InboxRequest::Approvals],
     Approve => [InboxRequest::Approve { member: "member 1".into(), always: true }],
+    Invite => [InboxRequest::Invite { item: ItemId([0xe1; 16]), to: "member 1".into(), life_s: Some(60) }],
+    Host => [InboxRequest::Host { item: ItemId([0xe1; 16]) }],
 });
 
 samples!(InboxAnswer, REPLY_BYTES_MAX, {
@@ -640,6 +644,15 @@ samples!(InboxAnswer, REPLY_BYTES_MAX, {
     Packed => [InboxAnswer::Packed { files: vec![FileId([0xf1; 16])] }],
     Files => [InboxAnswer::Files { files: vec![file_entry()], next: Some("folder/name".into()) }],
     Approved => [InboxAnswer::Approved { members: vec!["member 1".into()] }],
+    Host => [
+        InboxAnswer::Host { peer: None },
+        InboxAnswer::Host { peer: Some(PeerSource {
+            device: DeviceId([0xd1; 16]),
+            account: AccountId([0xa1; 16]),
+            member: "member 1".into(),
+            addresses: vec![v4(), v6()],
+        }) },
+    ],
 });
 
 samples!(Event, REPLY_BYTES_MAX, {
@@ -739,6 +752,28 @@ samples!(Open, PEER_FRAME_BYTES_MAX, {
     Fetch => [Open::Fetch],
     Watch => [Open::Watch(Watch { grant: signed_grant(), blob: BlobHash([0xb1; 32]), size: 5_000_000_000 })],
     Relayed => [Open::Relayed { from: DeviceId([0xd1; 16]) }],
+    Channel => [Open::Channel(OpenChannel { item: ItemId([0xe1; 16]), commitment: [0xc0; 32] })],
+});
+
+samples!(ChannelFrame, PEER_FRAME_BYTES_MAX, {
+    Welcome => [ChannelFrame::Welcome { nonce: [0x9a; 16] }],
+    Refused => [ChannelFrame::Refused(refusal())],
+    Reveal => [ChannelFrame::Reveal { nonce: [0x9b; 16] }],
+    Text => [ChannelFrame::Text { number: 300, text: "hello".into() }],
+    File => [ChannelFrame::File {
+        number: 300,
+        file: ChannelFile {
+            name: "day 1.mov".into(),
+            blob: BlobHash([0xb1; 32]),
+            size: 5_000_000_000,
+            modified_ms: 1_700_000_000_123,
+            executable: true,
+        },
+    }],
+    Got => [ChannelFrame::Got { number: 300 }],
+    Fetched => [ChannelFrame::Fetched { number: 300 }],
+    Ping => [ChannelFrame::Ping],
+    Bye => [ChannelFrame::Bye],
 });
 
 samples!(Having, PEER_FRAME_BYTES_MAX, {

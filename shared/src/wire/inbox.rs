@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::tracker::FileEntry;
+use super::tracker::{FileEntry, PeerSource};
 use crate::{
     id::{AccountId, BlobHash, DeviceId, FileId, ItemId, ParcelId},
     inbox::{Act, State, Wanted},
@@ -98,6 +98,21 @@ pub enum InboxRequest {
         /// Whether they are.
         always: bool,
     },
+    /// "Let us talk, from my device to yours." Earlier invitations from this device to the same member that are not
+    /// answered yet are taken back. Answered with [`InboxAnswer::Items`].
+    Invite {
+        /// The new item.
+        item: ItemId,
+        /// The member's name.
+        to: String,
+        /// Seconds until it ends by itself, at most [`crate::limits::CHANNEL_INVITE_LIFE`], which is usual.
+        life_s: Option<u64>,
+    },
+    /// Where the device that invited is. Asked by the member who accepted. Answered with [`InboxAnswer::Host`].
+    Host {
+        /// The invitation.
+        item: ItemId,
+    },
 }
 
 /// What the tracker answers. Inside [`super::tracker::Answer::Inbox`].
@@ -133,6 +148,11 @@ pub enum InboxAnswer {
     Approved {
         /// Names, in order.
         members: Vec<String>,
+    },
+    /// To `Host`.
+    Host {
+        /// `None`: it is not connected.
+        peer: Option<PeerSource>,
     },
 }
 

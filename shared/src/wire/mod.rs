@@ -42,6 +42,7 @@
 //! - **Fetch**: see [`peer`]. The same stream runs between devices (after [`peer::Open::Fetch`]), from device to
 //!   tracker for a stored copy ([`tracker::Request::Fetch`]), and from tracker to device when the tracker takes a
 //!   copy (the tracker opens the stream with [`peer::Open::Fetch`] on the device's own connection).
+//! - **Channel**: two members' devices talk without the tracker; see [`channel`].
 //! - **Messages**: requests and events like the others; what is in them is told in [`message`].
 //! - **Relay**: after [`tracker::Request::Relay`] and its answer the stream leads to another device, sealed for it by
 //!   TLS of its own; see [`peer`].
@@ -63,6 +64,7 @@
 //! the tests freeze every message.
 
 pub mod account;
+pub mod channel;
 pub mod codec;
 pub mod grant;
 pub mod inbox;

@@ -17,12 +17,12 @@
 //! ([`super::tracker::Request::Relay`]) to a stream that it opens to the other ([`Open::Relayed`]). When both are
 //! answered, the asking device is the TLS client and the other one the server of a TLS 1.3 session between them, with
 //! [`super::PEER_ALPN`] and the same certificates as on a direct connection. Inside, the client sends [`Open::Fetch`],
-//! and the fetch stream runs as above. A half ends well with TLS's `close_notify` and the end of the stream, in that
+//! and the fetch stream runs as above, or [`Open::Channel`]. A half ends well with TLS's `close_notify` and the end of the stream, in that
 //! order; any other end means that something is missing. A reset or stop is passed on as it is.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Refusal, grant::SignedGrant};
+use super::{Refusal, channel::OpenChannel, grant::SignedGrant};
 use crate::{
     content::{GroupSet, Layout},
     id::{BlobHash, DeviceId},
@@ -44,6 +44,8 @@ pub enum Open {
         /// Who the tracker says is at the other end. The certificate inside must name the same.
         from: DeviceId,
     },
+    /// A private channel begins: see [`super::channel`].
+    Channel(OpenChannel),
 }
 
 /// Which blob is watched.

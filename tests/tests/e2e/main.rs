@@ -5,6 +5,7 @@
 
 mod accounts;
 mod blocking;
+mod channels;
 mod command_line;
 mod editing;
 mod engines;

@@ -6,8 +6,8 @@ use shared::{
     id::{AccountId, FileId, ItemId, ParcelId},
     inbox::Act,
     limits::{
-        FILE_BYTES_MAX, ITEM_LIFE, ITEM_LIFE_MAX, ITEM_LIFE_MIN, ITEM_TEXT_BYTES_MAX, ITEMS_LOOK, PEOPLE_MAX,
-        PUBLISH_ENTRIES_MAX,
+        CHANNEL_INVITE_LIFE, FILE_BYTES_MAX, ITEM_LIFE, ITEM_LIFE_MAX, ITEM_LIFE_MIN, ITEM_TEXT_BYTES_MAX, ITEMS_LOOK,
+        PEOPLE_MAX, PUBLISH_ENTRIES_MAX,
     },
     name::{FileName, IndexPath},
     wire::{
@@ -18,7 +18,7 @@ use shared::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ctx, Error, Moment, account::member_name, apply_effects, at_most, now_ms};
+use super::{Ctx, Error, Moment, account::member_name, apply_effects, at_most, locate, now_ms};
 use crate::{
     events::Target,
     store::{Caller, Deed, Done, Named, NewItem, Told},
@@ -69,6 +69,16 @@ pub async fn answer(ctx: &Ctx, caller: &Caller, request: InboxRequest, now: Mome
             let effects = store.approve(caller, named(member)?, always).await?;
             apply_effects(ctx, effects);
             Answer::Done
+        }
+        InboxRequest::Invite { item, to, life_s } => {
+            let life =
+                life_s.map_or(CHANNEL_INVITE_LIFE, Duration::from_secs).clamp(ITEM_LIFE_MIN, CHANNEL_INVITE_LIFE);
+            let new = new_item(item, String::new(), Some(life.as_secs()), now)?;
+            begun(ctx, store.invite_to_channel(caller, named(to)?, new).await?)
+        }
+        InboxRequest::Host { item } => {
+            let host = store.channel_host(caller, item).await?;
+            Answer::Inbox(InboxAnswer::Host { peer: locate::one(ctx, caller, host).await? })
         }
     })
 }

@@ -57,6 +57,20 @@ pub async fn locate(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -
     Ok(Located { peers: peers.named().await?, files: located, grant })
 }
 
+/// Where a device can be reached that the asker may know of; `None`: it is not connected, or it is the asker's own.
+///
+/// # Errors
+/// When the store fails.
+pub async fn one(
+    ctx: &Ctx,
+    caller: &Caller,
+    (device, account): (DeviceId, AccountId),
+) -> Result<Option<PeerSource>, Error> {
+    let mut peers = Peers::new(ctx, caller.device);
+    peers.of(&[(device, account)]);
+    Ok(peers.named().await?.pop())
+}
+
 /// The online devices of an answer, each once.
 struct Peers<'a> {
     ctx: &'a Ctx,

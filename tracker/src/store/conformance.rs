@@ -17,6 +17,7 @@ use super::{
 
 mod accounts;
 mod blocks;
+mod channels;
 mod inbox;
 mod messages;
 

@@ -16,6 +16,7 @@ use shared::{
 
 mod attempts;
 mod blocks;
+mod channels;
 #[cfg(test)]
 mod conformance;
 mod error;
@@ -25,6 +26,7 @@ mod sqlite;
 
 pub use attempts::AttemptStore;
 pub use blocks::{Apart, Block, Moved, Parting};
+pub use channels::ChannelStore;
 pub use error::StoreError;
 pub use inbox::{Deed, Done, InboxStore, Named, NewItem, Told};
 pub use messages::{Mail, Mailed, MessageStore, Posted};
@@ -32,7 +34,7 @@ pub use sqlite::SqliteStore;
 
 /// The tracker's memory.
 #[async_trait]
-pub trait Store: AttemptStore + InboxStore + MessageStore + fmt::Debug + Send + Sync {
+pub trait Store: AttemptStore + InboxStore + ChannelStore + MessageStore + fmt::Debug + Send + Sync {
     /// Makes an account with its first device; consumes an invitation where one is needed.
     async fn create_account(&self, account: NewAccount, now_ms: i64) -> Result<Caller, StoreError>;
     /// What signing in by password needs.

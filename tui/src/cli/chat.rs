@@ -13,6 +13,7 @@ use shared::{
 };
 
 use super::{
+    channel::Channel,
     context::Context,
     record::{EVERYONE, MessageRecord},
     talk::{Ended, Outcome},
@@ -38,6 +39,8 @@ enum What {
     Read(Read),
     /// Every message from now on, until interrupted
     Follow,
+    /// A private channel with a member: straight between the two devices, and kept nowhere
+    Channel(Channel),
 }
 
 #[derive(Debug, Args)]
@@ -67,12 +70,18 @@ struct Read {
 }
 
 impl Chat {
+    /// Whether it holds a private channel, and has a goodbye to say.
+    pub(super) const fn is_channel(&self) -> bool {
+        matches!(self.what, What::Channel(_))
+    }
+
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         match self.what {
             What::Send(Send { member, text }) => send(context, room_typed(member), text).await,
             What::Broadcast(Broadcast { text }) => send(context, RoomName::Everyone, text).await,
             What::Read(read) => read.run(context).await,
             What::Follow => follow(context).await,
+            What::Channel(channel) => channel.run(context).await,
         }
     }
 }

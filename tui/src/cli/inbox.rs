@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     app::filter::parse_size,
-    engine::api::{self, Command, InboxCommand, RuleKind, RuleRow, Update},
+    engine::api::{self, Command, InboxCommand, ItemKind, RuleKind, RuleRow, Update},
 };
 
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ enum What {
         #[arg(value_name = "ID")]
         item: String,
     },
-    /// Say yes: an offer is fetched, a request approved or answered
+    /// Say yes: an offer is fetched, a request approved or answered, a private channel opened
     Accept(Accept),
     /// Say no, or take back a yes
     Decline {
@@ -140,6 +140,11 @@ impl Inbox {
 
 impl Accept {
     async fn run(self, context: &mut Context) -> Outcome {
+        if let [item] = &self.items[..]
+            && let Some(channel) = channel_named(context, item).await?
+        {
+            return super::channel::join(context, channel).await;
+        }
         let target = target(self.output.as_deref(), self.items.len().max(2))?;
         let with = match self.with {
             Some(text) if Path::new(&text).exists() => Some(in_place(Path::new(&text))?.to_string_lossy().into_owned()),
@@ -194,6 +199,15 @@ impl Rule {
         }
         table.finish()
     }
+}
+
+/// The id of an invitation to a private channel, which whoever accepts it holds.
+async fn channel_named(context: &mut Context, item: &str) -> Result<Option<String>, Ended> {
+    let updates = context.ask(Command::Inbox(InboxCommand::Show { item: item.to_owned() })).await?;
+    Ok(updates.into_iter().find_map(|update| match update {
+        Update::Item(item) if item.kind == ItemKind::Channel && item.incoming => Some(item.id),
+        _ => None,
+    }))
 }
 
 async fn show(context: &mut Context, item: String) -> Outcome {

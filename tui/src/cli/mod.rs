@@ -4,6 +4,7 @@
 //! engine's, which every command reaches by [`crate::engine::api`], like the screen does.
 
 mod block;
+mod channel;
 mod chat;
 mod completions;
 mod config;
@@ -278,6 +279,7 @@ impl Verb {
             Self::Demo(_) | Self::Host(_) => true,
             Self::Screen => true,
             Self::Engine(engine) => engine.is_run(),
+            Self::Chat(chat) => chat.is_channel(),
             _ => false,
         }
     }
@@ -457,6 +459,7 @@ mod tests {
             "chat read",
             "chat read #all --unread",
             "chat follow",
+            "chat channel bob",
             "events --type file_shared",
             "engine",
             "engine run",

@@ -243,6 +243,11 @@ impl Out {
         self.form == Form::Json
     }
 
+    /// Whether people read this as it comes.
+    pub(super) fn is_terminal(&self) -> bool {
+        matches!(self.form, Form::Terminal { .. })
+    }
+
     fn now<R: Record>(&mut self, record: &R) -> io::Result<()> {
         if self.form == Form::Json {
             return writeln!(self.sink, "{}", json_line(record.kind(), record));

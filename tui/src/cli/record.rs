@@ -5,12 +5,14 @@ use serde::Serialize;
 use shared::wire::tracker::CopyState;
 
 mod account;
+mod channel;
 mod inbox;
 mod message;
 mod transfer;
 mod wish;
 
 pub(super) use self::account::{DeviceRecord, InviteRecord, RecoveryRecord};
+pub(super) use self::channel::{ChannelFileRecord, ChannelMessageRecord, ChannelRecord};
 pub(super) use self::inbox::{ItemRecord, OfferedRecord, RuleRecord};
 pub(super) use self::message::{EVERYONE, MessageRecord};
 pub(super) use self::transfer::{ProgressRecord, TransferRecord, state_word};

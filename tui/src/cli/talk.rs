@@ -98,16 +98,21 @@ impl Talk {
         }
     }
 
+    /// Says that something did not work; the command may go on.
+    pub(super) fn complain(self, failure: &Failure) {
+        if self.json {
+            say(&error_json(failure));
+        } else {
+            say(&error_text(failure, self.color));
+        }
+    }
+
     /// Reports how the command ended.
     pub(super) fn end(self, outcome: Outcome) -> ExitCode {
         match outcome {
             Ok(()) | Err(Ended::ClosedPipe) => ExitCode::SUCCESS,
             Err(Ended::Failed(failure)) => {
-                if self.json {
-                    say(&error_json(&failure));
-                } else {
-                    say(&error_text(&failure, self.color));
-                }
+                self.complain(&failure);
                 ExitCode::from(failure.kind.exit_code())
             }
         }

@@ -141,6 +141,7 @@ async fn forget(core: &Core) -> Result<(), Failure> {
     core.state.forget_account().await.map_err(failure::unexpected)?;
     core.wishes.forget();
     super::inbox::forget(core);
+    super::channel::forget(core);
     Ok(())
 }
 

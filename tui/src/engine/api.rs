@@ -5,6 +5,7 @@
 //! ever added, each with a default.
 
 mod account;
+mod channel;
 mod chat;
 mod inbox;
 mod limits;
@@ -22,6 +23,9 @@ use shared::{
 };
 
 pub use account::{AccountCommand, DeviceRow, Devices, InviteRow};
+pub use channel::{
+    ChannelCommand, ChannelFileRow, ChannelFileState, ChannelLineRow, ChannelRow, ChannelState, LineState,
+};
 pub use chat::{ChatCommand, MessageRow, MessageState, RoomName, RoomRow};
 pub use inbox::{Accept, Act, InboxCommand, ItemKind, ItemRow, ItemState, Offer, OfferedRow, RuleKind, RuleRow};
 pub use limits::{LimitChange, Limits, Priority, QueuePlace, Rank, RateChange, RateRow, RateWish, ordinal};
@@ -117,6 +121,8 @@ pub enum Command {
     Chat(ChatCommand),
     /// Something about standing searches.
     Wish(WishCommand),
+    /// Something about a private channel.
+    Channel(ChannelCommand),
 }
 
 /// Which file to verify.
@@ -275,6 +281,9 @@ pub enum Update {
     /// Every conversation: those with something unread first, then by when something was said last.
     Rooms(Vec<RoomRow>),
     Wish(WishRow),
+    /// A private channel, as it is now.
+    Channel(ChannelRow),
+    ChannelLine(Box<ChannelLineRow>),
 }
 
 /// Why a call ended badly: what happened, and what to do next.

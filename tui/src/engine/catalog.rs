@@ -33,6 +33,10 @@ use super::{
 };
 use crate::profile::Profile;
 
+mod given;
+
+use given::Given;
+
 /// The number of no share: of what is served without being shared.
 const NO_SHARE: i64 = 0;
 
@@ -45,6 +49,8 @@ pub struct Catalog {
     served: Arc<Mutex<Served>>,
     /// What is served beside the shares.
     pub holdings: Arc<Holdings>,
+    /// What others may have without a grant.
+    pub given: Given,
     uploads: Mutex<HashMap<DeviceId, Upload>>,
     /// When it was decided anew who may have a blob, by the tracker's clock.
     decided: Mutex<HashMap<BlobHash, i64>>,
@@ -92,6 +98,7 @@ impl Catalog {
             trees: profile.state.join("trees").into(),
             served: Arc::default(),
             holdings: Arc::default(),
+            given: Given::default(),
             uploads: Mutex::default(),
             decided: Mutex::default(),
             all_decided: AtomicI64::new(i64::MIN),
@@ -226,6 +233,14 @@ impl Catalog {
         })
     }
 
+    /// Opens what is given to an asker.
+    fn open_given(&self, want: &Want, asker: Option<DeviceId>) -> Option<Arc<dyn Content>> {
+        let asker = asker?;
+        let (name, content) = self.given.open(want, asker)?;
+        self.note_upload(asker, &name);
+        Some(content)
+    }
+
     fn revocable(&self, content: Arc<dyn Content>, blob: BlobHash, revoked: Arc<AtomicBool>) -> Arc<dyn Content> {
         Arc::new(Revocable { content, blob, served: self.served.clone(), holdings: self.holdings.clone(), revoked })
     }
@@ -253,6 +268,9 @@ impl Catalog {
 #[async_trait]
 impl content::Catalog for Catalog {
     async fn open(&self, want: &Want, asker: Option<DeviceId>) -> Result<Arc<dyn Content>, Refusal> {
+        if let Some(given) = self.open_given(want, asker) {
+            return Ok(given);
+        }
         if let Some(arriving) = self.open_arriving(want, asker) {
             return arriving;
         }
@@ -261,6 +279,9 @@ impl content::Catalog for Catalog {
     }
 
     async fn open_small(&self, wants: &[Want], asker: Option<DeviceId>) -> Vec<Result<Arc<dyn Content>, Refusal>> {
+        if let Some(given) = wants.iter().map(|want| self.open_given(want, asker)).collect::<Option<Vec<_>>>() {
+            return given.into_iter().map(Ok).collect();
+        }
         let known: Vec<Result<Known, Refusal>> = wants.iter().map(|want| self.know(want)).collect();
         if let (Some(asker), Some(first)) = (asker, known.iter().flatten().next()) {
             self.note_upload(asker, &first.places[0].path);
@@ -289,6 +310,10 @@ impl content::Catalog for Catalog {
             Ok(self.revocable(content, want.blob, revoked))
         });
         found.collect()
+    }
+
+    fn gives(&self, blob: &BlobHash, asker: DeviceId) -> bool {
+        self.given.holds(blob, asker)
     }
 
     fn decided_anew(&self, blob: &BlobHash) -> Option<i64> {

@@ -17,7 +17,7 @@ use tokio::sync::{broadcast::error::RecvError, mpsc};
 use super::{
     account,
     api::{Command, Failure, FailureKind, FileRow, FolderRow, Hashing, Share, Status, TrackerInfo, Update},
-    chat,
+    channel, chat,
     client::{Answer as Reply, Call},
     core::{Core, or_stop},
     doctor, failure, inbox, limits, link,
@@ -147,6 +147,7 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
         Command::Inbox(command) => inbox::carry_out(core, command, out).await,
         Command::Chat(command) => chat::carry_out(core, command, out).await,
         Command::Wish(command) => wishes::carry_out(core, command, out).await,
+        Command::Channel(command) => channel::carry_out(core, command, out).await,
     }
 }
 

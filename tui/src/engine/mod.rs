@@ -6,6 +6,7 @@ pub mod attention;
 pub mod client;
 
 pub mod catalog;
+pub mod channel;
 pub mod chat;
 pub mod core;
 pub mod dial;

@@ -17,8 +17,6 @@ use shared::{
     net::{self, Outgoing, frame},
     reach::is_local,
     transfer::{
-        lane::Lane,
-        pace::Pace,
         serve::{Gate, serve_paced},
         watch,
     },
@@ -41,6 +39,7 @@ pub(super) use dial::dial_any;
 
 use super::{
     api::{Direction, PathKind},
+    channel::{self, Guest},
     core::{Core, now_ms},
     limits::Party,
     reach::{
@@ -402,21 +401,18 @@ async fn close_if_dead(core: Arc<Core>, connection: Connection) -> bool {
     is_silent
 }
 
-/// Opens a fetch stream on a connection to a device, within these limits.
-pub async fn lane(connection: &Connection, pace: Arc<dyn Pace>) -> Result<Lane, PeerError> {
+/// Opens a stream on a connection to a device, with its first frame.
+pub async fn open(connection: &Connection, first: &Open) -> Result<(Outgoing, RecvStream), PeerError> {
     let lost = |error: &dyn std::fmt::Display| PeerError::Unreachable(error.to_string());
     let (send, recv) = connection.open_bi().await.map_err(|error| lost(&error))?;
     let mut send = Outgoing::new(send);
-    frame::send(&mut send, &Open::Fetch, PEER_FRAME_BYTES_MAX).await.map_err(|error| lost(&error))?;
-    Ok(Lane::start_paced(send, recv, pace))
+    frame::send(&mut send, first, PEER_FRAME_BYTES_MAX).await.map_err(|error| lost(&error))?;
+    Ok((send, recv))
 }
 
 /// Asks on a connection to a device what it has of a blob.
 pub async fn watch(connection: &Connection, watch: Watch) -> Result<RecvStream, PeerError> {
-    let lost = |error: &dyn std::fmt::Display| PeerError::Unreachable(error.to_string());
-    let (send, recv) = connection.open_bi().await.map_err(|error| lost(&error))?;
-    let mut send = Outgoing::new(send);
-    frame::send(&mut send, &Open::Watch(watch), PEER_FRAME_BYTES_MAX).await.map_err(|error| lost(&error))?;
+    let (send, recv) = open(connection, &Open::Watch(watch)).await?;
     send.finish();
     Ok(recv)
 }
@@ -517,7 +513,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
             send.reset(Code::RateLimited);
             continue;
         };
-        let (core, pace) = (core.clone(), pace.clone());
+        let (core, pace, connection) = (core.clone(), pace.clone(), connection.clone());
         serving.spawn(async move {
             let opened = frame::receive_within(&mut recv, PEER_FRAME_BYTES_MAX, REQUEST_READ).await;
             match (opened, core.session.newest()) {
@@ -541,8 +537,15 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
                         () = core.stop.cancelled() => {}
                     }
                 }
+                (Ok(Open::Channel(opening)), Some(_)) => {
+                    // As a watch: it lasts as long as two people talk.
+                    drop(permit);
+                    let path = core.peers.path_kind(device, &connection);
+                    let guest = Guest { account: AccountId(who.account), device, path };
+                    channel::knock(&core, guest, send.into(), recv.into(), opening).await;
+                }
                 // Grants cannot be checked while nobody is signed in.
-                (Ok(Open::Fetch | Open::Watch(_)), None) => send.reset(Code::Unavailable),
+                (Ok(Open::Fetch | Open::Watch(_) | Open::Channel(_)), None) => send.reset(Code::Unavailable),
                 (Ok(Open::Hello(_) | Open::Relayed { .. }), _) => send.reset(Code::BadRequest),
                 (Err(error), _) => {
                     tracing::debug!(%device, %error, "a stream without a meaning");

@@ -25,20 +25,24 @@ use shared::{
     show::show_line,
     transfer::{
         content::{self, Content, Held},
-        lane::Lane,
         serve::{Gate, serve_paced},
     },
     wire::{
         Code, PEER_ALPN, Refusal,
+        channel::OpenChannel,
         peer::{Open, RelayedAnswer, Want},
         tracker::{Answer, PeerSource, Request},
     },
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit},
+    time::timeout,
+};
 
 use super::{
-    api::Direction,
+    api::{Direction, PathKind},
     catalog::Catalog,
+    channel::{self, Guest},
     core::{Core, now_ms},
     limits::Party,
     session::Online,
@@ -208,8 +212,8 @@ impl Relays {
     }
 }
 
-/// A fetch stream to a device, through the tracker.
-pub async fn lane(core: &Core, peer: &PeerSource) -> Result<Lane, RelayError> {
+/// A stream to a device, through the tracker, with its first frame.
+pub async fn open(core: &Core, peer: &PeerSource, first: &Open) -> Result<(Sending, Receiving), RelayError> {
     let device = peer.device;
     let online = core.session.current().ok_or(RelayError::Offline)?;
     core.relays.known_to_decline(&online)?;
@@ -224,9 +228,8 @@ pub async fn lane(core: &Core, peer: &PeerSource) -> Result<Lane, RelayError> {
     }
     let tls = online.credentials.client_config(PEER_ALPN).map_err(|error| lost(&error))?;
     let (mut send, recv) = sealed::dial(Duplex::new(send, recv), tls, device).await?;
-    send.send(&Open::Fetch, PEER_FRAME_BYTES_MAX).await.map_err(|error| lost(&error))?;
-    let pace = core.limits.pace(Direction::Down, Party::Member(peer.account), false);
-    Ok(Lane::start_paced(send, recv, pace))
+    send.send(first, PEER_FRAME_BYTES_MAX).await.map_err(|error| lost(&error))?;
+    Ok((send, recv))
 }
 
 async fn ask(connection: &Connection, device: DeviceId) -> Result<(Answer, Outgoing, RecvStream), String> {
@@ -252,9 +255,9 @@ pub async fn serve_relayed(core: &Arc<Core>, online: &Online, send: SendStream, 
     if let Err(error) = frame::send(&mut send, &answer, PEER_FRAME_BYTES_MAX).await {
         return tracing::debug!(%from, %error, "a relayed stream was gone before it began");
     }
-    let Some(_permit) = permit else { return send.finish() };
+    let Some(permit) = permit else { return send.finish() };
     let served = tokio::select! {
-        served = serve_sealed(core, online, Duplex::new(send, recv), from) => served,
+        served = serve_sealed(core, online, Duplex::new(send, recv), from, permit) => served,
         () = core.stop.cancelled() => return,
     };
     if let Err(why) = served {
@@ -262,7 +265,13 @@ pub async fn serve_relayed(core: &Arc<Core>, online: &Online, send: SendStream, 
     }
 }
 
-async fn serve_sealed(core: &Arc<Core>, online: &Online, carrier: Duplex, from: DeviceId) -> Result<(), String> {
+async fn serve_sealed(
+    core: &Arc<Core>,
+    online: &Online,
+    carrier: Duplex,
+    from: DeviceId,
+    permit: OwnedSemaphorePermit,
+) -> Result<(), String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let tls = online.credentials.server_config(PEER_ALPN).map_err(|error| text(&error))?;
     let (send, mut recv, who) = sealed::accept(carrier, tls, from).await.map_err(|error| text(&error))?;
@@ -272,7 +281,14 @@ async fn serve_sealed(core: &Arc<Core>, online: &Online, carrier: Duplex, from: 
         send.reset(Code::Unavailable);
         return Err("its member is blocked".to_owned());
     }
-    let send = opened(send, &mut recv).await?;
+    let (send, opening) = opened(send, &mut recv).await?;
+    if let Some(opening) = opening {
+        // Two people talk as long as they like: no place of those that are served.
+        drop(permit);
+        let guest = Guest { account: member, device: from, path: PathKind::Relay };
+        channel::knock(core, guest, send, recv, opening).await;
+        return Ok(());
+    }
     let gate = Gate::Grants { device: from, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
     let catalog = Arc::new(Relayed(core.catalog.clone()));
     let pace = core.limits.pace(Direction::Up, Party::Member(member), false);
@@ -282,13 +298,14 @@ async fn serve_sealed(core: &Arc<Core>, online: &Online, carrier: Duplex, from: 
     }
 }
 
-/// Only files are relayed.
-async fn opened(send: Sending, recv: &mut Receiving) -> Result<Sending, String> {
+/// Only files and private channels are relayed.
+async fn opened(send: Sending, recv: &mut Receiving) -> Result<(Sending, Option<OpenChannel>), String> {
     match timeout(REQUEST_READ, recv.receive::<Open>(PEER_FRAME_BYTES_MAX)).await {
-        Ok(Ok(Open::Fetch)) => Ok(send),
+        Ok(Ok(Open::Fetch)) => Ok((send, None)),
+        Ok(Ok(Open::Channel(opening))) => Ok((send, Some(opening))),
         Ok(Ok(Open::Hello(_) | Open::Watch(_) | Open::Relayed { .. })) => {
             send.reset(Code::BadRequest);
-            Err("it begins with something else than a fetch".to_owned())
+            Err("it begins with something that is not relayed".to_owned())
         }
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("nothing came".to_owned()),
@@ -303,6 +320,10 @@ struct Relayed(Arc<Catalog>);
 impl content::Catalog for Relayed {
     async fn open(&self, want: &Want, asker: Option<DeviceId>) -> Result<Arc<dyn Content>, Refusal> {
         content::Catalog::open(&*self.0, want, asker).await
+    }
+
+    fn gives(&self, blob: &BlobHash, asker: DeviceId) -> bool {
+        content::Catalog::gives(&*self.0, blob, asker)
     }
 
     async fn open_small(&self, wants: &[Want], asker: Option<DeviceId>) -> Vec<Result<Arc<dyn Content>, Refusal>> {

@@ -484,7 +484,7 @@ async fn serve_tracker(core: Arc<Core>, online: Arc<Online>) -> Failure {
                     }
                 }
                 Ok(Open::Relayed { from }) => relay::serve_relayed(&core, &online, send, recv, from).await,
-                Ok(Open::Hello(_) | Open::Watch(_)) => Outgoing::new(send).reset(Code::BadRequest),
+                Ok(Open::Hello(_) | Open::Watch(_) | Open::Channel(_)) => Outgoing::new(send).reset(Code::BadRequest),
                 Err(error) => tracing::debug!(%error, "the tracker opened a stream without a meaning"),
             }
         });

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use shared::{
     id::{AccountId, FileId, ItemId, ParcelId},
-    inbox::{Act, Matter, Party, State, Wanted},
+    inbox::{Matter, Party, State, Wanted},
     limits::{BOARD_PER_SPAN_MAX, ITEMS_OPEN_MAX, ITEMS_PER_SPAN_MAX, ITEMS_SPAN, LEFT_COPY_BYTES_MAX},
     wire::{
         inbox::{InboxAnswer, PackEntry},
@@ -15,6 +15,7 @@ use sqlx::{Row, SqliteConnection};
 use super::{Me, Result, SqliteStore, browse, copies, fact, me, publish, rows, set_fact};
 use crate::store::{Caller, Deed, Done, Effects, InboxStore, Named, NewItem, StoreError, Told};
 
+mod channels;
 mod follow;
 mod items;
 mod parcels;
@@ -379,7 +380,7 @@ async fn act(tx: &mut SqliteConnection, caller: &Caller, item: ItemId, deed: Dee
         return after.done(tx, Some(me), &[row.no]).await;
     }
     let Some(state) = row.matter.after(row.state, party, deed.act) else {
-        let what = format!("this is {} and cannot be {} by you", row.state.word(), past(deed.act));
+        let what = format!("this is {} and cannot be {} by you", row.state.word(), deed.act.done());
         return Err(StoreError::NotNow(what));
     };
     if row.answered_by.is_some_and(|by| by != me.account) && party == Party::To {
@@ -393,15 +394,6 @@ async fn act(tx: &mut SqliteConnection, caller: &Caller, item: ItemId, deed: Dee
         }
     }
     after.done(tx, Some(me), &[row.no]).await
-}
-
-const fn past(act: Act) -> &'static str {
-    match act {
-        Act::Accept => "accepted",
-        Act::Decline => "declined",
-        Act::Cancel => "cancelled",
-        Act::Fulfil => "fulfilled",
-    }
 }
 
 async fn accept(

@@ -132,12 +132,12 @@ async fn approve(core: &Core, member: &str, always: bool) -> Result<(), Failure>
 }
 
 /// What is known here is as new as what the tracker knows.
-async fn in_step(core: &Core) -> Result<(), Failure> {
+pub(in crate::engine) async fn in_step(core: &Core) -> Result<(), Failure> {
     let online = core.session.online().await?;
     super::pull(core, &online.connection).await
 }
 
-async fn find(core: &Core, text: &str) -> Result<ItemEntry, Failure> {
+pub(in crate::engine) async fn find(core: &Core, text: &str) -> Result<ItemEntry, Failure> {
     match named(core, text) {
         Err(failure) if failure.kind == FailureKind::NotFound => {
             in_step(core).await?;
@@ -235,7 +235,12 @@ pub(super) async fn accept_one(core: &Arc<Core>, item: ItemEntry, accept: &Accep
             })?;
             with = Some(answer(core, text).await?);
         }
-        What::Request { .. } | What::Channel => {}
+        What::Request { .. } => {}
+        What::Channel => {
+            let hint = format!("`swapmeet chat channel {}` opens it", show_line(&item.from_name, 40));
+            let message = "a private channel is held by whoever accepts it";
+            return Err(Failure::new(FailureKind::Usage, "a_channel", message, hint));
+        }
     }
     let request =
         InboxRequest::Act { item: item.id, act: Act::Accept, always: accept.always, with, word: String::new() };

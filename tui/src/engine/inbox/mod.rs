@@ -17,7 +17,7 @@ use std::{
 use quinn::Connection;
 use shared::{
     id::{AccountId, ItemId},
-    inbox::Party,
+    inbox::{Party, State},
     limits::ITEM_KEPT,
     wire::{
         inbox::{InboxAnswer, InboxRequest, ItemEntry, What},
@@ -26,7 +26,7 @@ use shared::{
 };
 use tokio::sync::Notify;
 
-pub(super) use self::commands::carry_out;
+pub(super) use self::commands::{carry_out, find, in_step};
 pub use self::keep::{ask_for, fetched, run};
 use super::{
     api::{EventKind, Failure, FailureKind, ItemRow},
@@ -67,6 +67,23 @@ impl Inbox {
 
     fn all(&self) -> Vec<ItemEntry> {
         locked(&self.items).values().cloned().collect()
+    }
+
+    /// Where an item stands, as far as this device knows.
+    pub(super) fn state(&self, id: ItemId) -> Option<State> {
+        locked(&self.items).get(&id).map(|item| item.state)
+    }
+
+    /// An invitation of a member to a private channel that waits for an answer.
+    pub(super) fn invitation_of(&self, member: AccountId) -> Option<ItemEntry> {
+        let waits =
+            |item: &ItemEntry| item.what == What::Channel && item.state == State::Waiting && item.from == member;
+        locked(&self.items).values().find(|item| waits(item)).cloned()
+    }
+
+    /// What the other wrote with the end of an item.
+    pub(super) fn word(&self, id: ItemId) -> String {
+        locked(&self.items).get(&id).map(|item| item.word.clone()).unwrap_or_default()
     }
 
     fn errand(&self, id: ItemId) -> Option<Errand> {
@@ -144,8 +161,7 @@ async fn pull(core: &Core, connection: &Connection) -> Result<(), Failure> {
             continue;
         }
         core.state.put_inbox(&items, next).await.map_err(failure::unexpected)?;
-        tell_of(core, &items);
-        core.inbox.note(&items);
+        note(core, &items);
         since = next;
         if !more {
             return Ok(());
@@ -153,23 +169,22 @@ async fn pull(core: &Core, connection: &Connection) -> Result<(), Failure> {
     }
 }
 
-/// Tells whoever follows events of items that are new or moved on.
-fn tell_of(core: &Core, items: &[ItemEntry]) {
-    for item in items {
-        let before = core.inbox.get(item.id).map(|before| before.state);
-        if before != Some(item.state) {
-            core.hub.event(EventKind::ItemChanged { item: Box::new(row(core, item)) });
-        }
+/// Notes items, and tells whoever follows events of those that are new or moved on.
+fn note(core: &Core, items: &[ItemEntry]) {
+    let moved: Vec<&ItemEntry> = items.iter().filter(|item| core.inbox.state(item.id) != Some(item.state)).collect();
+    // Whoever hears of it finds it noted.
+    core.inbox.note(items);
+    for item in moved {
+        core.hub.event(EventKind::ItemChanged { item: Box::new(row(core, item)) });
     }
 }
 
 /// Asks the tracker, and notes the items that it answers with.
-async fn ask(core: &Core, request: InboxRequest) -> Result<Vec<ItemEntry>, Failure> {
+pub(super) async fn ask(core: &Core, request: InboxRequest) -> Result<Vec<ItemEntry>, Failure> {
     let Answer::Inbox(InboxAnswer::Items { items }) = core.session.ask(&Request::Inbox(request)).await? else {
         return Err(failure::bad_answer());
     };
-    tell_of(core, &items);
-    core.inbox.note(&items);
+    note(core, &items);
     Ok(items)
 }
 

@@ -33,7 +33,10 @@ use super::{
 };
 use crate::{
     engine::{
-        api::{ChatCommand, Command, EngineLine, FaceLine, Failure, FailureKind, InboxCommand, PeopleCommand, Update},
+        api::{
+            ChannelCommand, ChatCommand, Command, EngineLine, FaceLine, Failure, FailureKind, InboxCommand,
+            PeopleCommand, Update,
+        },
         client::{Answer, Call, Client, engine_gone},
     },
     profile::Profile,
@@ -443,6 +446,9 @@ fn is_brief(command: &Command) -> bool {
         Command::Inbox(command) => !matches!(command, InboxCommand::Offer(_) | InboxCommand::Accept(_)),
         Command::Chat(command) => {
             !matches!(command, ChatCommand::Follow | ChatCommand::Wait { .. } | ChatCommand::Settle)
+        }
+        Command::Channel(command) => {
+            matches!(command, ChannelCommand::Say { .. } | ChannelCommand::Take { .. } | ChannelCommand::Leave { .. })
         }
         Command::Share(_)
         | Command::Edit(_)

@@ -34,6 +34,7 @@ use tokio::{
 pub mod mapped;
 pub mod order;
 pub mod probe;
+pub mod streams;
 
 use super::{
     api::{Failure, FailureKind},

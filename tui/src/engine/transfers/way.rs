@@ -2,18 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use quinn::Connection;
 use shared::{
     id::FileId,
-    limits::{COPY_AFTER, RELAY_AFTER},
-    net::peer_of,
+    limits::COPY_AFTER,
     transfer::lane::Lane,
-    wire::tracker::PeerSource,
+    wire::{peer::Open, tracker::PeerSource},
 };
-use tokio::{
-    task::JoinError,
-    time::{sleep_until, timeout},
-};
+use tokio::time::{sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::source;
@@ -21,8 +16,7 @@ use crate::engine::{
     api::{Direction, PathKind},
     core::Core,
     limits::Party,
-    peers::{self, PeerError},
-    relay,
+    reach::streams::{self, Dial, Opened, Route},
 };
 
 /// An open lane and how it runs.
@@ -57,75 +51,24 @@ impl Better {
     }
 }
 
-/// A direct connection that is being made.
-type Dial = AbortOnDropHandle<Result<Connection, PeerError>>;
-
-/// Opens a lane to a device. A direct connection has a head start; the first that opens is taken.
+/// Opens a lane to a device, by the first way that works.
 pub async fn to(core: &Arc<Core>, peer: &PeerSource, file: FileId) -> Result<Way, String> {
-    let device = peer.device;
-    if core.peers.live(core, device).is_none() && core.relays.is_relayed(device, Instant::now()) {
-        match relay::lane(core, peer).await {
-            Ok(lane) => return Ok(relayed(core, peer, file, lane, None, "no direct way was found lately")),
-            Err(error) => tracing::debug!(%device, %error, "no relay either"),
+    let Opened { send, recv, route } = streams::open(core, peer, &Open::Fetch).await?;
+    let party = Party::Member(peer.account);
+    match route {
+        Route::Direct(connection) => {
+            let path = core.peers.path_kind(peer.device, &connection);
+            let pace = core.limits.pace(Direction::Down, party, path == PathKind::Lan);
+            let rtt_ms = u32::try_from(connection.rtt().as_millis()).ok();
+            let lane = Lane::start_paced(send, recv, pace);
+            Ok(Way { lane, path, rtt_ms, better: Better::default(), why: String::new() })
+        }
+        Route::Relayed { dial, why } => {
+            let lane = Lane::start_paced(send, recv, core.limits.pace(Direction::Down, party, false));
+            let trying = AbortOnDropHandle::new(tokio::spawn(open_directly(core.clone(), peer.clone(), file, dial)));
+            Ok(Way { lane, path: PathKind::Relay, rtt_ms: None, better: Better(Some(trying)), why })
         }
     }
-    let mut dial = dial(core, peer);
-    let mut why = match timeout(RELAY_AFTER, &mut dial).await {
-        Ok(dialled) => match direct(core, peer, dialled).await {
-            Ok(way) => return Ok(way),
-            Err(why) => Some(why),
-        },
-        Err(_) => None,
-    };
-    let mut lane = std::pin::pin!(relay::lane(core, peer));
-    let mut unrelayed = None;
-    loop {
-        tokio::select! {
-            dialled = &mut dial, if why.is_none() => match direct(core, peer, dialled).await {
-                Ok(way) => return Ok(way),
-                Err(error) => why = Some(error),
-            },
-            opened = &mut lane, if unrelayed.is_none() => match opened {
-                Ok(lane) => {
-                    core.relays.note_relayed(peer, Instant::now());
-                    return Ok(match why {
-                        Some(why) => relayed(core, peer, file, lane, None, &why),
-                        None => relayed(core, peer, file, lane, Some(dial), "a direct way takes long"),
-                    });
-                }
-                Err(error) => unrelayed = Some(error),
-            },
-            else => break,
-        }
-    }
-    let (why, unrelayed) = (why.unwrap_or_default(), unrelayed.map(|error| error.to_string()).unwrap_or_default());
-    Err(format!("{why}, and not relayed: {unrelayed}"))
-}
-
-fn dial(core: &Arc<Core>, peer: &PeerSource) -> Dial {
-    let (core, peer) = (core.clone(), peer.clone());
-    AbortOnDropHandle::new(tokio::spawn(async move { core.peers.connect(&core, &peer).await }))
-}
-
-async fn direct(
-    core: &Core,
-    peer: &PeerSource,
-    dialled: Result<Result<Connection, PeerError>, JoinError>,
-) -> Result<Way, String> {
-    let connection = dialled.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    let path = core.peers.path_kind(peer.device, &connection);
-    let pace = core.limits.pace(Direction::Down, Party::Member(peer.account), path == PathKind::Lan);
-    let lane = peers::lane(&connection, pace).await.map_err(|error| error.to_string())?;
-    if let Some((_, device)) = peer_of(&connection) {
-        core.relays.note_direct(device);
-    }
-    let rtt_ms = u32::try_from(connection.rtt().as_millis()).ok();
-    Ok(Way { lane, path, rtt_ms, better: Better::default(), why: String::new() })
-}
-
-fn relayed(core: &Arc<Core>, peer: &PeerSource, file: FileId, lane: Lane, dial: Option<Dial>, why: &str) -> Way {
-    let trying = AbortOnDropHandle::new(tokio::spawn(open_directly(core.clone(), peer.clone(), file, dial)));
-    Way { lane, path: PathKind::Relay, rtt_ms: None, better: Better(Some(trying)), why: why.to_owned() }
 }
 
 /// Ends when there is a direct connection to the device. `dial`: one that is being made already.
@@ -161,7 +104,7 @@ async fn open_directly(core: Arc<Core>, mut peer: PeerSource, file: FileId, mut 
         {
             peer = there;
         }
-        dial = Some(self::dial(&core, &peer));
+        dial = Some(streams::dial(&core, &peer));
     }
     core.relays.note_direct(device);
 }
