@@ -5,11 +5,13 @@ use std::time::Duration;
 mod asking;
 mod channels;
 mod messages;
+mod protected;
 mod ways;
 
 pub use asking::*;
 pub use channels::*;
 pub use messages::*;
+pub use protected::*;
 pub use ways::*;
 
 // Content
