@@ -91,8 +91,9 @@ impl Attempts {
         delay.checked_sub(now.duration_since(failures.last)).filter(|rest| !rest.is_zero())
     }
 
-    /// A try begins: it counts as a failure until [`Self::succeeded`], so that many at once count too.
-    pub fn begin(&mut self, name_key: &str, address: IpAddr, now: Instant) {
+    /// A try begins: it counts as a failure until [`Self::succeeded`] or [`Self::forgive`], so that many at once count
+    /// too. Gives when the one before was.
+    pub fn begin(&mut self, name_key: &str, address: IpAddr, now: Instant) -> Option<Instant> {
         if self.failures.len() >= SIGN_IN_SOURCES_MAX {
             self.forget_old(now);
         }
@@ -101,8 +102,23 @@ impl Attempts {
         if now.duration_since(failures.last) >= memory {
             failures.count = 0;
         }
+        let before = (failures.count > 0).then_some(failures.last);
         failures.count = failures.count.saturating_add(1);
         failures.last = now;
+        before
+    }
+
+    /// The try that began at `now` was right, and tells nothing about the others: whoever knows one file's password may
+    /// be guessing another's.
+    pub fn forgive(&mut self, name_key: &str, address: IpAddr, now: Instant, before: Option<Instant>) {
+        let key = (name_key.to_owned(), address);
+        let Some(failures) = self.failures.get_mut(&key) else { return };
+        failures.count = failures.count.saturating_sub(1);
+        if failures.count == 0 {
+            self.failures.remove(&key);
+        } else if let Some(before) = before.filter(|_| failures.last == now) {
+            failures.last = before;
+        }
     }
 
     /// How many wrong ones count now, to be written down.
@@ -189,6 +205,21 @@ mod tests {
         let (mut attempts, now) = after(100);
         attempts.succeeded("anna", HERE);
         assert_eq!(attempts.wait("anna", HERE, now), None);
+    }
+
+    #[test]
+    fn one_right_password_forgives_itself_and_nothing_else() {
+        let (mut attempts, now) = after(SIGN_IN_FREE_TRIES);
+        let later = now + SIGN_IN_DELAY_MIN;
+        let before = attempts.begin("anna", HERE, later);
+        attempts.forgive("anna", HERE, later, before);
+        assert_eq!(attempts.wait("anna", HERE, later), None);
+        attempts.begin("anna", HERE, later);
+        assert_eq!(attempts.wait("anna", HERE, later), Some(SIGN_IN_DELAY_MIN * 2));
+        let (mut attempts, now) = after(0);
+        let before = attempts.begin("anna", HERE, now);
+        attempts.forgive("anna", HERE, now, before);
+        assert!(attempts.failures.is_empty());
     }
 
     #[test]

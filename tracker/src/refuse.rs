@@ -19,6 +19,7 @@ pub fn refuse(error: &Error, request: u64) -> Refusal {
         Error::NotSignedIn | Error::WrongSignIn(_) | Error::WrongPassword | Error::SignedOutByTime { .. } => {
             Code::Unauthenticated
         }
+        Error::WrongFilePassword => Code::Protected,
         Error::SignedInAlready => Code::Conflict,
         Error::Locked | Error::RegistrationClosed | Error::InviteNeeded | Error::NotAdmin => Code::Forbidden,
         Error::Wait { .. } | Error::IntroducedTooOften { .. } => Code::RateLimited,
@@ -89,6 +90,12 @@ pub fn unreadable(error: &ReceiveError) -> Option<Refusal> {
 #[must_use]
 pub fn no_such_file() -> Refusal {
     Refusal::new(Code::NotFound, "there is no such file")
+}
+
+/// A file whose password was not proved.
+#[must_use]
+pub fn protected() -> Refusal {
+    Refusal::new(Code::Protected, "it is protected by a password")
 }
 
 /// A file whose owner approves each fetch.

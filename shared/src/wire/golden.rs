@@ -26,6 +26,7 @@ use super::{
     },
     peer::{FetchFrame, FetchReply, Having, Hello, HelloAnswer, Open, Queued, RelayedAnswer, Want, Watch},
     people::{DeviceSeen, MemberSeen, PeopleAnswer, PeopleEvent, PeopleRequest},
+    protected::{FILE_PASSWORD_CONTEXT, Lock, Locked, ProtectedAnswer, ProtectedEntry, ProtectedRequest, Stretch},
     reach::{Attempt, Introduction, Mapping, ProbeAnswer, ProbeRequest, Rendezvous, Role, Way},
     tracker::{
         Answer, Audience, Change, Changes, CopyState, Event, FileDetail, FileEntry, FolderEntry, Item, List, Located,
@@ -116,6 +117,8 @@ macro_rules! for_every_message {
         $check::<MessageRequest>("message_request");
         $check::<MessageAnswer>("message_answer");
         $check::<MessageEvent>("message_event");
+        $check::<ProtectedRequest>("protected_request");
+        $check::<ProtectedAnswer>("protected_answer");
     };
 }
 
@@ -268,6 +271,7 @@ fn the_constants_of_the_protocol_stay() {
         PROBE_ALPN,
         MESSAGE_KEY_CONTEXT,
         MESSAGE_CONTEXT,
+        FILE_PASSWORD_CONTEXT,
     ] {
         writeln!(table, "{}", bytes.escape_ascii()).unwrap();
     }
@@ -463,6 +467,7 @@ samples!(Request, REQUEST_BYTES_MAX, {
         Request::People(PeopleRequest::Attend { here: true }),
         Request::People(PeopleRequest::Seen { after: Some("member 1".into()) }),
     ],
+    Protected => [Request::Protected(ProtectedRequest::Locks { files: vec![FileId([0xf1; 16])] })],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -564,6 +569,7 @@ samples!(Answer, REPLY_BYTES_MAX, {
         members: vec![MemberSeen { entry: member_entry(), devices: vec![device_seen()] }],
         next: Some("member 1".into()),
     })],
+    Protected => [Answer::Protected(ProtectedAnswer::Locks { locks: vec![None] })],
 });
 
 samples!(InboxRequest, REQUEST_BYTES_MAX, {
@@ -824,6 +830,32 @@ samples!(Code, PEER_FRAME_BYTES_MAX, {
     Internal => [Code::Internal],
     Changed => [Code::Changed],
     Cancelled => [Code::Cancelled],
+    Protected => [Code::Protected],
+});
+
+samples!(ProtectedRequest, REQUEST_BYTES_MAX, {
+    Publish => [ProtectedRequest::Publish {
+        entries: vec![ProtectedEntry {
+            entry: PublishEntry {
+                path: "plans.pdf".into(),
+                blob: BlobHash([0xb1; 32]),
+                size: 70_000,
+                modified_ms: 1_700_000_000_123,
+                executable: false,
+                audience: Some(Audience::Hidden),
+                note: None,
+            },
+            lock: Lock { stretch: Stretch::Argon2id, salt: [0x5a; 16], key: [0x4e; 32] },
+        }],
+    }],
+    Locks => [ProtectedRequest::Locks { files: vec![FileId([0xf1; 16]), FileId([0xf2; 16])] }],
+    Prove => [ProtectedRequest::Prove { file: FileId([0xf1; 16]), salt: [0x5a; 16], proof: vec![0x51; 64] }],
+});
+
+samples!(ProtectedAnswer, REPLY_BYTES_MAX, {
+    Locks => [ProtectedAnswer::Locks {
+        locks: vec![None, Some(Locked { stretch: Stretch::Argon2id, salt: [0x5a; 16], open: true })],
+    }],
 });
 
 samples!(Mapping, PROBE_FRAME_BYTES_MAX, {

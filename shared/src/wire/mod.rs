@@ -56,7 +56,7 @@
 //! A device proves its key by signing `context ‖ exported`, where `exported` is 32 bytes exported from the TLS
 //! session (RFC 8446, section 7.5) under [`EXPORTER_LABEL`]: a proof is worth nothing on any other connection.
 //! Of a signing request only the public key is used; the tracker writes every other field of the certificate.
-//! What a source serves is decided by a [`grant::SignedGrant`].
+//! What a source serves is decided by a [`grant::SignedGrant`]; of files with a password see [`protected`].
 //!
 //! # Evolution
 //! Postcard is positional. Enum variants are only appended, fields of a message never change; anything else needs a
@@ -71,6 +71,7 @@ pub mod inbox;
 pub mod message;
 pub mod peer;
 pub mod people;
+pub mod protected;
 pub mod reach;
 mod refusal;
 pub mod tracker;

@@ -39,6 +39,8 @@ pub enum Code {
     Changed,
     /// The sender stopped on purpose; what arrived is whole only up to the last verified group.
     Cancelled,
+    /// The content is protected: its password is to be proved first, or what was shown is not the proof.
+    Protected,
 }
 
 impl Code {
@@ -53,7 +55,8 @@ impl Code {
             | Self::NotFound
             | Self::Conflict
             | Self::TooLarge
-            | Self::Unsupported => false,
+            | Self::Unsupported
+            | Self::Protected => false,
         }
     }
 
@@ -79,6 +82,7 @@ impl Code {
             10 => Self::Internal,
             11 => Self::Changed,
             12 => Self::Cancelled,
+            13 => Self::Protected,
             _ => return None,
         })
     }
@@ -99,6 +103,7 @@ impl Code {
             Self::Internal => "internal",
             Self::Changed => "changed",
             Self::Cancelled => "cancelled",
+            Self::Protected => "protected",
         }
     }
 }
@@ -116,11 +121,11 @@ mod tests {
 
     #[test]
     fn every_number_reads_back_as_its_code() {
-        let codes: Vec<Code> = (1..=12).map(|n| Code::from_number(n).unwrap()).collect();
+        let codes: Vec<Code> = (1..=13).map(|n| Code::from_number(n).unwrap()).collect();
         for code in codes {
             assert_eq!(Code::from_number(u64::from(code.number())), Some(code));
         }
         assert_eq!(Code::from_number(0), None);
-        assert_eq!(Code::from_number(13), None);
+        assert_eq!(Code::from_number(14), None);
     }
 }

@@ -11,6 +11,7 @@ use super::{
     inbox::{InboxAnswer, InboxRequest},
     message::{MessageAnswer, MessageEvent, MessageRequest},
     people::{PeopleAnswer, PeopleEvent, PeopleRequest},
+    protected::{ProtectedAnswer, ProtectedRequest},
     reach::{Attempt, Introduction, Token},
 };
 use crate::id::{AccountId, BlobHash, DeviceId, FileId, FolderId};
@@ -186,6 +187,8 @@ pub enum Request {
     Message(MessageRequest),
     /// Something about other members. Answered as it says.
     People(PeopleRequest),
+    /// Something about protected files. Answered as it says.
+    Protected(ProtectedRequest),
 }
 
 /// What the tracker answers.
@@ -284,6 +287,8 @@ pub enum Answer {
     Message(MessageAnswer),
     /// To `People`.
     People(PeopleAnswer),
+    /// To `Protected`.
+    Protected(ProtectedAnswer),
 }
 
 /// What the tracker tells by itself.

@@ -374,7 +374,7 @@ fn at_most_bytes(what: &'static str, length: usize, most: usize) -> Result<(), E
     if length > most { Err(Error::Bad(format!("{what} has more than {most} bytes"))) } else { Ok(()) }
 }
 
-fn attempts(ctx: &Ctx) -> MutexGuard<'_, Attempts> {
+pub(super) fn attempts(ctx: &Ctx) -> MutexGuard<'_, Attempts> {
     ctx.attempts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

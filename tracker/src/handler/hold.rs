@@ -27,7 +27,10 @@ pub async fn hold(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<u64, E
         .filter_map(|whereabouts| match whereabouts {
             // Small files come from one source at a time anyway.
             Whereabouts::Allowed { blob, size, .. } if size > SMALL_FILE_BYTES_MAX => Some((blob, size)),
-            Whereabouts::Allowed { .. } | Whereabouts::MustAsk(_) | Whereabouts::Unknown(_) => None,
+            Whereabouts::Allowed { .. }
+            | Whereabouts::MustAsk(_)
+            | Whereabouts::Closed(_)
+            | Whereabouts::Unknown(_) => None,
         })
         .collect();
     let count = contents.len() as u64;

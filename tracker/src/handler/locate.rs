@@ -48,6 +48,7 @@ pub async fn locate(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -
                 }
             }
             Whereabouts::MustAsk(file) => LocatedFile::Refused { file, refusal: refuse::must_ask() },
+            Whereabouts::Closed(file) => LocatedFile::Refused { file, refusal: refuse::protected() },
             Whereabouts::Unknown(file) => LocatedFile::Refused { file, refusal: refuse::no_such_file() },
         });
     }

@@ -40,6 +40,7 @@ pub mod locate;
 pub mod members;
 pub mod message;
 pub mod people;
+pub mod protected;
 pub mod publish;
 
 /// What handlers work with.
@@ -188,6 +189,9 @@ pub enum Error {
     /// Whoever is signed in gave another password than the account's.
     #[error("the password is wrong")]
     WrongPassword,
+    /// Whoever asks for a protected file gave another password than its.
+    #[error("the file's password is wrong")]
+    WrongFilePassword,
     /// Only administrators may.
     #[error("only administrators of this tracker can do that")]
     NotAdmin,

@@ -6,7 +6,10 @@ use shared::{
     id::{DeviceId, FileId},
     limits::{CLOCK_SKEW, FILE_BYTES_MAX, GRANT_LIFE, NOTE_BYTES_MAX, PEOPLE_MAX, PUBLISH_ENTRIES_MAX},
     name::{FoldKey, IndexPath},
-    wire::tracker::{Audience as Asked, Event, FileEntry, PublishEntry},
+    wire::{
+        protected::Lock,
+        tracker::{Audience as Asked, Event, FileEntry, PublishEntry},
+    },
 };
 
 use super::{Ctx, Error, Moment, account::member_name, apply, at_most, now_ms};
@@ -19,14 +22,14 @@ use crate::store::{Audience, Caller, Effects, Publication, Store, StoreError};
 pub async fn publish(
     ctx: &Ctx,
     caller: &Caller,
-    entries: Vec<PublishEntry>,
+    entries: Vec<(PublishEntry, Option<Lock>)>,
     now: Moment,
 ) -> Result<Vec<FileEntry>, Error> {
     at_most("entries in one request", entries.len(), PUBLISH_ENTRIES_MAX)?;
     let mut paths = HashSet::new();
     let mut checked = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let publication = check(caller, entry)?;
+    for (entry, lock) in entries {
+        let publication = check(caller, entry, lock)?;
         if !paths.insert(publication.fold.clone()) {
             return Err(Error::Bad("a path occurs twice in one request".to_owned()));
         }
@@ -82,7 +85,7 @@ pub async fn withdrawn(store: &dyn Store, device: DeviceId, now_ms: i64) -> Resu
     Ok(before_ms.map(|before_ms| Event::GrantsWithdrawn { before_ms }))
 }
 
-fn check(caller: &Caller, entry: PublishEntry) -> Result<Publication, Error> {
+fn check(caller: &Caller, entry: PublishEntry, lock: Option<Lock>) -> Result<Publication, Error> {
     let path = IndexPath::parse(&entry.path).map_err(|error| Error::Name { what: "a path".to_owned(), error })?;
     if entry.size > FILE_BYTES_MAX {
         return Err(Error::TooMuch { what: "bytes of a file", most: FILE_BYTES_MAX });
@@ -105,6 +108,7 @@ fn check(caller: &Caller, entry: PublishEntry) -> Result<Publication, Error> {
         executable: entry.executable,
         audience: entry.audience.map(audience).transpose()?,
         note: entry.note,
+        lock,
     })
 }
 

@@ -26,7 +26,7 @@ use crate::{
     events::Subscription,
     handler::{
         Ctx, Error, Moment, Peer, account, browse, copy, devices, hold, inbox, introduce, invites, locate, members,
-        message, now_ms, people, publish,
+        message, now_ms, people, protected, publish,
     },
     refuse,
     store::{Caller, Store, StoreError},
@@ -169,6 +169,7 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
             Answer::Done
         }
         Request::Publish { entries } => {
+            let entries = entries.into_iter().map(|entry| (entry, None)).collect();
             Answer::Published { files: publish::publish(ctx, &caller()?, entries, now).await? }
         }
         Request::Withdraw { files } => Answer::Count(publish::withdraw(ctx, &caller()?, &files, now).await?),
@@ -193,6 +194,7 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
         Request::Ticket => introduce::ticket(ctx, &caller()?, session.number),
         Request::Introduce { device, attempt } => introduce::introduce(ctx, &caller()?, device, attempt, now).await?,
         Request::People(request) => people::people(ctx, &caller()?, session.number, request, now).await?,
+        Request::Protected(request) => protected::protected(ctx, &caller()?, &session.peer(), request, now).await?,
         Request::Ways => {
             caller()?;
             Answer::Ways(ctx.ways)
@@ -338,5 +340,6 @@ const fn kind(request: &Request) -> &'static str {
         Request::Inbox(_) => "inbox",
         Request::Message(_) => "message",
         Request::People(_) => "people",
+        Request::Protected(_) => "protected",
     }
 }

@@ -19,6 +19,7 @@ mod accounts;
 mod blocks;
 mod channels;
 mod inbox;
+mod locks;
 mod messages;
 
 /// A store that disappears with the test.
@@ -72,6 +73,7 @@ fn publication(path: &str, content: u8, audience: Option<Audience>) -> Publicati
         executable: false,
         audience,
         note: None,
+        lock: None,
     }
 }
 

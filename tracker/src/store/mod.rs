@@ -10,6 +10,7 @@ use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
     wire::{
         account::DeviceEntry,
+        protected::Lock,
         tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
     },
 };
@@ -122,6 +123,10 @@ pub trait Store: AttemptStore + InboxStore + ChannelStore + MessageStore + fmt::
     async fn inspect(&self, caller: &Caller, file: FileId) -> Result<Option<FileDetail>, StoreError>;
     /// For each file what the caller may do with it and which devices share its content.
     async fn locate(&self, caller: &Caller, files: &[FileId]) -> Result<Vec<Whereabouts>, StoreError>;
+    /// For each file that the caller may fetch, but for passwords, what locks it, and whether that is open for the caller.
+    async fn locks(&self, caller: &Caller, files: &[FileId]) -> Result<Vec<Vec<(Lock, bool)>>, StoreError>;
+    /// The caller's device has proved that it knows the password of this lock.
+    async fn open_lock(&self, caller: &Caller, lock: &Lock) -> Result<(), StoreError>;
     /// Names of accounts, for devices found by [`Self::locate`].
     async fn names(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, String)>, StoreError>;
 
@@ -358,6 +363,8 @@ pub struct Publication {
     pub note: Option<String>,
     /// Folded path, owner and given note, to be searched.
     pub search_text: String,
+    /// What is to be proved for a protected file. `None` keeps it while the content stays.
+    pub lock: Option<Lock>,
 }
 
 /// What publishing did.
@@ -515,6 +522,8 @@ pub enum Whereabouts {
     },
     /// The owner must approve.
     MustAsk(FileId),
+    /// Its password is to be proved first.
+    Closed(FileId),
     /// There is none that the caller may see.
     Unknown(FileId),
 }

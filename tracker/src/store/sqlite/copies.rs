@@ -9,7 +9,9 @@ use shared::{
 use sqlx::{Row, SqliteConnection};
 
 use super::{
-    Result, effects, fact, me,
+    Result, effects, fact,
+    locks::{closed, locks_it},
+    me,
     rows::{self, COPY_PENDING, COPY_STORED, COPY_UNWANTED, HIDDEN},
     set_fact,
 };
@@ -271,7 +273,7 @@ pub(super) async fn copy_for(
     blob: BlobHash,
 ) -> Result<Option<u64>> {
     // Whoever knows the id of a hidden file may fetch it; the grant says that the asker did.
-    sqlx::query(
+    sqlx::query(concat!(
         "SELECT c.size AS size FROM copies c JOIN devices d ON d.id = $1 AND d.active = 1
          WHERE c.blob = $2 AND c.state = 1 AND EXISTS (
              SELECT 1 FROM files f WHERE f.blob = c.blob AND f.size = c.size
@@ -281,8 +283,11 @@ pub(super) async fn copy_for(
                  OR (f.visibility IN (1, 2) AND EXISTS (SELECT 1 FROM approvals v WHERE v.account = d.account
                      AND v.owner = f.owner AND (v.file = f.no OR (v.file = 0 AND f.visibility = 1))))
                  OR (f.visibility = 4 AND EXISTS (SELECT 1 FROM items i
-                     WHERE i.parcel = -f.realm - (1 << 40) AND i.to_account = d.account AND i.state < 2))))",
-    )
+                     WHERE i.parcel = -f.realm - (1 << 40) AND i.to_account = d.account AND i.state < 2)))
+             AND NOT",
+        closed!("d.account", "d.no"),
+        ")",
+    ))
     .bind(rows::bytes(device.as_bytes()))
     .bind(rows::bytes(blob.as_bytes()))
     .fetch_optional(connection)

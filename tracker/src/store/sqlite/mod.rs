@@ -11,6 +11,7 @@ use shared::{
     limits::{DATABASE_LOG_PAGES, DATABASE_READERS, DATABASE_ROWS_AHEAD, DATABASE_WAIT, DATABASE_WRITER_CACHE_BYTES},
     wire::{
         account::DeviceEntry,
+        protected::Lock,
         tracker::{Changes, FileDetail, FileEntry, Item, MemberEntry, TrackerStatus},
     },
 };
@@ -34,6 +35,7 @@ mod devices;
 mod effects;
 mod feed;
 mod inbox;
+mod locks;
 mod messages;
 mod publish;
 mod rows;
@@ -321,6 +323,16 @@ impl Store for SqliteStore {
 
     async fn locate(&self, caller: &Caller, files: &[FileId]) -> Result<Vec<Whereabouts>> {
         sources::locate(&mut *self.read().await?, caller, files).await
+    }
+
+    async fn locks(&self, caller: &Caller, files: &[FileId]) -> Result<Vec<Vec<(Lock, bool)>>> {
+        locks::locks(&mut *self.read().await?, caller, files).await
+    }
+
+    async fn open_lock(&self, caller: &Caller, lock: &Lock) -> Result<()> {
+        let mut tx = self.write().await?;
+        locks::open(&mut tx, caller, lock).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn names(&self, accounts: &[AccountId]) -> Result<Vec<(AccountId, String)>> {

@@ -6,14 +6,17 @@ use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
     limits::{FILES_PER_ACCOUNT_MAX, INSERT_ROWS_MAX, VERSIONS_MAX},
     name::FoldKey,
-    wire::tracker::{CopyState, FileEntry, Visibility},
+    wire::{
+        protected::Lock,
+        tracker::{CopyState, FileEntry, Visibility},
+    },
 };
 use sqlx::{QueryBuilder, Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{
     Me, Result,
     effects::{EVERYONE, Ledger, Weight},
-    inbox, me,
+    inbox, locks, me,
     rows::{self, ASK, HIDDEN, PEOPLE, PUBLIC},
 };
 use crate::store::{Audience, Caller, Effects, Publication, Published, StoreError, Vanished, Withdrawn};
@@ -50,6 +53,14 @@ struct FileState {
     copy: bool,
     copy_state: Option<i64>,
     seq: i64,
+    lock: Option<Lock>,
+}
+
+impl FileState {
+    /// Whether someone who might fetch this content under `self` may not under `after`.
+    fn narrows_to(&self, after: &Self) -> bool {
+        self.seen_by.narrows_to(&after.seen_by) || (after.lock.is_some() && after.lock != self.lock)
+    }
 }
 
 /// Who sees a file, by row numbers.
@@ -206,6 +217,7 @@ fn decide(me: Me, found: Existing, entry: &Publication, seen_by: Option<SeenBy>,
     }
     let mut after = before.clone();
     after.path.clone_from(&entry.path);
+    after.lock = if content_changed { entry.lock } else { entry.lock.or(before.lock) };
     after.modified_ms = entry.modified_ms;
     after.executable = entry.executable;
     if let Some(note) = &entry.note {
@@ -236,6 +248,7 @@ fn decide(me: Me, found: Existing, entry: &Publication, seen_by: Option<SeenBy>,
         && after.executable == before.executable
         && after.note == before.note
         && after.seen_by == before.seen_by
+        && after.lock == before.lock
         && after.device == before.device;
     Ok(if same { Plan::Unchanged(before) } else { Plan::Changed { before: Box::new(before), after } })
 }
@@ -260,6 +273,7 @@ fn new_row(me: Me, no: i64, parent: i64, entry: &Publication, seen_by: SeenBy, n
         copy: false,
         copy_state: None,
         seq: 0,
+        lock: entry.lock,
     }
 }
 
@@ -292,7 +306,7 @@ fn account_for(ledger: &mut Ledger, effects: &mut Effects, me: Me, plan: &mut Pl
             if before.copy && before.blob != after.blob {
                 ledger.release_copy(before.blob);
                 ledger.want_copy(after.blob, after.size);
-            } else if before.copy && before.seen_by.narrows_to(&after.seen_by) {
+            } else if before.copy && before.narrows_to(after) {
                 effects.narrowed.push(before.blob);
             }
         }
@@ -362,7 +376,7 @@ async fn find_existing(
 ) -> Result<HashMap<String, Existing>> {
     let found = sqlx::query(
         "SELECT f.no, f.id, f.device, f.realm, f.parent, f.path, f.fold, f.blob, f.size, f.modified_ms, f.executable,
-                f.visibility, f.note, f.version, f.shared_ms, f.copy, f.seq, c.state AS copy_state,
+                f.visibility, f.note, f.version, f.shared_ms, f.copy, f.seq, f.lock, c.state AS copy_state,
                 EXISTS (SELECT 1 FROM devices d WHERE d.no = f.device AND d.account = f.owner AND d.active = 1)
                     AS origin_known
          FROM files f LEFT JOIN copies c ON f.copy = 1 AND c.blob = f.blob AND c.size = f.size
@@ -434,6 +448,7 @@ fn stored_row(row: &SqliteRow, people: &mut HashMap<i64, Vec<i64>>) -> Result<Fi
         copy: row.try_get("copy")?,
         copy_state: row.try_get("copy_state")?,
         seq: row.try_get("seq")?,
+        lock: row.try_get::<Option<&[u8]>, _>("lock")?.map(locks::of_bytes).transpose()?,
     })
 }
 
@@ -478,7 +493,7 @@ fn entry_of(caller: &Caller, people: &HashMap<i64, AccountId>, plan: Plan) -> Fi
             }
             SeenBy::Hidden => Visibility::Hidden,
         },
-        protected: false,
+        protected: row.lock.is_some(),
         version: row.version,
         note: row.note,
         shared_ms: row.shared_ms,
@@ -495,7 +510,7 @@ pub(super) async fn withdraw(
     let me = me(tx, caller).await?;
     let found = sqlx::query(
         "SELECT f.no, f.id, f.device, f.realm, f.parent, f.path, f.fold, f.blob, f.size, f.modified_ms, f.executable,
-                f.visibility, f.note, f.version, f.shared_ms, f.copy, f.seq, NULL AS copy_state
+                f.visibility, f.note, f.version, f.shared_ms, f.copy, f.seq, f.lock, NULL AS copy_state
          FROM files f WHERE f.owner = $1 AND f.visibility < 4 AND f.id IN (SELECT unhex(value) FROM json_each($2))",
     )
     .bind(me.account)

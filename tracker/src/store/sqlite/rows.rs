@@ -26,7 +26,7 @@ macro_rules! select_files {
             "SELECT '[' || group_concat(item) || ']' FROM (
                  SELECT json_array(f.no, lower(hex(f.id)), f.owner, lower(hex(a.id)), a.name, f.path, f.fold,
                      lower(hex(f.blob)), f.size, f.modified_ms, f.executable, f.visibility, f.note, f.version,
-                     f.shared_ms, f.copy, c.state, f.seq) AS item
+                     f.shared_ms, f.copy, c.state, f.seq, f.lock IS NOT NULL) AS item
                  FROM",
             file_tables!(),
             $($rest),+,
@@ -214,6 +214,7 @@ struct FileColumns {
     copy: i64,
     copy_state: Option<i64>,
     seq: i64,
+    protected: i64,
 }
 
 impl TryFrom<FileColumns> for FileRow {
@@ -238,7 +239,7 @@ impl TryFrom<FileColumns> for FileRow {
             modified_ms: columns.modified_ms,
             executable: columns.executable != 0,
             visibility,
-            protected: false,
+            protected: columns.protected != 0,
             version: columns.version,
             note: columns.note,
             shared_ms: columns.shared_ms,

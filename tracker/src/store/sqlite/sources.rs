@@ -9,7 +9,9 @@ use shared::{
 use sqlx::{Row, SqliteConnection};
 
 use super::{
-    Me, Result, browse, me,
+    Me, Result, browse,
+    locks::{closed, locks_it},
+    me,
     rows::{self, ASK, HIDDEN, OFFERED, PEOPLE, PUBLIC, approved, hidden_from_me, listed},
 };
 use crate::store::{Caller, StoreError, Whereabouts};
@@ -37,8 +39,9 @@ struct Sources {
 }
 
 /// What one file that was asked for is: its place in the question, blob, size, visibility, whether it is the asker's
-/// own, whether the asker is among its people, and whether a request or an offer lets the asker have it.
-type Asked = (usize, BlobHash, u64, i64, i64, i64, i64);
+/// own, whether the asker is among its people, whether a request or an offer lets the asker have it, and whether a
+/// password is to be proved first.
+type Asked = (usize, BlobHash, u64, i64, i64, i64, i64, i64);
 
 pub(super) async fn locate(
     connection: &mut SqliteConnection,
@@ -50,16 +53,21 @@ pub(super) async fn locate(
         "SELECT '[' || group_concat(json_array(w.key, lower(hex(f.blob)), f.size, f.visibility, f.owner = $1,
              EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1), f.visibility > 0 AND",
         approved!(),
+        ",",
+        closed!("$1", "$3"),
         ")) || ']' FROM json_each($2) w CROSS JOIN files f ON f.id = unhex(w.value) AND f.owner NOT IN",
         hidden_from_me!(),
     ))
     .bind(me.account)
     .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
+    .bind(me.device)
     .fetch_one(&mut *connection)
     .await?;
     let mut whereabouts: Vec<Whereabouts> = files.iter().map(|file| Whereabouts::Unknown(*file)).collect();
     let mut allowed = Vec::new();
-    for (place, blob, size, visibility, own, named, approved) in rows::json_rows::<Asked>(found.try_get(0)?, "files")? {
+    for (place, blob, size, visibility, own, named, approved, closed) in
+        rows::json_rows::<Asked>(found.try_get(0)?, "files")?
+    {
         let (Some(file), Some(answer)) = (files.get(place), whereabouts.get_mut(place)) else { continue };
         let may = match visibility {
             PUBLIC | HIDDEN => true,
@@ -72,7 +80,9 @@ pub(super) async fn locate(
             }
             _ => return Err(StoreError::Corrupt("visibility")),
         };
-        if may {
+        if may && closed != 0 {
+            *answer = Whereabouts::Closed(*file);
+        } else if may {
             allowed.push((place, *file, blob, size));
         }
     }

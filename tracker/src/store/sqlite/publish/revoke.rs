@@ -7,9 +7,7 @@ pub(super) async fn revoked_by(tx: &mut SqliteConnection, plans: &[Plan]) -> Res
     let narrowed: BTreeMap<i64, BlobHash> = plans
         .iter()
         .filter_map(|plan| match plan {
-            Plan::Changed { before, after } if before.seen_by.narrows_to(&after.seen_by) => {
-                Some((before.no, before.blob))
-            }
+            Plan::Changed { before, after } if before.narrows_to(after) => Some((before.no, before.blob)),
             Plan::Changed { .. } | Plan::New(_) | Plan::Unchanged(_) => None,
         })
         .collect();

@@ -19,7 +19,7 @@ pub(super) async fn write_new(
     for chunk in new.chunks(INSERT_ROWS_MAX) {
         QueryBuilder::new(
             "INSERT INTO files (no, id, owner, device, realm, parent, path, fold, blob, size, modified_ms, executable,
-             visibility, note, version, shared_ms, copy, seq) ",
+             visibility, note, version, shared_ms, copy, seq, lock) ",
         )
         .push_values(chunk, |mut values, (row, _)| {
             values
@@ -40,7 +40,8 @@ pub(super) async fn write_new(
                 .push_bind(row.version)
                 .push_bind(row.shared_ms)
                 .push_bind(row.copy)
-                .push_bind(row.seq);
+                .push_bind(row.seq)
+                .push_bind(row.lock.as_ref().map(locks::to_bytes));
         })
         .build()
         .persistent(chunk.len() == INSERT_ROWS_MAX)
@@ -69,7 +70,8 @@ pub(super) async fn write_changed(
         let Plan::Changed { before, after } = plan else { continue };
         sqlx::query(
             "UPDATE files SET id = $2, device = $3, realm = $4, path = $5, blob = $6, size = $7, modified_ms = $8,
-             executable = $9, visibility = $10, note = $11, version = $12, shared_ms = $13, seq = $14 WHERE no = $1",
+             executable = $9, visibility = $10, note = $11, version = $12, shared_ms = $13, seq = $14,
+             lock = $15 WHERE no = $1",
         )
         .bind(after.no)
         .bind(rows::bytes(after.id.as_bytes()))
@@ -85,6 +87,7 @@ pub(super) async fn write_changed(
         .bind(after.version)
         .bind(after.shared_ms)
         .bind(after.seq)
+        .bind(after.lock.as_ref().map(locks::to_bytes))
         .execute(&mut *tx)
         .await
         .map_err(|error| {
