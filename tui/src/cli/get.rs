@@ -1,17 +1,20 @@
 //! `swapmeet get`: fetches and verifies files and folders.
 
 mod stream;
+mod unlock;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use self::unlock::Unlocking;
 use super::{
     context::{Context, Reply},
     engine,
     out::Out,
     progress::{Progress, ProgressFrom},
     record::TransferRecord,
+    secret::PasswordFrom,
     talk::{Ended, Outcome},
 };
 use crate::engine::api::{self, Command, From, ItemRow, Target, TransferRow, Update};
@@ -37,6 +40,11 @@ pub(super) struct Get {
     /// be left out for a file that was fetched or is shared here
     #[arg(long, value_name = "PATH", conflicts_with_all = ["output", "detach"])]
     repair: Option<PathBuf>,
+    /// Leave a protected file encrypted, as NAME.age, which the `age` tool opens
+    #[arg(long, conflicts_with = "repair")]
+    raw: bool,
+    #[command(flatten)]
+    password: PasswordFrom,
     #[command(flatten)]
     progress: ProgressFrom,
 }
@@ -66,8 +74,16 @@ impl Get {
             engine::lasting(context).await?;
         }
         let mut progress = self.progress.start(&context.globals);
-        let mut reply = context.call(Command::Get(self.command(target))).await?;
-        let (transfers, _, ended) = follow(&mut reply, &mut progress).await;
+        let command = Command::Get(self.command(target));
+        let mut unlocking = Unlocking::new(&self.password);
+        let (transfers, ended) = loop {
+            let mut reply = context.call(command.clone()).await?;
+            let (transfers, _, ended) = follow(&mut reply, &mut progress).await;
+            match ended {
+                Err(ended) if unlocking.helps(&ended) => unlocking.unlock(context, &self.items, !self.raw).await?,
+                ended => break (transfers, ended),
+            }
+        };
         drop(progress);
         print(&mut context.out, transfers)?;
         ended
@@ -82,6 +98,7 @@ impl Get {
             detach: self.detach,
             wait: self.wait,
             repair: self.repair.is_some(),
+            raw: self.raw,
         }
     }
 

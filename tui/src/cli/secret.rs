@@ -35,6 +35,11 @@ pub(super) enum Ask {
 }
 
 impl PasswordFrom {
+    /// Whether it is on stdin.
+    pub(super) const fn is_stdin(&self) -> bool {
+        self.password_stdin
+    }
+
     /// Gets the password: from stdin or `SWAPMEET_PASSWORD_CMD` if that is asked for, else from the person.
     pub(super) async fn get(&self, globals: &Globals, ask: Ask) -> Result<Secret, Ended> {
         if self.password_stdin {

@@ -15,6 +15,7 @@ use super::{
     out::{Cell, Column, Record},
     progress::ProgressFrom,
     record::EntryRecord,
+    secret::{Ask, PasswordFrom},
     talk::{Ended, Outcome},
 };
 use crate::{
@@ -36,6 +37,11 @@ pub(super) struct Share {
     /// Members that may see and fetch it; means --visibility people
     #[arg(long, value_name = "MEMBER,…", value_delimiter = ',')]
     to: Vec<String>,
+    /// Encrypt it with a password, which is asked for: everywhere else is only what is encrypted
+    #[arg(long)]
+    protect: bool,
+    #[command(flatten)]
+    password: PasswordFrom,
     /// A remark that others see
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
@@ -63,6 +69,17 @@ impl Share {
             return Err(Ended::usage("--as names one path, and there are several", "share them one by one"));
         }
         let audience = audience(self.visibility, self.to)?;
+        let from_stdin = self.paths.iter().any(|path| path.as_os_str() == "-");
+        if from_stdin && self.protect && self.password.is_stdin() {
+            return Err(Ended::usage("stdin cannot hold both a password and a file", "set SWAPMEET_PASSWORD_CMD"));
+        }
+        let protect = match self.protect && !self.dry_run {
+            true => Some(self.password.get(&context.globals, Ask::Twice).await?),
+            false => None,
+        };
+        if protect.as_ref().is_some_and(|password| password.0.is_empty()) {
+            return Err(Ended::usage("an empty password protects nothing", "choose one"));
+        }
         let mut paths = Vec::with_capacity(self.paths.len());
         for path in self.paths {
             paths.push(match path.as_os_str().to_str() {
@@ -77,6 +94,7 @@ impl Share {
             note: self.note,
             copy: self.copy,
             dry_run: self.dry_run,
+            protect,
         };
         print_shared(context, share, &self.progress).await
     }

@@ -84,8 +84,18 @@ pub enum Command {
     Get(Get),
     /// Fetches one file for somebody who reads it while it arrives: [`Update::Transfer`] and [`Update::Stream`] as it
     /// goes. Ends when its reader has told that it has all, or enough; the bytes are dropped then. A face that leaves
-    /// before keeps them for the next call about the same file.
-    Stream { item: String, from: From, wait: bool },
+    /// before keeps them for the next call about the same file. A protected one comes as it is, for faces that say by
+    /// `opens` that they know.
+    Stream {
+        item: String,
+        from: From,
+        wait: bool,
+        #[serde(default)]
+        opens: bool,
+    },
+    /// Proves to the tracker that a person knows the password of these protected files. With `hold` it is remembered
+    /// until they are there, so that [`Command::Get`] can open them. Nothing is answered.
+    Unlock { items: Vec<String>, password: Secret, hold: bool },
     /// The reader of a stream has handed on the first `at` bytes; with `enough` it wants no more. Nothing is answered.
     Reading { reader: u64, at: u64, enough: bool },
     /// What should lie at this place, as far as this device knows: one [`Update::Known`], or none.
@@ -151,6 +161,8 @@ pub struct Share {
     pub copy: bool,
     /// Only say what would be shared.
     pub dry_run: bool,
+    /// Encrypt them with this password.
+    pub protect: Option<Secret>,
 }
 
 /// What to change about what is shared.
@@ -182,6 +194,8 @@ pub struct Get {
     /// Repair the file that lies at the target, which names a file: fetch only what is wrong in it. Without items, what
     /// was fetched to that place or is shared from it.
     pub repair: bool,
+    /// Leave protected files as they are, encrypted.
+    pub raw: bool,
 }
 
 impl Get {

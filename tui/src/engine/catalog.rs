@@ -46,6 +46,7 @@ type Served = HashMap<BlobHash, Vec<Servable>>;
 #[derive(Debug)]
 pub struct Catalog {
     trees: Arc<Path>,
+    sealed: PathBuf,
     served: Arc<Mutex<Served>>,
     /// What is served beside the shares.
     pub holdings: Arc<Holdings>,
@@ -96,6 +97,7 @@ impl Catalog {
     pub fn new(profile: &Profile) -> Self {
         Self {
             trees: profile.state.join("trees").into(),
+            sealed: profile.state.join("sealed"),
             served: Arc::default(),
             holdings: Arc::default(),
             given: Given::default(),
@@ -113,17 +115,26 @@ impl Catalog {
         tree_below(&self.trees, blob)
     }
 
-    /// Serves these files of a share.
+    /// Where the encrypted forms of protected files lie.
+    pub fn sealed_folder(&self) -> &Path {
+        &self.sealed
+    }
+
+    /// Serves these files of a share; of a protected one only what is encrypted.
     pub fn add(&self, share: &ShareRecord, files: &[SharedFile]) {
         let root: Arc<Path> = share.local.as_path().into();
         let mut served = self.served();
-        for file in files {
+        for file in files.iter().filter(|file| file.sealed.is_some() == share.protected) {
+            let (root, relative, stamp) = match &file.sealed {
+                Some(sealed) => (self.sealed.join(&sealed.name).into(), None, sealed.stamp),
+                None => (root.clone(), file.relative.as_deref().map(Into::into), file.stamp),
+            };
             let servable = Servable {
                 share: share.id,
                 path: file.path.as_str().into(),
-                root: root.clone(),
-                relative: file.relative.as_deref().map(Into::into),
-                stamp: file.stamp,
+                root,
+                relative,
+                stamp,
                 revoked: Arc::default(),
             };
             served.entry(file.blob).or_default().push(servable);

@@ -3,6 +3,7 @@
 mod edit;
 pub(super) mod get;
 mod stream;
+mod unlock;
 mod watch;
 
 use std::sync::Arc;
@@ -100,7 +101,10 @@ async fn carry_out(core: &Arc<Core>, command: Command, out: &Out) -> Result<(), 
         Command::Search { query, limit } => search(core, &query, limit, out).await,
         Command::Info { item } => info(core, &item, out).await,
         Command::Get(get) => get::fetch(core, &get, out).await,
-        Command::Stream { item, from, wait } => stream::follow(core, &item, from, wait, out).await,
+        Command::Stream { item, from, wait, opens } => {
+            stream::follow(core, transfers::stream::Wanted { item: &item, from, wait, opens }, out).await
+        }
+        Command::Unlock { items, password, hold } => unlock::unlock(core, &items, password, hold).await,
         Command::Reading { reader, at, enough } => {
             transfers::stream::note(core, reader, transfers::stream::Reading { at, enough })
         }

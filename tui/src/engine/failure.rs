@@ -28,6 +28,7 @@ pub fn refused(refusal: &Refusal) -> Failure {
             (FailureKind::SignIn, "check name and password, then `swapmeet login NAME --tracker LINK`")
         }
         Code::Forbidden => (FailureKind::Refused, "ask the owner, or whoever runs the tracker"),
+        Code::Protected => (FailureKind::Refused, "ask its owner for the password; `swapmeet get` asks you for it"),
         Code::NotFound => (FailureKind::NotFound, "`swapmeet ls` shows what is there"),
         Code::Conflict => (FailureKind::Conflict, "choose another name"),
         Code::RateLimited => (FailureKind::Refused, "wait a moment and try again"),

@@ -219,6 +219,7 @@ mod tests {
             size: 5_000_000,
             modified_ms: 0,
             executable: false,
+            protected: false,
             landed: None,
         }
     }

@@ -23,6 +23,7 @@ pub mod limits;
 pub mod link;
 mod local;
 pub mod network;
+mod passwords;
 pub mod peers;
 mod people;
 pub mod reach;

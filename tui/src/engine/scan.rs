@@ -178,9 +178,15 @@ pub fn hash_all(root: &Path, files: Vec<Found>, catalog: &Catalog, progress: &Pr
     (hashed, troubles.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Hashes an encrypted form, which nobody else touches.
+pub fn hash_sealed(path: &Path, stamp: Stamp, catalog: &Catalog) -> Result<(Stamp, BlobHash), Trouble> {
+    let found = Found { relative: None, stamp, executable: false };
+    hash_one(path, &found, catalog, &Progress::default())
+}
+
 /// Why a file was not hashed.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub enum Trouble {
     #[error(transparent)]
     Open(#[from] JailError),
     #[error(transparent)]

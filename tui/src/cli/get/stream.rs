@@ -6,7 +6,10 @@
 use std::{
     fs::File,
     io::{self, Write},
-    os::{fd::AsFd, unix::fs::FileExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     sync::Arc,
     time::Duration,
 };
@@ -15,10 +18,11 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
 };
+use seal::{OpenError, Password};
 use shared::limits::STREAM_STEP_BYTES;
 use tokio::task::JoinHandle;
 
-use super::{Get, print};
+use super::{Get, print, unlock::Unlocking};
 use crate::{
     cli::{
         context::{Context, Reply},
@@ -47,13 +51,38 @@ pub(super) async fn run(get: &Get, context: &mut Context) -> Outcome {
         }
     }
     let mut progress = get.progress.start(&context.globals);
-    let stdout = Stdout::open()?;
     let mut transfers = Vec::new();
+    let mut unlocking = Unlocking::new(&get.password);
     for item in &get.items {
-        let command = Command::Stream { item: item.clone(), from: get.sources(), wait: get.wait };
-        let client = context.client().await?;
-        let reply = context.call(command).await?;
-        transfers.push(Streaming::new(client, reply, &stdout).run(&mut progress).await?);
+        // What is protected is opened here, on its way out.
+        let mut opens = None;
+        let transfer = loop {
+            let stdout = match &opens {
+                Some(password) => Stdout::opening(password)?,
+                None => Stdout::open()?,
+            };
+            let command = Command::Stream {
+                item: item.clone(),
+                from: get.sources(),
+                wait: get.wait,
+                opens: get.raw || opens.is_some(),
+            };
+            let client = context.client().await?;
+            let reply = context.call(command).await?;
+            let mut streaming = Streaming::new(client, reply, &stdout);
+            let ended = streaming.run(&mut progress).await;
+            let untouched = streaming.at == 0;
+            drop(streaming);
+            let ended = stdout.close(ended).await;
+            match ended {
+                Err(ended) if untouched && unlocking.helps(&ended) => {
+                    unlocking.unlock(context, std::slice::from_ref(item), false).await?;
+                    opens = unlocking.password().filter(|_| !get.raw);
+                }
+                ended => break ended?,
+            }
+        };
+        transfers.push(transfer);
     }
     drop(progress);
     print(&mut Out::stderr(&context.globals), transfers)
@@ -81,7 +110,7 @@ impl<'a> Streaming<'a> {
     }
 
     /// Ends when all of the file was handed on.
-    async fn run(mut self, progress: &mut Progress) -> Result<TransferRow, Ended> {
+    async fn run(&mut self, progress: &mut Progress) -> Result<TransferRow, Ended> {
         let mut reader_left = self.stdout.reader_left();
         let mut writing: Option<JoinHandle<io::Result<u64>>> = None;
         loop {
@@ -153,7 +182,7 @@ impl<'a> Streaming<'a> {
         let ready = self.row.as_ref().map_or(0, |row| row.ready);
         let bytes = ready.saturating_sub(self.at).min(STREAM_STEP_BYTES);
         let source = self.source.clone().filter(|_| bytes > 0)?;
-        let (out, at) = (self.stdout.file.clone(), self.at);
+        let (out, at) = (self.stdout.into.clone(), self.at);
         Some(tokio::task::spawn_blocking(move || copy(&source, &out, at, bytes)))
     }
 
@@ -171,7 +200,7 @@ impl<'a> Streaming<'a> {
     }
 
     /// Tells the engine that its reader has all and waits until it has put things in order.
-    async fn finish(mut self) -> Result<TransferRow, Ended> {
+    async fn finish(&mut self) -> Result<TransferRow, Ended> {
         if let Some(row) = &self.row {
             self.tell_last(row.reader, false).await;
         }
@@ -180,11 +209,11 @@ impl<'a> Streaming<'a> {
                 self.transfer = Some(*transfer);
             }
         }
-        self.transfer.ok_or_else(|| Ended::unexpected("no_answer", "the engine did not say how it ended"))
+        self.transfer.take().ok_or_else(|| Ended::unexpected("no_answer", "the engine did not say how it ended"))
     }
 
     /// Tells the engine that its reader wants no more, and gives it some time to put things in order.
-    async fn give_up(mut self) {
+    async fn give_up(&mut self) {
         let giving_up = async {
             let mut told = None;
             loop {
@@ -227,35 +256,72 @@ async fn told(telling: &mut Option<JoinHandle<()>>) {
 }
 
 /// Copies bytes of a file to the output. Blocks as long as nobody takes them.
-fn copy(source: &File, mut out: &File, at: u64, bytes: u64) -> io::Result<u64> {
+fn copy(source: &File, out: &File, at: u64, bytes: u64) -> io::Result<u64> {
     let mut block = vec![0; bytes as usize];
     source.read_exact_at(&mut block, at)?;
     let mut rest = &block[..];
     while !rest.is_empty() {
-        match out.write(rest) {
+        let count = write_some(out, rest)?;
+        rest = &rest[count..];
+    }
+    Ok(bytes)
+}
+
+/// Writes some of these bytes, as soon as they are taken.
+fn write_some(mut out: &File, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match out.write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => rest = &rest[count..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
             // Whoever gave us this output may have made it so.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 poll(&mut [PollFd::new(out, PollFlags::OUT)], None)?;
             }
-            Err(error) => return Err(error),
+            written => return written,
         }
     }
-    Ok(bytes)
 }
 
 /// The output, apart from the one that everything else here prints to: a write that waits for its reader must not hold
 /// that one's lock.
 struct Stdout {
     file: Arc<File>,
+    /// What is written to: itself, or a pipe to whoever opens what is encrypted.
+    into: Arc<File>,
+    opener: Option<JoinHandle<Result<(), OpenError>>>,
 }
 
 impl Stdout {
     fn open() -> Result<Self, Ended> {
         let handle = io::stdout().as_fd().try_clone_to_owned()?;
-        Ok(Self { file: Arc::new(File::from(handle)) })
+        let file = Arc::new(File::from(handle));
+        Ok(Self { into: file.clone(), file, opener: None })
+    }
+
+    /// The output, for what a password opens.
+    fn opening(password: &Password) -> Result<Self, Ended> {
+        let plain = Self::open()?;
+        let (encrypted, into) = io::pipe()?;
+        let (password, out) = (password.clone(), plain.file.clone());
+        let opener = tokio::task::spawn_blocking(move || {
+            seal::open(&password, encrypted, Patient(&out), &mut |_| true).map(drop)
+        });
+        Ok(Self { into: Arc::new(File::from(OwnedFd::from(into))), opener: Some(opener), ..plain })
+    }
+
+    /// All was handed over, or nothing more comes: waits for the rest of what is opened.
+    async fn close(self, ended: Result<TransferRow, Ended>) -> Result<TransferRow, Ended> {
+        let Self { into, opener, .. } = self;
+        drop(into);
+        let Some(opener) = opener else { return ended };
+        let opened = opener.await.map_err(|error| Ended::unexpected("stdout", error.to_string()))?;
+        match (ended, opened) {
+            // What stopped before its end cannot be whole.
+            (Err(ended @ Ended::Failed(_)), _) | (Err(ended), Ok(())) => Err(ended),
+            (Ok(transfer), Ok(())) => Ok(transfer),
+            (Ok(_) | Err(Ended::ClosedPipe), Err(OpenError::Io(error))) => Err(error.into()),
+            (Ok(_) | Err(Ended::ClosedPipe), Err(error)) => Err(not_opened(&error)),
+        }
     }
 
     /// Resolves when nobody can read the output any more: also while there is nothing to write.
@@ -279,6 +345,24 @@ impl Stdout {
             }
         })
     }
+}
+
+/// An output whose reader may take its time, also where whoever gave it made it so that it says so.
+struct Patient<'a>(&'a File);
+
+impl Write for Patient<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        write_some(self.0, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn not_opened(error: &OpenError) -> Ended {
+    let hint = "tell its owner; `get --raw` leaves what came for the `age` tool";
+    Failure::new(FailureKind::Transfer, "not_opened", error.to_string(), hint).into()
 }
 
 fn too_short() -> Ended {

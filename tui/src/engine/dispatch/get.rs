@@ -15,7 +15,7 @@ use crate::engine::{
     api::{Failure, FailureKind, Get, Target, TransferRow, TransferState, Update},
     core::Core,
     failure, inbox,
-    transfers::{self, Transfer},
+    transfers::{self, Transfer, protected},
 };
 
 /// How one transfer of a `get` has come out, as far as the caller is concerned.
@@ -143,6 +143,9 @@ pub(super) fn outcome(transfer: &Transfer, row: &TransferRow, waits: bool, moved
                 ));
             }
             Outcome::Going
+        }
+        TransferState::Paused if settled && row.reason == protected::LOCKED => {
+            Outcome::Failed(protected::password_needed(&row.name))
         }
         // Whoever stands in line is being waited for.
         TransferState::Running if row.sources.iter().any(|source| source.queue.is_some()) => Outcome::Going,

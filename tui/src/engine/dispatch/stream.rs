@@ -9,15 +9,16 @@ use super::{
     get::{Outcome, outcome},
 };
 use crate::engine::{
-    api::{Failure, From, StreamRow, TransferRow, TransferState, Update},
+    api::{Failure, StreamRow, TransferRow, TransferState, Update},
     core::Core,
     failure,
-    transfers::stream::{self, Offer},
+    transfers::stream::{self, Offer, Wanted},
 };
 
 /// Fetches one file for a reader and ends when the reader has told that it has all of it, or enough.
-pub(super) async fn follow(core: &Arc<Core>, item: &str, from: From, wait: bool, out: &Out) -> Result<(), Failure> {
-    let mut reader = stream::start(core, item, from, wait).await?;
+pub(super) async fn follow(core: &Arc<Core>, wanted: Wanted<'_>, out: &Out) -> Result<(), Failure> {
+    let wait = wanted.wait;
+    let mut reader = stream::start(core, wanted).await?;
     let transfer = reader.transfer.clone();
     let mut timer = tokio::time::interval(TICK);
     let mut offers = transfer.stream.offers();

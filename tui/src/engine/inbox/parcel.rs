@@ -47,6 +47,7 @@ fn served_as(parcel: &ParcelRecord) -> ShareRecord {
         folder: parcel.folder,
         audience: None,
         note: None,
+        protected: false,
     }
 }
 

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use shared::{
     limits::{PUBLISH_ENTRIES_MAX, REQUEST_BYTES_MAX},
-    wire::tracker::{Audience, PublishEntry},
+    wire::{
+        protected::{ProtectedEntry, ProtectedRequest},
+        tracker::{Audience, PublishEntry, Request},
+    },
 };
 
 use super::edits::Decisions;
@@ -76,15 +79,29 @@ pub(super) fn note(record: &ShareRecord, before: &HashMap<&str, &SharedFile>, ha
         blob: hashed.blob,
         stamp: hashed.found.stamp,
         executable: hashed.found.executable,
+        sealed: None,
+    }
+}
+
+/// Files as they are published: all of them encrypted, or none.
+pub(super) fn publish_request(decisions: &Decisions, files: &[SharedFile]) -> Request {
+    let sealed = files.iter().map(|file| file.sealed.as_ref().map(|sealed| (file, sealed.lock)));
+    match sealed.collect::<Option<Vec<_>>>() {
+        Some(sealed) if !sealed.is_empty() => {
+            let entry = |(file, lock)| ProtectedEntry { entry: publish_entry(decisions, file), lock };
+            let entries = sealed.into_iter().map(entry).collect();
+            Request::Protected(ProtectedRequest::Publish { entries })
+        }
+        _ => Request::Publish { entries: files.iter().map(|file| publish_entry(decisions, file)).collect() },
     }
 }
 
 /// A noted file as it is published.
-pub(super) fn publish_entry(decisions: &Decisions, file: &SharedFile) -> PublishEntry {
+fn publish_entry(decisions: &Decisions, file: &SharedFile) -> PublishEntry {
     PublishEntry {
         path: file.path.clone(),
         blob: file.blob,
-        size: file.stamp.size,
+        size: file.served_bytes(),
         modified_ms: file.stamp.modified_ns.div_euclid(1_000_000),
         executable: file.executable,
         audience: decisions.audience(&file.path).cloned(),
@@ -102,7 +119,7 @@ pub(super) fn batches(files: Vec<SharedFile>, decisions: &Decisions) -> Vec<Vec<
     let mut bytes = 0;
     for file in files {
         let note = decisions.note(&file.path).map_or(0, String::len);
-        let cost = 96 + people(&file.path) + note + file.path.len();
+        let cost = 160 + people(&file.path) + note + file.path.len();
         match all.last_mut() {
             Some(batch) if batch.len() < PUBLISH_ENTRIES_MAX && bytes + cost < REQUEST_BYTES_MAX * 3 / 4 => {
                 bytes += cost;
@@ -139,12 +156,21 @@ mod tests {
             blob: BlobHash([1; 32]),
             stamp: stamp(size),
             executable: false,
+            sealed: None,
         }
     }
 
     fn rushes() -> ShareRecord {
         let local = "/rushes".into();
-        ShareRecord { id: 1, name: "rushes".to_owned(), local, folder: true, audience: None, note: None }
+        ShareRecord {
+            id: 1,
+            name: "rushes".to_owned(),
+            local,
+            folder: true,
+            audience: None,
+            note: None,
+            protected: false,
+        }
     }
 
     #[test]

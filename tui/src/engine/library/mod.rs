@@ -4,6 +4,7 @@ mod difference;
 mod edit;
 mod edits;
 mod offer;
+mod protect;
 mod watch;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
 };
 
+use seal::Password;
 use shared::{
     id::FileId,
     limits::{PUBLISH_ENTRIES_MAX, TICK},
@@ -23,7 +25,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 pub use self::watch::watch;
 use self::{
-    difference::{Difference, batches, compare, index_path, note, publish_entry},
+    difference::{Difference, batches, compare, index_path, note, publish_request},
     edits::Decisions,
 };
 pub use self::{edits::Change, offer::batches_of};
@@ -74,7 +76,7 @@ impl Library {
             core.catalog.add(&record, &files);
             self.set_row(core, row_of(&record, &files, ShareState::Ready));
         }
-        Ok(())
+        protect::sweep(core).await
     }
 
     /// The shares as faces see them.
@@ -126,14 +128,32 @@ impl Library {
         if let Some(before) = known.iter().find(|before| before.name == record.name) {
             record.audience = record.audience.or_else(|| before.audience.clone());
             record.note = record.note.or_else(|| before.note.clone());
+            if before.protected && share.protect.is_none() {
+                return Err(protect::stays_protected(before));
+            }
         }
         let _scanning = self.scanning.lock().await;
+        let sealed = match &share.protect {
+            Some(secret) => {
+                record.protected = true;
+                let password = Password::new(secret.0.clone());
+                Some(self.protect(core, &record, password, on_progress).await?)
+            }
+            None => None,
+        };
         record.id = core.state.put_share(&record).await.map_err(failure::unexpected)?;
         core.state.include_all(record.id).await.map_err(failure::unexpected)?;
         if share.audience.is_some() || share.note.is_some() {
             edit::overrule(core, &record, share).await?;
         }
-        let troubles = self.look(core, &record, on_progress).await?.1;
+        let mut troubles = match sealed {
+            Some((sealed, troubles)) => {
+                self.take_in(core, &record, &sealed).await?;
+                troubles
+            }
+            None => Vec::new(),
+        };
+        troubles.extend(self.look(core, &record, on_progress).await?.1);
         self.rewatch.notify_one();
         // Also what is published already: it may have a new audience or note now, and the answer shows all of it.
         let files = self.publish(core, &record, true).await?;
@@ -208,7 +228,11 @@ impl Library {
             let error = std::io::Error::other("the folder is empty, as if its drive were not there");
             return Err(missing(&record.local, &error));
         };
-        let Difference { keep, hash, added, gone, mut troubles } = difference;
+        let Difference { keep, mut hash, mut added, gone, mut troubles } = difference;
+        if record.protected {
+            troubles.extend(protect::out_of_date(record, &known, &hash));
+            (hash, added) = (Vec::new(), 0);
+        }
         let changed = hash.len() as u64 - added;
         if !hash.is_empty() {
             self.set_row(core, row_of(record, &known, ShareState::Hashing));
@@ -217,10 +241,7 @@ impl Library {
         troubles.extend(more_troubles);
         let before: HashMap<&str, &SharedFile> = known.iter().map(|file| (file.path.as_str(), file)).collect();
         let noted: Vec<SharedFile> = hashed.into_iter().map(|hashed| note(record, &before, hashed)).collect();
-        core.state.put_files(record.id, &noted).await.map_err(failure::unexpected)?;
-        let replaced: HashSet<&str> = noted.iter().map(|file| file.path.as_str()).collect();
-        core.catalog.remove(record.id, |path| replaced.contains(path));
-        core.catalog.add(record, &noted);
+        self.take_in(core, record, &noted).await?;
         let mut missing = 0;
         if !gone.is_empty() {
             let (count, staying) = self.forget(core, record, gone).await?;
@@ -240,6 +261,15 @@ impl Library {
         self.set_row(core, row_of(record, &files, state));
         let found = Rescanned { added, changed, missing, unchanged: keep };
         Ok((found, troubles))
+    }
+
+    /// Files were hashed or encrypted: from now on this is what is shared under their paths.
+    async fn take_in(&self, core: &Core, record: &ShareRecord, files: &[SharedFile]) -> Result<(), Failure> {
+        core.state.put_files(record.id, files).await.map_err(failure::unexpected)?;
+        let replaced: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        core.catalog.remove(record.id, |path| replaced.contains(path));
+        core.catalog.add(record, files);
+        if record.protected { protect::sweep(core).await } else { Ok(()) }
     }
 
     async fn hash(
@@ -285,6 +315,9 @@ impl Library {
         let count = leaving.len() as u64;
         let leaving: HashSet<String> = leaving.into_iter().collect();
         core.catalog.remove(record.id, |path| leaving.contains(path));
+        if record.protected {
+            protect::sweep(core).await?;
+        }
         Ok((count, staying.into_iter().map(|file| file.path).collect()))
     }
 
@@ -295,10 +328,11 @@ impl Library {
         let decisions = Decisions::of(record, edits);
         let files = core.state.files_of(record.id).await.map_err(failure::unexpected)?;
         let wanted: Vec<SharedFile> = files.into_iter().filter(|file| all || file.file.is_none()).collect();
+        // Of a protected share nothing goes out that is not encrypted.
+        let wanted = wanted.into_iter().filter(|file| file.sealed.is_some() == record.protected).collect();
         let mut published = Vec::new();
         for batch in batches(wanted, &decisions) {
-            let entries = batch.iter().map(|file| publish_entry(&decisions, file)).collect();
-            let Answer::Published { files } = core.session.ask(&Request::Publish { entries }).await? else {
+            let Answer::Published { files } = core.session.ask(&publish_request(&decisions, &batch)).await? else {
                 return Err(failure::bad_answer());
             };
             if files.len() != batch.len() {
@@ -332,6 +366,9 @@ impl Library {
             let excluded = paths.clone();
             let paths: HashSet<String> = paths.into_iter().collect();
             core.catalog.remove(record.id, |path| paths.contains(path));
+            if record.protected {
+                protect::sweep(core).await?;
+            }
             if kept.is_empty() {
                 core.state.remove_share(record.id).await.map_err(failure::unexpected)?;
                 self.rows.lock().unwrap_or_else(PoisonError::into_inner).remove(&record.id);
@@ -397,6 +434,7 @@ fn record_of(path: &Path, share: &Share) -> Result<ShareRecord, Failure> {
         folder: kind.is_dir(),
         audience: share.audience.clone(),
         note: share.note.clone(),
+        protected: false,
     })
 }
 

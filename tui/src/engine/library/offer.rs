@@ -51,6 +51,15 @@ impl Library {
             Item::Folder(folder) => &folder.path,
         };
         for record in core.state.shares().await.map_err(failure::unexpected)? {
+            let is_in = path.strip_prefix(&record.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            if record.protected && is_in {
+                return Err(Failure::new(
+                    FailureKind::Refused,
+                    "protected",
+                    format!("'{}' is protected by a password, and an offer is not", shared::show::show_line(path, 100)),
+                    "send its link and the password; to hand over the file without one, offer it by its path",
+                ));
+            }
             if *path == record.name {
                 return Ok(record.local);
             }

@@ -431,6 +431,7 @@ fn is_brief(command: &Command) -> bool {
         | Command::List { .. }
         | Command::Search { .. }
         | Command::Info { .. }
+        | Command::Unlock { .. }
         | Command::Known { .. }
         | Command::Steer { .. }
         | Command::Reading { .. }

@@ -14,7 +14,7 @@ use shared::{
 };
 use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
 
-use super::{ROWS_AT_ONCE, State, StateError, signed, unreadable, unsigned};
+use super::{ROWS_AT_ONCE, Sealed, State, StateError, signed, unreadable, unsigned};
 
 /// A file or folder that this device shares, as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct ShareRecord {
     pub audience: Option<Audience>,
     /// The remark for new files.
     pub note: Option<String>,
+    /// Whether its files are encrypted with a password.
+    pub protected: bool,
 }
 
 /// One file of a share.
@@ -48,6 +50,16 @@ pub struct SharedFile {
     pub executable: bool,
     /// Its id, once this content is published.
     pub file: Option<FileId>,
+    /// Its encrypted form, where it is protected: `blob` is the hash of that.
+    pub sealed: Option<Sealed>,
+}
+
+impl SharedFile {
+    /// Bytes of what is served.
+    #[must_use]
+    pub fn served_bytes(&self) -> u64 {
+        self.sealed.as_ref().map_or(self.stamp.size, |sealed| sealed.stamp.size)
+    }
 }
 
 impl State {
@@ -56,7 +68,7 @@ impl State {
     /// # Errors
     /// See [`StateError`].
     pub async fn shares(&self) -> Result<Vec<ShareRecord>, StateError> {
-        let rows = sqlx::query("SELECT id, name, local, folder, audience, note FROM share ORDER BY name")
+        let rows = sqlx::query("SELECT id, name, local, folder, audience, note, protected FROM share ORDER BY name")
             .fetch_all(&self.pool)
             .await?;
         rows.iter()
@@ -69,6 +81,7 @@ impl State {
                     folder: row.try_get(3)?,
                     audience: audience.map(|text| serde_json::from_str(&text)).transpose()?,
                     note: row.try_get(5)?,
+                    protected: row.try_get(6)?,
                 })
             })
             .collect()
@@ -81,14 +94,16 @@ impl State {
     pub async fn put_share(&self, share: &ShareRecord) -> Result<i64, StateError> {
         let audience = share.audience.as_ref().map(serde_json::to_string).transpose()?;
         let row = sqlx::query(
-            "INSERT INTO share (name, local, folder, audience, note) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (name) DO UPDATE SET local = $2, folder = $3, audience = $4, note = $5 RETURNING id",
+            "INSERT INTO share (name, local, folder, audience, note, protected) VALUES ($1, $2, $3, $4, $5, $6) \
+             ON CONFLICT (name) DO UPDATE SET local = $2, folder = $3, audience = $4, note = $5, protected = $6 \
+             RETURNING id",
         )
         .bind(&share.name)
         .bind(share.local.as_os_str().as_bytes())
         .bind(share.folder)
         .bind(audience)
         .bind(&share.note)
+        .bind(share.protected)
         .fetch_one(&self.pool)
         .await?;
         Ok(row.try_get(0)?)
@@ -109,7 +124,7 @@ impl State {
     /// See [`StateError`].
     pub async fn files_of(&self, share: i64) -> Result<Vec<SharedFile>, StateError> {
         let rows = sqlx::query(
-            "SELECT path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file \
+            "SELECT path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file, sealed \
              FROM shared_file WHERE share = $1 ORDER BY path",
         )
         .bind(share)
@@ -125,11 +140,14 @@ impl State {
     pub async fn put_files(&self, share: i64, files: &[SharedFile]) -> Result<(), StateError> {
         let mut tx = self.pool.begin().await?;
         for part in files.chunks(ROWS_AT_ONCE) {
+            let sealed = part.iter().map(|file| file.sealed.as_ref().map(serde_json::to_string).transpose());
+            let sealed = sealed.collect::<Result<Vec<Option<String>>, _>>()?;
             let mut insert = QueryBuilder::new(
                 "INSERT INTO shared_file \
-                 (share, path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file) ",
+                 (share, path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file, \
+                 sealed) ",
             );
-            insert.push_values(part, |mut row, file| {
+            insert.push_values(part.iter().zip(sealed), |mut row, (file, sealed)| {
                 row.push_bind(share)
                     .push_bind(&file.path)
                     .push_bind(&file.relative)
@@ -140,13 +158,14 @@ impl State {
                     .push_bind(file.stamp.device.cast_signed())
                     .push_bind(file.stamp.changed_ns)
                     .push_bind(file.executable)
-                    .push_bind(file.file.map(|id| id.0.to_vec()));
+                    .push_bind(file.file.map(|id| id.0.to_vec()))
+                    .push_bind(sealed);
             });
             insert.push(
                 " ON CONFLICT (share, path) DO UPDATE SET relative = excluded.relative, blob = excluded.blob, \
                  size = excluded.size, modified_ns = excluded.modified_ns, inode = excluded.inode, \
                  device = excluded.device, changed_ns = excluded.changed_ns, executable = excluded.executable, \
-                 file = excluded.file",
+                 file = excluded.file, sealed = excluded.sealed",
             );
             insert.build().execute(&mut *tx).await?;
         }
@@ -274,7 +293,7 @@ impl State {
     /// See [`StateError`].
     pub async fn shared_at(&self, share: i64, relative: Option<&str>) -> Result<Option<SharedFile>, StateError> {
         let row = sqlx::query(
-            "SELECT path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file \
+            "SELECT path, relative, blob, size, modified_ns, inode, device, changed_ns, executable, file, sealed \
              FROM shared_file WHERE share = $1 AND relative IS $2",
         )
         .bind(share)
@@ -302,6 +321,7 @@ impl State {
 
 fn shared_file(row: &SqliteRow) -> Result<SharedFile, StateError> {
     let file: Option<&[u8]> = row.try_get(9)?;
+    let sealed: Option<&str> = row.try_get(10)?;
     Ok(SharedFile {
         path: row.try_get(0)?,
         relative: row.try_get(1)?,
@@ -309,6 +329,7 @@ fn shared_file(row: &SqliteRow) -> Result<SharedFile, StateError> {
         stamp: stamp_at(row, 3)?,
         executable: row.try_get(8)?,
         file: file.and_then(FileId::from_slice),
+        sealed: sealed.map(serde_json::from_str).transpose()?,
     })
 }
 

@@ -225,6 +225,7 @@ impl State {
                     },
                     executable: row.try_get(8)?,
                     file: None,
+                    sealed: None,
                 })
             })
             .collect()

@@ -4,6 +4,7 @@ mod edits;
 mod files;
 mod inbox;
 mod messages;
+mod protected;
 mod transfers;
 mod wishes;
 
@@ -24,6 +25,7 @@ pub use edits::Edit;
 pub use files::{ShareRecord, SharedFile};
 pub use inbox::{Errand, ParcelRecord};
 pub use messages::{NewMessage, Reading, WaitingMessage};
+pub use protected::{Opened, Sealed};
 pub use transfers::{PlannedFile, StoredTransfer};
 pub use wishes::{Match, MatchState, Tally, WishRecord};
 

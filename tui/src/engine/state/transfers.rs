@@ -26,24 +26,30 @@ pub struct PlannedFile {
     pub modified_ms: i64,
     /// Whether it may be executed.
     pub executable: bool,
+    /// Whether the content is encrypted with a password.
+    pub protected: bool,
     /// The name it got, once it is there.
     pub landed: Option<String>,
 }
 
-/// A [`PlannedFile`] as it is stored: position, file, blob, path, size, time, and whether it may be executed.
+/// A [`PlannedFile`] as it is stored: position, file, blob, path, size, time, and flags.
 type Columns<Path> = (u64, FileId, BlobHash, Path, u64, i64, u8);
 
 impl PlannedFile {
     fn columns(&self) -> Columns<&str> {
-        let executable = u8::from(self.executable);
-        (self.position, self.file, self.blob, &self.path, self.size, self.modified_ms, executable)
+        let flags = u8::from(self.executable) * EXECUTABLE + u8::from(self.protected) * PROTECTED;
+        (self.position, self.file, self.blob, &self.path, self.size, self.modified_ms, flags)
     }
 
-    fn of_columns((position, file, blob, path, size, modified_ms, executable): Columns<String>) -> Self {
-        Self { position, file, blob, path, size, modified_ms, executable: executable != 0, landed: None }
+    fn of_columns((position, file, blob, path, size, modified_ms, flags): Columns<String>) -> Self {
+        let (executable, protected) = (flags & EXECUTABLE != 0, flags & PROTECTED != 0);
+        Self { position, file, blob, path, size, modified_ms, executable, protected, landed: None }
     }
 }
 
+/// Flags of a stored file.
+const EXECUTABLE: u8 = 1;
+const PROTECTED: u8 = 2;
 /// Files in one row of a plan.
 const PLAN_PAGE_FILES: usize = 1000;
 
@@ -226,6 +232,7 @@ mod tests {
             size: position * 1000,
             modified_ms: -5,
             executable: position == 1,
+            protected: position % 3 == 1,
             landed: None,
         }
     }
@@ -238,6 +245,7 @@ mod tests {
             detach: false,
             wait: false,
             repair: false,
+            raw: false,
         };
         let row = TransferRow {
             id: format!("{id:016x}"),

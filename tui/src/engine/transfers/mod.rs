@@ -9,6 +9,7 @@ pub mod local;
 pub mod order;
 pub mod part;
 pub mod plan;
+pub mod protected;
 pub mod repair;
 pub mod row;
 pub mod single;
@@ -36,7 +37,7 @@ use tokio::{
 };
 
 use order::Entry;
-pub use plan::{folder_files, queue_given, resolve, start};
+pub use plan::{folder_files, list, queue_given, resolve, start};
 pub use row::Transfer;
 
 use super::{
@@ -88,6 +89,8 @@ pub enum Halt {
         /// Nobody who has it is there, as far as the tracker knows.
         no_source: bool,
     },
+    /// It is complete, and nobody who knows its password is here.
+    Locked,
     /// It will not get better by itself.
     Failed(Failure),
 }
@@ -320,6 +323,10 @@ async fn attempt(core: Arc<Core>, transfer: Arc<Transfer>) {
         Err(Halt::Waiting { reason, no_source }) => {
             transfer.no_source.store(no_source, Ordering::Relaxed);
             transfer.set_state(TransferState::Waiting, &reason);
+        }
+        Err(Halt::Locked) => {
+            transfer.set_wish(Wish::Pause);
+            transfer.set_state(TransferState::Paused, protected::LOCKED);
         }
         Err(Halt::Failed(failure)) => {
             let reason = failure.message.clone();

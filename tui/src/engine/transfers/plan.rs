@@ -9,7 +9,7 @@ use shared::{
     wire::tracker::{Answer, FileEntry, FolderEntry, Item, Reference, Request},
 };
 
-use super::{PART_SUFFIX, Transfer, enqueue, fresh_id, known, last_place, now, repair, source::Ahead};
+use super::{PART_SUFFIX, Transfer, enqueue, fresh_id, known, last_place, now, protected, repair, source::Ahead};
 use crate::engine::{
     api::{Direction, Failure, FailureKind, From, Get, Priority, Target, TransferRow, TransferState},
     core::Core,
@@ -52,9 +52,14 @@ pub async fn start(core: &Arc<Core>, get: &Get) -> Result<Vec<Arc<Transfer>>, Fa
     if get.items.is_empty() {
         return Err(Failure::new(FailureKind::Usage, "no_item", "nothing was named to fetch", "name an id"));
     }
-    let mut transfers = Vec::new();
+    let mut listed = Vec::new();
     for item in &get.items {
         let (item, files) = list(core, item).await?;
+        protected::check(core, get, &files)?;
+        listed.push((item, files));
+    }
+    let mut transfers = Vec::new();
+    for (item, files) in listed {
         let plan = Get { items: vec![item_id(&item)], ..get.clone() };
         if matches!(plan.target, Target::File(_)) && (get.items.len() > 1 || matches!(item, Item::Folder(_))) {
             return Err(Failure::new(
@@ -73,7 +78,7 @@ pub async fn start(core: &Arc<Core>, get: &Get) -> Result<Vec<Arc<Transfer>>, Fa
 }
 
 /// The item with all of its files.
-async fn list(core: &Core, text: &str) -> Result<(Item, Vec<FileEntry>), Failure> {
+pub async fn list(core: &Core, text: &str) -> Result<(Item, Vec<FileEntry>), Failure> {
     let item = resolve(core, link::parse_item(text)?).await?;
     let files = match &item {
         Item::File(file) => vec![file.clone()],
@@ -136,6 +141,7 @@ fn joined(core: &Core, plan: &Get, files: &[FileEntry]) -> Option<Arc<Transfer>>
             && transfer.plan.target == plan.target
             && transfer.plan.from == plan.from
             && transfer.plan.repair == plan.repair
+            && transfer.plan.raw == plan.raw
             && row.files == files.len() as u64
     })?;
     if !transfer.attempting.load(std::sync::atomic::Ordering::Relaxed) {
@@ -204,7 +210,8 @@ fn place(plan: &Get, item: &Item, files: &[FileEntry]) -> Result<Vec<PlannedFile
                     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
                 }
                 Target::Downloads | Target::Folder(_) | Target::Stream => {
-                    file.path.get(cut..).unwrap_or_default().to_owned()
+                    let path = file.path.get(cut..).unwrap_or_default();
+                    if plan.raw && file.protected { format!("{path}.age") } else { path.to_owned() }
                 }
             };
             let path = IndexPath::parse(&path).map_err(|error| bad_path(&path, &error.to_string()))?;
@@ -216,6 +223,7 @@ fn place(plan: &Get, item: &Item, files: &[FileEntry]) -> Result<Vec<PlannedFile
                 size: file.size,
                 modified_ms: file.modified_ms,
                 executable: file.executable,
+                protected: file.protected,
                 landed: None,
             })
         })

@@ -10,6 +10,7 @@ use super::{
     land::{self, Landed},
     large, local,
     part::{self, Sidecar, disk_failure, part_name},
+    protected::{self, Arrived},
     repair::{self, Damaged},
     stream::Offer,
     work::{disk, jail_failure},
@@ -45,7 +46,7 @@ pub async fn fetch(
     let arriving = core.catalog.holdings.begin(transfer.id, file, &partial);
     let had = partial.have_bytes();
     transfer.change(|row| row.done += had);
-    if had > 0 {
+    if had > 0 && had < file.size {
         transfer.log(&format!("resumes at {}%", had * 100 / file.size.max(1)));
     }
     let is_stream = transfer.plan.target == Target::Stream;
@@ -64,7 +65,9 @@ pub async fn fetch(
             repair::salvage(core, transfer, file, &partial, damaged, &sidecar).await?;
         }
         local::fill_large(core, transfer, file, &partial).await?;
-        delta::fill(core, transfer, file, &partial).await?;
+        if !file.protected {
+            delta::fill(core, transfer, file, &partial).await?;
+        }
         large::drive(core, transfer, file, &partial).await
     };
     let ended = fetching.await;
@@ -74,6 +77,15 @@ pub async fn fetch(
         Ok(None) if is_stream => {
             transfer.stream.ready(partial.prefix_bytes());
             Ok(Fetched::Offered)
+        }
+        Ok(None) if protected::opens(transfer, file) => {
+            let arrived = Arrived { partial: partial.clone(), folder, part_name, sidecar };
+            let opened = protected::open(core, transfer, file, arrived).await;
+            if opened.is_err() {
+                let have = partial.have_bytes();
+                transfer.change(|row| row.done = row.done.saturating_sub(have));
+            }
+            opened.map(Fetched::Landed)
         }
         Ok(None) => {
             transfer.set_state(TransferState::Finishing, "making it durable");

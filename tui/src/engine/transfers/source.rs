@@ -173,6 +173,7 @@ pub async fn renewed(core: &Core, file: &PlannedFile) -> Result<PlannedFile, Hal
         size: entry.size,
         modified_ms: entry.modified_ms,
         executable: entry.executable,
+        protected: entry.protected,
         ..file.clone()
     })
 }

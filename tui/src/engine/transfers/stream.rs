@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{
     Transfer, Wish,
     plan::{base_of, queue, resolve},
-    quit, work,
+    protected, quit, work,
 };
 use crate::engine::{
     api::{Failure, FailureKind, From, Get, Target, TransferState},
@@ -183,13 +183,31 @@ pub fn note(core: &Core, number: u64, reading: Reading) -> Result<(), Failure> {
     Err(Failure::new(FailureKind::NotFound, "no_reader", "nobody of that number reads a stream here", ""))
 }
 
+/// What a reader wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// A file of the index.
+    pub item: &'a str,
+    /// Which sources may serve.
+    pub from: From,
+    /// Whether to wait for a source.
+    pub wait: bool,
+    /// Whether it knows what to do with a protected one.
+    pub opens: bool,
+}
+
 /// Begins to fetch one file for a reader, or goes on where one was cut off.
-pub async fn start(core: &Arc<Core>, item: &str, from: From, wait: bool) -> Result<Reader, Failure> {
+pub async fn start(core: &Arc<Core>, wanted: Wanted<'_>) -> Result<Reader, Failure> {
+    let Wanted { item, from, wait, opens } = wanted;
     let item = resolve(core, link::parse_item(item)?).await?;
     let Item::File(entry) = &item else {
         return Err(no_stream(&item));
     };
-    let plan = Get { items: vec![entry.id.to_string()], target: Target::Stream, from, wait, ..Get::default() };
+    if entry.protected && !opens {
+        return Err(protected::password_needed(&entry.path));
+    }
+    let plan =
+        Get { items: vec![entry.id.to_string()], target: Target::Stream, from, wait, raw: true, ..Get::default() };
     let _entering = core.transfers.streaming.lock().await;
     let before = {
         let all = core.transfers.all();

@@ -1,8 +1,9 @@
 //! One attempt at a transfer: what is there already, the small files in batches, the large ones each by itself.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use shared::{
+    id::BlobHash,
     limits::{REPLANS_MAX, SMALL_FILE_BYTES_MAX},
     transfer::jail::{Jail, JailError},
     wire::{Code, Refusal},
@@ -12,6 +13,7 @@ use super::{
     Halt, Transfer, batch,
     land::{self, Homes, Landed},
     plan::base_of,
+    protected,
     row::Kept,
     single::{self, Fetched},
     staging,
@@ -20,7 +22,7 @@ use crate::engine::{
     api::{Failure, FailureKind, Target},
     core::Core,
     failure,
-    state::PlannedFile,
+    state::{Opened, PlannedFile},
 };
 
 /// Runs a transfer to its end or to where it cannot go on.
@@ -34,7 +36,9 @@ pub async fn run(core: &Arc<Core>, transfer: &Arc<Transfer>) -> Result<(), Halt>
     let base = base_of(core, &transfer.plan);
     let jail = disk(move || Jail::open(&base).map_err(jail_failure)).await?;
     let files = skip_what_lies_there(core, transfer, &jail, files).await?;
-    let in_batch = |file: &PlannedFile| file.size <= SMALL_FILE_BYTES_MAX && !transfer.plan.is_single();
+    let in_batch = |file: &PlannedFile| {
+        file.size <= SMALL_FILE_BYTES_MAX && !transfer.plan.is_single() && !protected::opens(transfer, file)
+    };
     let (small, large): (Vec<_>, Vec<_>) = files.into_iter().partition(in_batch);
     let grown = if small.is_empty() { Vec::new() } else { batch::fetch(core, transfer, &jail, small, ahead).await? };
     for mut file in large.into_iter().chain(grown) {
@@ -103,9 +107,10 @@ async fn skip_what_lies_there(
         row.files_done = landed.len() as u64;
         row.done = landed_bytes;
     });
+    let opened = protected::opened(core, transfer, &missing).await?;
     let (jail, repairs, core_in, transfer_in) = (jail.clone(), transfer.plan.repair, core.clone(), transfer.clone());
     let (there, missing) = disk(move || {
-        let (there, missing) = sort_out(&jail, missing);
+        let (there, missing) = sort_out(&jail, missing, &opened);
         // A kill may have come right after a repaired file took its place; the damaged one has its name by then.
         if repairs {
             for (file, _) in &there {
@@ -129,16 +134,19 @@ async fn skip_what_lies_there(
 
 type There = Vec<(PlannedFile, Landed)>;
 
-fn sort_out(jail: &Jail, files: Vec<PlannedFile>) -> (There, Vec<PlannedFile>) {
+fn sort_out(jail: &Jail, files: Vec<PlannedFile>, opened: &HashMap<BlobHash, Opened>) -> (There, Vec<PlannedFile>) {
     let mut there = Vec::new();
     let mut missing = Vec::new();
     let mut homes = Homes::new(jail);
     for file in files {
         let found = homes.of(&file).ok().filter(|(folder, _)| !folder.is_new()).and_then(|(folder, name)| {
-            land::lies_there(&folder, name, &file).ok().filter(|lies| *lies)?;
+            // Of a protected file what was in it lies there, if it was opened here before.
+            let (blob, size) = opened.get(&file.blob).map_or((file.blob, file.size), |in_it| (in_it.plain, in_it.size));
+            let lying = PlannedFile { blob, size, ..file.clone() };
+            land::lies_there(&folder, name, &lying).ok().filter(|lies| *lies)?;
             let local = folder.path().join(name);
             let stamp = land::stamp_of(&folder, name);
-            Some(Landed { position: file.position, name: name.to_owned(), blob: file.blob, local, stamp })
+            Some(Landed { position: file.position, name: name.to_owned(), blob, local, stamp })
         });
         match found {
             Some(landed) => there.push((file, landed)),
@@ -158,7 +166,8 @@ pub async fn discard(core: &Arc<Core>, transfer: &Arc<Transfer>) {
             let jail = Jail::open(&base).map_err(jail_failure)?;
             staging::discard(&jail, &transfer).map_err(jail_failure)?;
             let single = transfer.plan.is_single();
-            let lies_alone = |file: &&PlannedFile| single || file.size > SMALL_FILE_BYTES_MAX;
+            let lies_alone =
+                |file: &&PlannedFile| single || file.size > SMALL_FILE_BYTES_MAX || protected::opens(&transfer, file);
             for file in files.iter().filter(|file| file.landed.is_none()).filter(lies_alone) {
                 single::discard(&core, &transfer, &jail, file)?;
             }
@@ -201,6 +210,7 @@ pub fn jail_failure(error: JailError) -> Failure {
 pub fn refused_file(refusal: &Refusal) -> Failure {
     let failure = failure::refused(refusal);
     match refusal.code {
+        Code::Protected => Failure { code: protected::PASSWORD_NEEDED.to_owned(), ..failure },
         Code::NotFound => {
             Failure { hint: "it is no longer shared; `swapmeet search` may find another".to_owned(), ..failure }
         }
