@@ -23,6 +23,7 @@ mod messages;
 mod names;
 mod panes;
 mod presence;
+mod protected;
 mod relayed;
 mod repair;
 mod screens;
