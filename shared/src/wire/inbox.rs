@@ -31,7 +31,8 @@ pub enum InboxRequest {
         /// Seconds until it ends by itself; `None`: [`crate::limits::ITEM_LIFE`].
         life_s: Option<u64>,
     },
-    /// "I want something that is not shared." Answered with [`InboxAnswer::Items`].
+    /// "I want something that is not shared." Where the member has an open request to the same member in the same words,
+    /// that one is answered. Answered with [`InboxAnswer::Items`].
     WantText {
         /// The new item.
         item: ItemId,

@@ -243,6 +243,9 @@ async fn nobody_begins_more_than_others_have_to_bear_and_ids_of_others_are_their
         store.want_text(&anna, None, new(n + 10)).await.unwrap();
     }
     assert!(matches!(store.want_text(&anna, None, new(200)).await, Err(StoreError::TooFast { .. })));
+    // The same words again are no second request.
+    let again = NewItem { text: new(10).text, ..new(200) };
+    assert_eq!(store.want_text(&anna, None, again).await.unwrap().items[0].id, ItemId([10; 16]));
     store.want_text(&anna, Some(named("ben")), new(201)).await.unwrap();
     store.want_text(&ben, None, new(202)).await.unwrap();
     assert!(matches!(store.want_text(&ben, None, new(201)).await, Err(StoreError::UnknownItem)));

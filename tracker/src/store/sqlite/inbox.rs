@@ -316,6 +316,21 @@ async fn want_text(tx: &mut SqliteConnection, caller: &Caller, of: Option<Named>
         Some(member) => (Wanted::Word, member_no(tx, me, member).await?),
         None => (Wanted::Board, EVERYONE),
     };
+    // Whoever lost the answer asks in the same words again, and so does whoever is impatient.
+    let open: Option<i64> = sqlx::query_scalar(
+        "SELECT no FROM items WHERE from_account = $1 AND to_account = $2 AND matter = $3 AND text = $4 AND state < 2
+         AND expires_ms > $5 LIMIT 1",
+    )
+    .bind(me.account)
+    .bind(to)
+    .bind(items::number(Matter::Request(wanted)))
+    .bind(&new.text)
+    .bind(new.now_ms)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(open) = open {
+        return Aftermath::default().done(tx, Some(me), &[open]).await;
+    }
     check_pace(tx, me, 1, of.is_none(), new.now_ms).await?;
     let mut after = Aftermath::default();
     let row =

@@ -69,8 +69,16 @@ pub(in crate::engine) async fn carry_out(core: &Arc<Core>, command: InboxCommand
         }
         InboxCommand::RequestText { of, text, life_s } => {
             let item = ItemId(rand::random());
+            // Before the question: whoever asks and is killed gets the answer all the same.
             core.inbox.take_on(core, item, Errand::default()).await?;
-            tell_all(core, &ask(core, InboxRequest::WantText { item, of, text, life_s }).await?, out).await
+            let items = ask(core, InboxRequest::WantText { item, of, text, life_s }).await?;
+            if let Some(asked_before) = items.iter().find(|known| known.id != item) {
+                core.state.forget_items(&[item]).await.map_err(failure::unexpected)?;
+                if core.inbox.errand(asked_before.id).is_none() {
+                    core.inbox.take_on(core, asked_before.id, Errand::default()).await?;
+                }
+            }
+            tell_all(core, &items, out).await
         }
         InboxCommand::Offer(wish) => offer(core, wish, out).await,
         InboxCommand::Accept(accept) => {
@@ -291,7 +299,8 @@ async fn answer(core: &Arc<Core>, text: &str) -> Result<FileId, Failure> {
 }
 
 async fn offer(core: &Arc<Core>, wish: Offer, out: &Out) -> Result<(), Failure> {
-    core.session.online().await?;
+    // What was offered already, by a command whose answer was lost, is not offered twice.
+    in_step(core).await?;
     let to = if wish.everyone { other_members(core).await? } else { wish.to.clone() };
     if to.is_empty() {
         return Err(Failure::new(

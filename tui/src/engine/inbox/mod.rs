@@ -46,6 +46,10 @@ pub struct Inbox {
     away: Mutex<HashMap<AccountId, i64>>,
     /// What is served of offers: the numbers that their parcels have among the shares.
     parcels: Mutex<BTreeSet<i64>>,
+    /// Parcels, by number, of which it was not known at the start whether the tracker has them.
+    left_over: Mutex<BTreeSet<i64>>,
+    /// All that the tracker knew since the start is known here.
+    in_step: AtomicBool,
     /// One item at a time becomes a transfer: two would fetch it twice.
     fetching: tokio::sync::Mutex<()>,
     /// Something happened that the keeper may have to act on.
@@ -97,6 +101,11 @@ impl Inbox {
         Ok(())
     }
 
+    /// Whether a parcel was left by an engine before this one, and the tracker has been asked since.
+    fn is_left_over(&self, parcel: i64) -> bool {
+        self.in_step.load(Ordering::Relaxed) && locked(&self.left_over).contains(&parcel)
+    }
+
     /// Notes items as they are now.
     fn note(&self, items: &[ItemEntry]) {
         locked(&self.items).extend(items.iter().map(|item| (item.id, item.clone())));
@@ -113,6 +122,8 @@ pub fn forget(core: &Core) {
     locked(&core.inbox.items).clear();
     locked(&core.inbox.errands).clear();
     locked(&core.inbox.away).clear();
+    locked(&core.inbox.left_over).clear();
+    core.inbox.in_step.store(false, Ordering::Relaxed);
     core.inbox.changed.store(true, Ordering::Relaxed);
 }
 
@@ -164,6 +175,7 @@ async fn pull(core: &Core, connection: &Connection) -> Result<(), Failure> {
         note(core, &items);
         since = next;
         if !more {
+            core.inbox.in_step.store(true, Ordering::Relaxed);
             return Ok(());
         }
     }

@@ -1,11 +1,11 @@
 //! Offers from here, and the files of offers to here.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use shared::{
     id::{FileId, FolderId, ItemId, ParcelId},
     limits::PEOPLE_MAX,
-    name::FileName,
+    name::{FileName, FoldKey},
     show::show_line,
     wire::{
         inbox::{InboxAnswer, InboxRequest, ItemEntry, PackEntry, Receiver, What},
@@ -29,6 +29,9 @@ pub(super) async fn load(core: &Core) -> Result<(), Failure> {
     for parcel in core.state.parcels().await.map_err(failure::unexpected)? {
         let files = core.state.parcel_files(parcel.no).await.map_err(failure::unexpected)?;
         serve(core, &parcel, &files);
+        if !parcel.sent {
+            locked(&core.inbox.left_over).insert(parcel.no);
+        }
     }
     Ok(())
 }
@@ -60,7 +63,13 @@ pub(super) async fn offer(
     on_progress: OnProgress<'_>,
 ) -> Result<Vec<ItemEntry>, Failure> {
     let (record, files) = core.library.read_for_offer(core, path, on_progress).await?;
-    let receivers: Vec<(ItemId, &String)> = to.iter().map(|name| (ItemId(rand::random()), name)).collect();
+    let mut offered = offered_before(core, &record, &files, to).await?;
+    let is_new = |name: &&String| !offered.iter().any(|item| is_to(item, name));
+    let receivers: Vec<(ItemId, &String)> =
+        to.iter().filter(is_new).map(|name| (ItemId(rand::random()), name)).collect();
+    if receivers.is_empty() {
+        return Ok(offered);
+    }
     let mut parcel = ParcelRecord {
         no: 0,
         id: ParcelId(rand::random()),
@@ -72,14 +81,53 @@ pub(super) async fn offer(
     };
     parcel.no = core.state.add_parcel(&parcel, &files).await.map_err(failure::unexpected)?;
     serve(core, &parcel, &files);
-    let offered = send(core, &parcel, &files, &receivers, offer).await;
-    match &offered {
-        Ok(_) => core.state.parcel_sent(parcel.no).await.map_err(failure::unexpected)?,
-        // Where the answer was lost the tracker may have it: the next look at what it knows decides.
-        Err(failure) if failure.kind == FailureKind::Unreachable => {}
-        Err(_) => forget(core, &parcel).await?,
+    match send(core, &parcel, &files, &receivers, offer).await {
+        Ok(items) => {
+            core.state.parcel_sent(parcel.no).await.map_err(failure::unexpected)?;
+            offered.extend(items);
+            Ok(offered)
+        }
+        Err(failure) => {
+            // Where the answer was lost the tracker may have it: the next look at what it knows decides.
+            if failure.kind != FailureKind::Unreachable {
+                forget(core, &parcel).await?;
+            }
+            Err(failure)
+        }
     }
-    offered
+}
+
+/// The open offers of the same file or folder, with the same content, to these members.
+async fn offered_before(
+    core: &Core,
+    record: &ShareRecord,
+    files: &[SharedFile],
+    to: &[String],
+) -> Result<Vec<ItemEntry>, Failure> {
+    let mut before: Vec<ItemEntry> = Vec::new();
+    for parcel in core.state.parcels().await.map_err(failure::unexpected)? {
+        if (&parcel.local, &parcel.name) != (&record.local, &record.name) {
+            continue;
+        }
+        let open = parcel.items.iter().filter_map(|item| core.inbox.get(*item)).filter(|item| item.state.is_open());
+        let open: Vec<ItemEntry> = open.filter(|item| to.iter().any(|name| is_to(item, name))).collect();
+        if open.is_empty() || !holds(&core.state.parcel_files(parcel.no).await.map_err(failure::unexpected)?, files) {
+            continue;
+        }
+        before.extend(open);
+    }
+    Ok(before)
+}
+
+/// Whether a parcel holds these files and nothing else.
+fn holds(parcel: &[SharedFile], files: &[SharedFile]) -> bool {
+    let contents =
+        |files: &[SharedFile]| files.iter().map(|file| (file.path.clone(), file.blob)).collect::<BTreeMap<_, _>>();
+    contents(parcel) == contents(files)
+}
+
+fn is_to(item: &ItemEntry, name: &str) -> bool {
+    item.to_name.as_deref().is_some_and(|to| FoldKey::of(to) == FoldKey::of(name))
 }
 
 async fn send(
@@ -127,6 +175,10 @@ pub(super) async fn tidy(core: &Core) -> Result<(), Failure> {
     for parcel in core.state.parcels().await.map_err(failure::unexpected)? {
         let known: Vec<ItemEntry> = parcel.items.iter().filter_map(|item| core.inbox.get(*item)).collect();
         if known.is_empty() {
+            // Left by an engine that was killed before the tracker had it: whoever wanted it offers it again.
+            if !parcel.sent && core.inbox.is_left_over(parcel.no) {
+                forget(core, &parcel).await?;
+            }
             continue;
         }
         if known.iter().all(|item| !item.state.is_open()) {
