@@ -8,6 +8,7 @@ use std::{
 
 use certs::{SealingKey, SigningKey};
 use quinn::Connection;
+use rustix::time::{ClockId, clock_gettime};
 use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId},
     limits::{PAGE_ENTRIES_MAX, SHUTDOWN, TICK},
@@ -55,6 +56,12 @@ use crate::profile::Profile;
 pub fn now_ms() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds since this machine started, its sleep included. Nobody sets this clock, so it does not jump.
+pub fn uptime_ms() -> i64 {
+    let passed = clock_gettime(ClockId::Boottime);
+    passed.tv_sec.saturating_mul(1000).saturating_add(passed.tv_nsec / 1_000_000)
 }
 
 /// What the engine's parts share.

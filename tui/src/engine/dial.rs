@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{
     api::{Failure, FailureKind},
-    core::{Core, now_ms},
+    core::{Core, uptime_ms},
     failure,
     link::TrackerLink,
     session::{PROGRAM, ask},
@@ -38,7 +38,8 @@ pub enum Way {
 pub struct Greeted {
     pub connection: Connection,
     pub welcome: Welcome,
-    pub clock_ahead_ms: i64,
+    /// How far the tracker's clock is ahead of this machine's uptime.
+    pub ahead_ms: i64,
     pub way: Way,
 }
 
@@ -229,8 +230,8 @@ async fn greet(connection: Connection, way: Way) -> Result<Greeted, Failure> {
     let answer = timeout(HELLO, ask(&connection, &hello)).await;
     match answer {
         Ok(Ok(Answer::Welcome(welcome))) => {
-            let clock_ahead_ms = welcome.time_ms.saturating_sub(now_ms());
-            Ok(Greeted { connection, welcome, clock_ahead_ms, way })
+            let ahead_ms = welcome.time_ms.saturating_sub(uptime_ms());
+            Ok(Greeted { connection, welcome, ahead_ms, way })
         }
         Ok(Ok(_)) => Err(failure::bad_answer()),
         Ok(Err(failure)) => Err(failure),

@@ -16,10 +16,7 @@ use shared::{
     },
     net::{self, Outgoing, frame},
     reach::is_local,
-    transfer::{
-        serve::{Gate, serve_paced},
-        watch,
-    },
+    transfer::{serve::serve_paced, watch},
     wire::{
         Code, Refusal,
         peer::{HelloAnswer, Open, Watch},
@@ -40,7 +37,7 @@ pub(super) use dial::dial_any;
 use super::{
     api::{Direction, PathKind},
     channel::{self, Guest},
-    core::{Core, now_ms},
+    core::Core,
     limits::Party,
     reach::{
         self,
@@ -519,7 +516,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
             match (opened, core.session.newest()) {
                 (Ok(Open::Fetch), Some(online)) => {
                     let _permit = permit;
-                    let gate = Gate::Grants { device, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
+                    let gate = online.gate(device);
                     let served = tokio::select! {
                         served = serve_paced(send, recv, gate, core.catalog.clone(), &*pace) => served,
                         () = core.stop.cancelled() => return,
@@ -531,7 +528,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
                 (Ok(Open::Watch(watched)), Some(online)) => {
                     // It costs next to nothing, and may last as long as a download: no place of those that are served.
                     drop(permit);
-                    let gate = Gate::Grants { device, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
+                    let gate = online.gate(device);
                     tokio::select! {
                         () = watch::tell(send, &gate, core.catalog.clone(), watched) => {}
                         () = core.stop.cancelled() => {}

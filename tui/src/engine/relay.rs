@@ -25,7 +25,7 @@ use shared::{
     show::show_line,
     transfer::{
         content::{self, Content, Held},
-        serve::{Gate, serve_paced},
+        serve::serve_paced,
     },
     wire::{
         Code, PEER_ALPN, Refusal,
@@ -43,7 +43,7 @@ use super::{
     api::{Direction, PathKind},
     catalog::Catalog,
     channel::{self, Guest},
-    core::{Core, now_ms},
+    core::Core,
     limits::Party,
     session::Online,
 };
@@ -289,7 +289,7 @@ async fn serve_sealed(
         channel::knock(core, guest, send, recv, opening).await;
         return Ok(());
     }
-    let gate = Gate::Grants { device: from, key: online.grant_key, now_ms, ahead_ms: online.clock_ahead_ms };
+    let gate = online.gate(from);
     let catalog = Arc::new(Relayed(core.catalog.clone()));
     let pace = core.limits.pace(Direction::Up, Party::Member(member), false);
     tokio::select! {

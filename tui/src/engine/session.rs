@@ -1,10 +1,11 @@
 //! The connection to the tracker: signs in by the device's key, stays, comes back after a loss, and tells what changed.
 
+mod online;
+mod repeat;
 mod replica;
 mod udp;
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -26,7 +27,7 @@ use shared::{
     wire::{
         Code, PEER_ALPN, SIGN_IN_CONTEXT,
         peer::Open,
-        tracker::{Answer, Event, NewDevice, Registration, Request, SignedIn},
+        tracker::{Answer, Event, NewDevice, Request, SignedIn},
     },
 };
 use tokio::{
@@ -35,6 +36,7 @@ use tokio::{
     time::timeout,
 };
 
+pub use self::online::Online;
 pub use super::dial::dial;
 use super::{
     api::{self, Direction, Failure, FailureKind, PathKind},
@@ -60,24 +62,6 @@ pub struct SavedAccount {
     pub id: AccountId,
     pub name: String,
     pub device: DeviceId,
-}
-
-/// A connection that is signed in.
-#[derive(Debug)]
-pub struct Online {
-    pub connection: Connection,
-    pub way: Way,
-    pub account: SavedAccount,
-    /// Key that grants are signed with.
-    pub grant_key: [u8; 32],
-    /// For connections to members.
-    pub credentials: PeerCredentials,
-    /// When the certificate in them ends, milliseconds since 1970.
-    pub certificate_ends_ms: AtomicI64,
-    pub observed: SocketAddr,
-    pub registration: Registration,
-    /// How far the tracker's clock is ahead of this machine's.
-    pub clock_ahead_ms: i64,
 }
 
 /// How the connection stands.
@@ -205,10 +189,28 @@ impl Session {
         }
     }
 
-    /// Asks the tracker.
+    /// The tracker's clock as far as it is known, milliseconds since 1970.
+    pub fn tracker_ms(&self) -> i64 {
+        self.newest().map_or_else(now_ms, |online| online.tracker_ms())
+    }
+
+    /// Asks the tracker. Whoever finds the connection dead, as after a restart of the tracker, asks over the next one.
     pub async fn ask(&self, request: &Request) -> Result<Answer, Failure> {
         let online = self.online().await?;
-        ask(&online.connection, request).await
+        match ask(&online.connection, request).await {
+            Err(failure)
+                if failure.kind == FailureKind::Unreachable
+                    && online.connection.close_reason().is_some()
+                    && repeat::may_be_asked_twice(request) =>
+            {
+                let is_past = |phase: &Phase| !matches!(phase, Phase::Online(now) if Arc::ptr_eq(now, &online));
+                if self.phase.subscribe().wait_for(is_past).await.is_err() {
+                    return Err(failure);
+                }
+                ask(&self.online().await?.connection, request).await
+            }
+            answer => answer,
+        }
     }
 }
 
@@ -432,7 +434,7 @@ async fn sign_in(core: &Arc<Core>, account: SavedAccount, greeted: Option<Greete
         certificate_ends_ms: AtomicI64::new(signed_in.certificate_ends_ms),
         observed: greeted.welcome.observed,
         registration: greeted.welcome.registration,
-        clock_ahead_ms: greeted.clock_ahead_ms,
+        ahead_ms: greeted.ahead_ms,
     })
 }
 
@@ -547,13 +549,12 @@ async fn hear(
     moved: &Notify,
 ) -> Result<(), Failure> {
     core.load_members(connection).await?;
-    let ahead_ms = core.session.newest().map_or(0, |online| online.clock_ahead_ms);
     loop {
         let event = frame::receive(recv, REPLY_BYTES_MAX).await;
         match event.map_err(|error| failure::unreachable(&error.to_string()))? {
             Event::IndexMoved { .. } => moved.notify_one(),
             Event::Member(member) => core.member_changed(member),
-            Event::Revoked { blobs } => core.catalog.revoke(&blobs, now_ms().saturating_add(ahead_ms)),
+            Event::Revoked { blobs } => core.catalog.revoke(&blobs, core.session.tracker_ms()),
             Event::CopyStored { file } => core.copy_ended(file, None),
             Event::CopyFailed { file, refusal } => core.copy_ended(file, Some(refusal)),
             Event::Introduced(introduction) => reach::answer(core, introduction),

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::engine::{
     api::{ChatCommand, Failure, FailureKind, MessageRow, MessageState, RoomName, Update},
-    core::{Core, now_ms},
+    core::Core,
     dispatch::Out,
     failure,
     session::Phase,
@@ -87,7 +87,6 @@ async fn send(core: &Arc<Core>, id: MessageId, room: &RoomName, text: &str, out:
         let message = format!("{MESSAGES_WAITING_MAX} messages wait for the tracker already");
         return Err(Failure::new(FailureKind::Refused, "too_many", message, "wait until the tracker is there"));
     }
-    let ahead_ms = core.session.newest().map_or(0, |online| online.clock_ahead_ms);
     let new = NewMessage {
         id,
         room,
@@ -96,7 +95,7 @@ async fn send(core: &Arc<Core>, id: MessageId, room: &RoomName, text: &str, out:
         receiver: room_name,
         mine: true,
         text,
-        at_ms: now_ms().saturating_add(ahead_ms),
+        at_ms: core.session.tracker_ms(),
         state: MessageState::Waiting,
         unread: false,
         unreadable: false,

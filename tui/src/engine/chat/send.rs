@@ -17,7 +17,7 @@ use super::{
 };
 use crate::engine::{
     api::{Failure, FailureKind, MessageState, NoticeLevel},
-    core::{Core, now_ms},
+    core::Core,
     failure,
     session::Online,
     state::WaitingMessage,
@@ -80,7 +80,7 @@ async fn close(core: &Core, online: &Online, message: &WaitingMessage) -> Result
         from: online.account.id,
         device: online.account.device,
         to: message.room.account(),
-        written_ms: now_ms().saturating_add(online.clock_ahead_ms),
+        written_ms: online.tracker_ms(),
     };
     let key = *certs::fresh().map_err(failure::unexpected)?;
     let content = Content::Text(message.text.clone());

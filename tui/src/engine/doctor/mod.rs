@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 use self::findings::{Facts, Met};
 use super::{
     api::Finding,
-    core::{Core, now_ms},
+    core::{Core, now_ms, uptime_ms},
     dial::{self, Greeted},
     link::TrackerLink,
     network,
@@ -88,7 +88,8 @@ async fn look(core: &Core, link: &TrackerLink, facts: &mut Facts) {
 
 /// What a connection shows. Only over UDP the size of datagrams has to be found out.
 async fn meet(greeted: Greeted, over_udp: bool) -> Met {
-    let Greeted { connection, welcome, clock_ahead_ms, way: _ } = greeted;
+    let Greeted { connection, welcome, ahead_ms, way: _ } = greeted;
+    let clock_ahead_ms = uptime_ms().saturating_add(ahead_ms).saturating_sub(now_ms());
     let datagram = if over_udp { Some(settled_mtu(&connection).await) } else { None };
     let rtt = connection.rtt();
     let met = Met {

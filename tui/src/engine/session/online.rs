@@ -1,0 +1,40 @@
+//! A signed-in connection, and what came with it.
+
+use std::{net::SocketAddr, sync::atomic::AtomicI64};
+
+use certs::PeerCredentials;
+use quinn::Connection;
+use shared::{id::DeviceId, transfer::serve::Gate, wire::tracker::Registration};
+
+use super::SavedAccount;
+use crate::engine::{core::uptime_ms, dial::Way};
+
+/// A connection that is signed in.
+#[derive(Debug)]
+pub struct Online {
+    pub connection: Connection,
+    pub way: Way,
+    pub account: SavedAccount,
+    /// Key that grants are signed with.
+    pub grant_key: [u8; 32],
+    /// For connections to members.
+    pub credentials: PeerCredentials,
+    /// When the certificate in them ends, milliseconds since 1970.
+    pub certificate_ends_ms: AtomicI64,
+    pub observed: SocketAddr,
+    pub registration: Registration,
+    /// How far the tracker's clock is ahead of this machine's uptime.
+    pub(super) ahead_ms: i64,
+}
+
+impl Online {
+    /// The tracker's clock now, milliseconds since 1970. Whoever sets the clock of this machine does not change it.
+    pub fn tracker_ms(&self) -> i64 {
+        uptime_ms().saturating_add(self.ahead_ms)
+    }
+
+    /// What lets a device fetch from here: grants, by the tracker's clock.
+    pub const fn gate(&self, device: DeviceId) -> Gate {
+        Gate::Grants { device, key: self.grant_key, now_ms: uptime_ms, ahead_ms: self.ahead_ms }
+    }
+}
