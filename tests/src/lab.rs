@@ -230,6 +230,22 @@ impl Lab {
         self.ip(client, &["route", "replace", "default", "via", router]);
     }
 
+    /// Pulls a client's cable.
+    pub fn unplug(&self, client: &str) {
+        self.ip(client, &["link", "set", "eth0", "down"]);
+    }
+
+    /// Puts it back. Its address stayed; the way out went with the cable.
+    pub fn plug(&self, client: &str) {
+        let router = match client {
+            "a" => "10.0.1.1",
+            "b" => "10.0.2.1",
+            other => panic!("there is no client {other} to plug in"),
+        };
+        self.ip(client, &["link", "set", "eth0", "up"]);
+        self.ip(client, &["route", "replace", "default", "via", router]);
+    }
+
     fn room(&self, room: &str) -> String {
         format!("{}-{room}", self.name)
     }

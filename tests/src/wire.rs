@@ -19,7 +19,7 @@ use shared::{
     id::DeviceId,
     limits,
     wire::{
-        ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, TRACKER_ALPN, TRACKER_NAME, codec, peer,
+        ENROL_CONTEXT, EXPORTER_LABEL, PEER_ALPN, PEER_NAME, SIGN_IN_CONTEXT, TRACKER_ALPN, TRACKER_NAME, codec, peer,
         tracker::{Answer, Event, NewDevice, Password, PublishEntry, Register, Request, SignedIn},
     },
 };
@@ -121,6 +121,18 @@ pub async fn write_frame<T: serde::Serialize>(send: &mut SendStream, message: &T
     Ok(())
 }
 
+/// A connection to the tracker, after the greeting, and what its session exports for proofs.
+async fn greet(endpoint: &Endpoint, link: &Link) -> Result<(Connection, [u8; 32])> {
+    let tracker = dial_tracker(endpoint, link).await?;
+    let hello = ask(&tracker, &Request::Hello { program: "swapmeet-tests".to_owned() }).await?;
+    ensure!(matches!(hello, Answer::Welcome(_)), "no welcome but {hello:?}");
+    let mut exported = [0; 32];
+    tracker
+        .export_keying_material(&mut exported, EXPORTER_LABEL, b"")
+        .map_err(|_| anyhow::anyhow!("the session exports nothing"))?;
+    Ok((tracker, exported))
+}
+
 /// An account with one device, signed in, that says only what it is told to say.
 #[derive(Debug)]
 pub struct Puppet {
@@ -148,14 +160,8 @@ impl Puppet {
     /// # Errors
     /// When the tracker cannot be reached or refuses.
     pub async fn register_over(endpoint: Endpoint, link: &Link, name: &str) -> Result<Self> {
-        let tracker = dial_tracker(&endpoint, link).await?;
-        let hello = ask(&tracker, &Request::Hello { program: "swapmeet-tests".to_owned() }).await?;
-        ensure!(matches!(hello, Answer::Welcome(_)), "no welcome but {hello:?}");
+        let (tracker, exported) = greet(&endpoint, link).await?;
         let key = SigningKey::generate()?;
-        let mut exported = [0; 32];
-        tracker
-            .export_keying_material(&mut exported, EXPORTER_LABEL, b"")
-            .map_err(|_| anyhow::anyhow!("the session exports nothing"))?;
         let proof = key.sign(&[ENROL_CONTEXT, &exported].concat()).to_vec();
         let device = NewDevice { key: key.public(), proof, label: "puppet".to_owned() };
         let register = Register {
@@ -172,6 +178,21 @@ impl Puppet {
         let credentials =
             PeerCredentials::new(&key, signed_in.certificate.clone().into(), signed_in.authority.clone().into())?;
         Ok(Self { endpoint, tracker, signed_in, credentials, key })
+    }
+
+    /// Connects again, as after a restart of the tracker, and signs in by the device's key.
+    ///
+    /// # Errors
+    /// When the tracker cannot be reached or refuses.
+    pub async fn reconnect(&mut self, link: &Link) -> Result<()> {
+        let (tracker, exported) = greet(&self.endpoint, link).await?;
+        let proof = self.key.sign(&[SIGN_IN_CONTEXT, &exported].concat()).to_vec();
+        match ask(&tracker, &Request::SignInKey { device: self.signed_in.device, proof }).await? {
+            Answer::SignedIn(signed_in) => self.signed_in = signed_in,
+            other => bail!("not signed in: {other:?}"),
+        }
+        self.tracker = tracker;
+        Ok(())
     }
 
     /// From now on members can dial this puppet; the tracker is told where.

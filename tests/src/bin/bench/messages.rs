@@ -1,18 +1,20 @@
 //! (m) How long a message takes from its sender to its receiver, with many members connected and some writing.
 
 use std::{
-    sync::{Arc, OnceLock},
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail, ensure};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use shared::{
-    id::MessageId,
+    id::{AccountId, MessageId},
     limits::MESSAGE_SEAL_BYTES,
     wire::{
         message::{Header, MessageAnswer, MessageEvent, MessageRequest, Seal, Sending, key_statement},
-        tracker::{Answer, Event, Request},
+        people::PeopleRequest,
+        tracker::{Answer, Event, MemberEntry, Presence, Request},
     },
 };
 use tests::{
@@ -27,19 +29,28 @@ use crate::{
 };
 
 pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> {
-    let tracker = Tracker::start();
+    let mut tracker = Tracker::start();
     let link = Link::parse(&tracker.link)?;
     let endpoint = endpoint(None)?;
-    let sent: Arc<Vec<OnceLock<Instant>>> = Arc::new((0..MESSAGES).map(|_| OnceLock::new()).collect());
-    let (arrivals, mut arrived) = mpsc::unbounded_channel();
-    let mut members = Vec::with_capacity(options.talkers);
-    let mut tasks = JoinSet::new();
+    let mut puppets = Vec::with_capacity(options.talkers);
     for index in 0..options.talkers {
-        let member = Arc::new(Puppet::register_over(endpoint.clone(), &link, &format!("member {index}")).await?);
+        let member = Puppet::register_over(endpoint.clone(), &link, &format!("member {index}")).await?;
         let key = [7; 32];
         let proof = member.sign(&key_statement(&key)).to_vec();
         ensure!(answer(&member, MessageRequest::PublishKey { key, proof }).await? == MessageAnswer::Done, "no key");
-        tasks.spawn(receive(member.clone(), sent.clone(), arrivals.clone()));
+        puppets.push(member);
+    }
+    // Enrolling hashes passwords, which takes memory that no member needs afterwards.
+    tracker.restart();
+    let base = tracker.process().memory_now();
+    let clocks = Arc::new(Clocks::new(&puppets));
+    let (arrivals, mut arrived) = mpsc::unbounded_channel();
+    let mut members = Vec::with_capacity(options.talkers);
+    let mut tasks = JoinSet::new();
+    for (index, mut member) in puppets.into_iter().enumerate() {
+        member.reconnect(&link).await?;
+        let member = Arc::new(member);
+        tasks.spawn(receive(member.clone(), member.events().await?, clocks.clone(), arrivals.clone()));
         members.push(member);
         if index % 500 == 499 {
             eprintln!("  {} members, {}", index + 1, mib(tracker.process().memory_now()));
@@ -54,16 +65,22 @@ pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> 
         clock.tick().await;
         let from = members[index % members.len()].clone();
         let to = members[(index + random.random_range(1..members.len())) % members.len()].clone();
-        let sent = sent.clone();
-        senders.spawn(async move { send(&from, &to, index, &sent[index]).await });
+        let told = clocks.clone();
+        senders.spawn(async move { send(&from, &to, index, &told.sent[index]).await });
+        if index % (PER_SECOND / MOVES_PER_SECOND) as usize == 0 {
+            let mover = random.random_range(0..members.len());
+            let (member, told) = (members[mover].clone(), clocks.clone());
+            senders.spawn(async move { told.moves(&member, mover).await });
+        }
     }
     while let Some(sender) = senders.join_next().await {
         sender??;
     }
-    let mut taken = Vec::with_capacity(MESSAGES);
-    while taken.len() < MESSAGES {
+    let (mut messages, mut moves) = (Vec::with_capacity(MESSAGES), Vec::new());
+    while messages.len() < MESSAGES {
         match tokio::time::timeout(PATIENCE, arrived.recv()).await {
-            Ok(Some(latency)) => taken.push(latency),
+            Ok(Some(Arrived::Message(latency))) => messages.push(latency),
+            Ok(Some(Arrived::Move(latency))) => moves.push(latency),
             Ok(None) | Err(_) => break,
         }
     }
@@ -71,19 +88,70 @@ pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> 
     tasks.shutdown().await;
     table.row(
         &format!("m: messages among {} connected members, {rate:.0} a second", options.talkers),
-        format!("p50 {:.1} ms, p99 {:.1} ms", quantile(&taken, 0.5), quantile(&taken, 0.99)),
-        format!("{} of {MESSAGES} arrived", taken.len()),
+        format!("p50 {:.1} ms, p99 {:.1} ms", quantile(&messages, 0.5), quantile(&messages, 0.99)),
+        format!("{} of {MESSAGES} arrived", messages.len()),
         String::new(),
         "p99 within 100 ms, none lost",
     );
     table.row(
-        "m: tracker before and after them",
+        &format!("m: presence of {MOVES_PER_SECOND} members a second changes meanwhile, told to all"),
+        format!("p50 {:.1} ms, p99 {:.1} ms", quantile(&moves, 0.5), quantile(&moves, 0.99)),
+        format!("{} were told", moves.len()),
+        String::new(),
+        "p99 within 1000 ms",
+    );
+    table.row(
+        "m: tracker with them idle, and after it all",
         format!("{}, then {}", mib(idle), mib(tracker.process().memory_now())),
-        format!("peak {}", mib(tracker.process().memory_peak())),
-        format!("{:.0} KiB each before", idle as f64 / 1024.0 / options.talkers as f64),
-        "",
+        format!("{} without them", mib(base)),
+        format!("{:.0} KiB each", idle.saturating_sub(base) as f64 / 1024.0 / options.talkers as f64),
+        "40 KiB each",
     );
     Ok(())
+}
+
+/// When what is measured began.
+struct Clocks {
+    sent: Vec<OnceLock<Instant>>,
+    accounts: HashMap<AccountId, usize>,
+    /// Of each member: whether somebody is there, and since when.
+    moved: Vec<Mutex<(bool, Option<Instant>)>>,
+}
+
+/// How long something took, in milliseconds.
+enum Arrived {
+    Message(f64),
+    Move(f64),
+}
+
+impl Clocks {
+    fn new(members: &[Puppet]) -> Self {
+        Self {
+            sent: (0..MESSAGES).map(|_| OnceLock::new()).collect(),
+            accounts: members.iter().enumerate().map(|(index, member)| (member.signed_in.account, index)).collect(),
+            moved: members.iter().map(|_| Mutex::new((true, None))).collect(),
+        }
+    }
+
+    /// A member gets up, or sits down again.
+    async fn moves(&self, member: &Puppet, index: usize) -> Result<()> {
+        let here = {
+            let mut moved = self.moved[index].lock().unwrap_or_else(PoisonError::into_inner);
+            *moved = (!moved.0, Some(Instant::now()));
+            moved.0
+        };
+        match ask(&member.tracker, &Request::People(PeopleRequest::Attend { here })).await? {
+            Answer::Done => Ok(()),
+            other => bail!("no presence: {other:?}"),
+        }
+    }
+
+    /// How long it took until somebody heard that this member moved; `None` for news of something else.
+    fn since_move(&self, entry: &MemberEntry) -> Option<f64> {
+        let moved = *self.moved[*self.accounts.get(&entry.account)?].lock().unwrap_or_else(PoisonError::into_inner);
+        let is_that = (entry.presence == Presence::Online) == moved.0;
+        moved.1.filter(|_| is_that).map(|at| at.elapsed().as_secs_f64() * 1000.0)
+    }
 }
 
 async fn answer(member: &Puppet, request: MessageRequest) -> Result<MessageAnswer> {
@@ -113,20 +181,29 @@ async fn send(from: &Puppet, to: &Puppet, index: usize, sent: &OnceLock<Instant>
     }
 }
 
-/// Reads the events of a member, acknowledges each message and tells how long it took, in milliseconds.
+/// Reads the events of a member, acknowledges each message and tells how long everything took.
 async fn receive(
     member: Arc<Puppet>,
-    sent: Arc<Vec<OnceLock<Instant>>>,
-    arrivals: mpsc::UnboundedSender<f64>,
+    mut events: quinn::RecvStream,
+    clocks: Arc<Clocks>,
+    arrivals: mpsc::UnboundedSender<Arrived>,
 ) -> Result<()> {
-    let mut events = member.events().await?;
     loop {
-        let Event::Message(MessageEvent::Arrived(delivery)) = next_event(&mut events).await? else { continue };
+        let delivery = match next_event(&mut events).await? {
+            Event::Message(MessageEvent::Arrived(delivery)) => delivery,
+            Event::Member(entry) => {
+                if let Some(latency) = clocks.since_move(&entry) {
+                    arrivals.send(Arrived::Move(latency))?;
+                }
+                continue;
+            }
+            _ => continue,
+        };
         let id = delivery.header.id;
         let index = u64::from_le_bytes(id.0[..8].try_into()?);
-        let begun = usize::try_from(index).ok().and_then(|index| sent.get(index)).and_then(OnceLock::get);
+        let begun = usize::try_from(index).ok().and_then(|index| clocks.sent.get(index)).and_then(OnceLock::get);
         let Some(begun) = begun else { bail!("a message that nobody sent") };
-        arrivals.send(begun.elapsed().as_secs_f64() * 1000.0)?;
+        arrivals.send(Arrived::Message(begun.elapsed().as_secs_f64() * 1000.0))?;
         answer(&member, MessageRequest::Acknowledge { messages: vec![id] }).await?;
     }
 }
@@ -134,6 +211,8 @@ async fn receive(
 /// For twenty seconds.
 const MESSAGES: usize = 4000;
 const PER_SECOND: u32 = 200;
+/// Each is told to every member: two thousand who come or go once in seven minutes.
+const MOVES_PER_SECOND: u32 = 5;
 /// A text of two lines, filled up and encrypted.
 const BODY_BYTES: usize = 304;
 /// Longer than anything takes that arrives at all.
