@@ -273,6 +273,40 @@ fn a_running_download_survives_that_either_side_gets_another_address() {
     }
 }
 
+#[test]
+fn a_pulled_cable_is_seen_by_the_others_and_leaves_no_ghost_when_it_is_back() {
+    if skipped() {
+        return;
+    }
+    let lab = Lab::new(Nat::PortRestricted, Nat::PortRestricted, 0);
+    let tracker = lab.tracker(Family::V4);
+    let alice = lab.member(Place::A, &tracker, "alice");
+    let bob = lab.member(Place::B, &tracker, "bob");
+    let _bob = bob.engine();
+    let mut events = bob.start(&["events"]);
+    let mut hears = |status: &str| {
+        events.line(&format!("alice {status}"), |line| {
+            line.contains("\"alice\"") && line.contains(&format!("\"{status}\""))
+        });
+    };
+    let _alice = alice.engine();
+    let original = alice.write("notes.bin", corpus::bytes(22, 200_000));
+    let id = alice.share(&[&original], &[]);
+    hears("away");
+    lab.unplug("a");
+    hears("offline");
+    let devices = || {
+        let members = bob.run(&["members"]).ok().records();
+        members.iter().find(|member| member["name"] == "alice").map(|alice| number(alice, "devices"))
+    };
+    assert_eq!(devices(), Some(0));
+    lab.plug("a");
+    hears("away");
+    assert_eq!(devices(), Some(1), "one session, not two");
+    let transfer = bob.run(&["get", &id]).ok().one("transfer");
+    tree::assert_same(&original, Path::new(&text(&transfer, "path")));
+}
+
 /// Bytes of a file that takes a while.
 const FILM: u64 = 48 * 1024 * 1024;
 

@@ -1,11 +1,14 @@
 //! Presence: online, away, offline, for members and their devices; and what an unkind world makes of it.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tests::{
-    Member, Screen, Tracker,
+    Member, PATIENCE, Screen, Tracker, corpus,
     member::{PASSWORD, text},
 };
 
@@ -94,6 +97,57 @@ fn a_stopped_laptop_goes_and_comes_back_and_a_killed_one_goes_without_a_ghost() 
         members.iter().map(|member| text(member, "name")).collect()
     };
     assert!(since("1h").contains(&"alice".to_owned()));
+}
+
+#[test]
+fn a_clock_that_jumps_makes_no_ghost_and_cuts_nobody_off() {
+    let tracker = Tracker::start();
+    let [mut alice, bob] = ["alice", "bob"].map(|name| Member::new(&tracker, name));
+    let clock = alice.home().join("clock");
+    fs::write(&clock, "+0").unwrap();
+    // Only the clock on the wall jumps; the one that counts up is the kernel's.
+    alice.variables.extend([
+        ("LD_PRELOAD", leak(faketime())),
+        ("FAKETIME_TIMESTAMP_FILE", leak(clock.display().to_string())),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ]);
+    let _engines = [alice.engine(), bob.engine()];
+    for (round, jump) in ["+3h", "-3h", "+0"].into_iter().enumerate() {
+        // In one step, as a clock that is set.
+        let next = alice.home().join("clock that comes");
+        fs::write(&next, jump).unwrap();
+        fs::rename(&next, &clock).unwrap();
+        let name = format!("written at {jump}.bin");
+        let original = alice.write(&name, corpus::bytes(round as u64, 400_000));
+        let id = alice.share(&[&original], &[]);
+        let transfer = bob.run(&["get", &id]).ok().one("transfer");
+        assert_eq!(fs::read(text(&transfer, "path")).unwrap(), fs::read(&original).unwrap());
+        let back =
+            bob.share(&[&bob.write(&format!("answer to {name}"), corpus::bytes(round as u64 + 9, 400_000))], &[]);
+        alice.run(&["get", &back]).ok();
+        let asked = format!("is it {jump}");
+        bob.run(&["chat", "send", "alice", &asked]).ok();
+        let deadline = Instant::now() + PATIENCE;
+        while !alice.run(&["chat", "read", "bob"]).ok().stdout.contains(&asked) {
+            assert!(Instant::now() < deadline, "no message at {jump}");
+        }
+        let there = seen(&bob, "alice");
+        assert_eq!((connected(&there), there["devices"].as_u64()), (vec!["away".to_owned()], Some(1)), "{there}");
+    }
+}
+
+/// The library that shows a program another clock. `tests/run` installs it.
+fn faketime() -> String {
+    let of_this_machine = fs::read_dir("/usr/lib").unwrap().flatten();
+    let library = of_this_machine.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let found = library.into_iter().find(|path| path.exists());
+    found.expect("the Debian package faketime is installed").display().to_string()
+}
+
+/// For the variables of a member, which live as long as the test.
+fn leak(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
 }
 
 #[test]
