@@ -281,7 +281,7 @@ fn an_engine_that_is_stopped_in_the_middle_leaves_a_share_that_can_be_made_again
     let tracker = Tracker::start();
     let alice = Member::new(&tracker, "alice");
     let engine = alice.engine();
-    let path = alice.write("long.bin", corpus::bytes(10, 150_000_000));
+    let path = alice.write("long.bin", corpus::bytes(10, 40_000_000));
     let mut sharing = alice.command(&["share", "--protect", "-q", path.to_str().unwrap()]);
     sharing.env("SWAPMEET_PASSWORD_CMD", format!("echo '{KEY}'"));
     let sharing = Running::start(&mut sharing, b"");

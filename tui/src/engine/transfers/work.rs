@@ -122,6 +122,7 @@ async fn skip_what_lies_there(
     .await?;
     if !there.is_empty() {
         let bytes: u64 = there.iter().map(|(file, _)| file.size).sum();
+        there.iter().for_each(|(file, _)| core.passwords.forget(&file.blob));
         note(core, transfer, there.into_iter().map(|(_, landed)| landed).collect()).await?;
         transfer.change(|row| {
             row.done += bytes;
