@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_words_of_a_meeting_never_change() {
-        assert_eq!(meeting().words().join(" "), "WORDS");
+        assert_eq!(meeting().words().join(" "), "adult businessman lockup wilmington artist indigo");
     }
 
     #[test]

@@ -139,7 +139,9 @@ async fn hold(context: &mut Context, command: ChannelCommand, id: String, lines:
                 match (failed, leaving) {
                     (Some(failure), None) => {
                         held.context.talk.complain(&failure);
-                        taken.map(|number| held.fetching.remove(&number));
+                        if let Some(number) = taken {
+                            held.fetching.remove(&number);
+                        }
                     }
                     // It had not begun, or is over: there is nothing to leave.
                     (Some(_), Some(Leaving::Interrupted)) => return Err(left()),

@@ -14,7 +14,6 @@ use std::{
 
 use shared::{
     content::Layout,
-    id::ItemId,
     limits::{CHANNEL_PROGRESS, NAME_BYTES_MAX},
     name::FileName,
     show::show_line,
@@ -56,13 +55,6 @@ pub(super) enum News {
 pub(super) struct Ready {
     pub(super) file: ChannelFile,
     pub(super) content: Arc<dyn Content>,
-}
-
-/// The other side of a channel.
-#[derive(Debug, Clone)]
-pub(super) struct Other {
-    pub(super) peer: PeerSource,
-    pub(super) channel: ItemId,
 }
 
 /// Ends the hashing of a file that is no longer wanted.
@@ -122,7 +114,8 @@ fn unnamed(folder: &Path) -> io::Result<File> {
 #[derive(Debug)]
 pub(super) struct Taking {
     pub(super) core: Arc<Core>,
-    pub(super) other: Other,
+    /// Whose it is.
+    pub(super) peer: PeerSource,
     /// Its line.
     pub(super) number: u64,
     pub(super) file: ChannelFile,
@@ -135,7 +128,7 @@ impl Taking {
     pub(super) async fn run(self) {
         let landed = self.fetch().await;
         if landed.is_ok() {
-            self.core.add_exchanged(self.other.peer.account, self.file.size, 0).await;
+            self.core.add_exchanged(self.peer.account, self.file.size, 0).await;
         }
         // A channel that is over wants it no more.
         let _over = self.news.send(News::Landed(self.number, landed)).await;
@@ -173,7 +166,7 @@ impl Taking {
     }
 
     async fn fill(&self, partial: &Arc<Partial>) -> Result<(), Failure> {
-        let peer = &self.other.peer;
+        let peer = &self.peer;
         let broken = |why: &dyn std::fmt::Display| {
             let message = format!("the file could not be fetched: {why}");
             Failure::new(FailureKind::Transfer, "not_fetched", message, "take it again while the channel is open")

@@ -13,7 +13,10 @@ use shared::{
     name::FileName,
     net::frame::{ReceiveError, SendError},
     show::show_line,
-    wire::channel::{ChannelFile, ChannelFrame},
+    wire::{
+        channel::{ChannelFile, ChannelFrame},
+        tracker::PeerSource,
+    },
 };
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -83,7 +86,7 @@ pub(super) async fn run(
     let mut talk = Talk {
         me: core.hub.current_account().map(|account| account.name).unwrap_or_default(),
         hold: &hold,
-        met: files::Other { peer, channel: hold.id },
+        peer,
         row: &row,
         out,
         said: 0,
@@ -192,7 +195,7 @@ fn silenced(ended: Result<Result<(), SendError>, tokio::task::JoinError>) -> End
 struct Talk<'a> {
     me: String,
     hold: &'a Hold,
-    met: files::Other,
+    peer: PeerSource,
     row: &'a ChannelRow,
     out: &'a Out,
     /// Number of the last line of this side, and of the last one heard.
@@ -356,7 +359,7 @@ impl Talk<'_> {
         *shown = ChannelFileRow { state: ChannelFileState::Fetching, ..row_of(file) };
         let taking = Taking {
             core: self.hold.core.clone(),
-            other: self.met.clone(),
+            peer: self.peer.clone(),
             number,
             file: file.clone(),
             target,
@@ -376,7 +379,7 @@ impl Talk<'_> {
             News::Read(Ok(Ready { file, content }), asked) => {
                 self.said += 1;
                 let given = &self.hold.core.catalog.given;
-                given.give(self.hold.id, self.met.peer.device, file.blob, &file.name, content);
+                given.give(self.hold.id, self.peer.device, file.blob, &file.name, content);
                 let line = self.line(self.said, true, String::new(), Some(row_of(&file)));
                 self.mine.insert(self.said, line.clone());
                 self.outbox.push_back(ChannelFrame::File { number: self.said, file });
