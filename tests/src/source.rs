@@ -193,6 +193,7 @@ async fn serve_stream(
         // It has all of it, which the tracker says already.
         Open::Watch(_) => return Ok(()),
         Open::Relayed { .. } => bail!("nothing is relayed to this source"),
+        Open::Channel(_) => bail!("this source invited nobody"),
     }
     let mut wants = 0;
     while let Ok(frame) = read_frame(&mut recv, limits::PEER_FRAME_BYTES_MAX).await {

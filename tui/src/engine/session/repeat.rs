@@ -25,7 +25,7 @@ pub(super) const fn may_be_asked_twice(request: &Request) -> bool {
         | Request::Inbox(_)
         | Request::Message(_)
         | Request::People(_) => true,
-        // They count, make something new each time, spend a code, or belong to one connection.
+        // They count, make something new each time, spend a code, show a password, or belong to one connection.
         Request::Hello { .. }
         | Request::Register(_)
         | Request::SignInPassword(_)
@@ -47,6 +47,7 @@ pub(super) const fn may_be_asked_twice(request: &Request) -> bool {
         | Request::Recover(_)
         | Request::RevokeDevices { .. }
         | Request::Invite { .. }
-        | Request::RevokeInvite { .. } => false,
+        | Request::RevokeInvite { .. }
+        | Request::Protected(_) => false,
     }
 }
