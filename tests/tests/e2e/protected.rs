@@ -10,7 +10,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 use tests::{
-    Member, PATIENCE, Running, Tracker, corpus,
+    Member, PATIENCE, Running, Screen, Tracker, corpus,
     member::{Output, PASSWORD, number, text},
 };
 
@@ -300,4 +300,42 @@ fn an_engine_that_is_stopped_in_the_middle_leaves_a_share_that_can_be_made_again
     let _engine = alice.engine();
     assert_eq!(fs::read_dir(&sealed).map_or(0, Iterator::count), 0, "half of it is gone");
     assert!(alice.run(&["ls", "--mine"]).ok().records().is_empty());
+}
+
+#[test]
+fn the_screen_shares_with_a_password_and_asks_for_it_before_it_fetches() {
+    let tracker = Tracker::start();
+    let (alice, bob) = (Member::new(&tracker, "alice"), Member::new(&tracker, "bob"));
+    let bytes = corpus::bytes(9, 300_000);
+    alice.write("plan.bin", &bytes);
+    let left = Screen::client(80, 24, &alice);
+    left.wait_for("online");
+    left.type_text("]a");
+    left.wait_for("~/");
+    // From the member's home on, where its desk is.
+    left.type_text("desk/plan.bin");
+    left.keys(&["Enter"]);
+    left.wait_for("Share this?");
+    left.type_text("p");
+    left.wait_for("Share with a password");
+    left.type_text(KEY);
+    left.keys(&["Tab"]);
+    left.type_text(KEY);
+    left.keys(&["Enter"]);
+    let right = Screen::client(80, 24, &bob);
+    right.wait_for("plan.bin");
+    right.type_text("d");
+    right.wait_for("Protected: its password");
+    right.type_text("a wrong guess");
+    right.keys(&["Enter"]);
+    right.wait_for("password is wrong");
+    assert!(!bob.downloads().join("plan.bin").exists());
+    // The wrong one is still in the field.
+    right.keys(&["C-u"]);
+    right.type_text(KEY);
+    right.keys(&["Enter"]);
+    let got = bob.downloads().join("plan.bin");
+    right.wait_until("the file", |_| got.exists());
+    assert!(fs::read(got).unwrap() == bytes, "the plaintext, under its name");
+    assert!(holding(&tracker.data(), &bytes[..64]).is_empty(), "the tracker has none of it");
 }

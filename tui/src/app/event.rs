@@ -10,7 +10,7 @@ use crate::{
         keys::{Action, Key},
         prompt::Survey,
     },
-    engine::api::{Command, DeviceRow, Failure, Finding, InviteRow, RoomName, RuleRow, Steer, Update},
+    engine::api::{Command, DeviceRow, Failure, Finding, Get, InviteRow, RoomName, RuleRow, Steer, Update},
 };
 
 /// What a running call is for.
@@ -68,6 +68,13 @@ pub enum Purpose {
     /// Fetching; its transfers can be taken back for a while.
     Get {
         ids: Vec<String>,
+        says: String,
+        /// What was asked, to be asked again with a password.
+        get: Box<Get>,
+    },
+    /// Proving a password; what is then to be fetched, and what is said of it.
+    Unlock {
+        get: Box<Get>,
         says: String,
     },
     /// Steering; `says` when it worked.

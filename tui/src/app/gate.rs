@@ -10,7 +10,7 @@ use shared::{
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{CallId, field::Field};
-use crate::engine::api::{AccountCommand, Command, Failure, Secret, TrackerInfo};
+use crate::engine::api::{AccountCommand, Command, Failure, Get, Secret, Share, TrackerInfo};
 
 /// Which form is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,19 @@ pub enum Kind {
     NewCode,
     /// Another e-mail address for who is signed in.
     Email,
+    /// The password of files that are to be fetched.
+    Unlock,
+    /// A password for files that are to be shared.
+    Protect,
+}
+
+/// The files that a form about their password is for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum About {
+    /// They are fetched once the password is proved; this is said then.
+    Fetch { get: Get, says: String },
+    /// They are shared with it.
+    Share(Share),
 }
 
 /// A line of a form that can have the focus.
@@ -95,6 +108,8 @@ pub struct Gate {
     pub waits_until: Option<i64>,
     /// Whether what is missing is pointed out: only after a first attempt to submit.
     pub tried: bool,
+    /// What a form about files is for.
+    pub about: Option<About>,
 }
 
 impl Gate {
@@ -118,11 +133,13 @@ impl Gate {
             failure: None,
             waits_until: None,
             tried: false,
+            about: None,
         };
         gate.tracker.set(tracker);
         gate.user.set(user);
         match kind {
-            Kind::Password | Kind::NewCode | Kind::Email => gate.focus = Part::Old,
+            Kind::Password | Kind::NewCode | Kind::Email | Kind::Unlock => gate.focus = Part::Old,
+            Kind::Protect => gate.focus = Part::Password,
             Kind::SignIn | Kind::Register | Kind::Recover if !tracker.is_empty() => {
                 gate.tracker_changed(now);
                 gate.focus = match kind {
@@ -134,6 +151,16 @@ impl Gate {
             Kind::SignIn | Kind::Register | Kind::Recover => {}
         }
         gate
+    }
+
+    /// A form for the password of files.
+    #[must_use]
+    pub fn of_files(about: About, now: i64) -> Self {
+        let kind = match about {
+            About::Fetch { .. } => Kind::Unlock,
+            About::Share(_) => Kind::Protect,
+        };
+        Self { about: Some(about), ..Self::new(kind, "", "", now) }
     }
 
     /// The lines of this form from top to bottom.
@@ -162,7 +189,8 @@ impl Gate {
                 Part::Offline,
             ],
             (Kind::Password, _) => &[Part::Old, Part::Password, Part::Again, Part::Reveal, Part::Submit, Part::Offline],
-            (Kind::NewCode, _) => &[Part::Old, Part::Reveal, Part::Submit, Part::Offline],
+            (Kind::NewCode | Kind::Unlock, _) => &[Part::Old, Part::Reveal, Part::Submit, Part::Offline],
+            (Kind::Protect, _) => &[Part::Password, Part::Again, Part::Reveal, Part::Submit, Part::Offline],
             (Kind::Email, _) => &[Part::Old, Part::Email, Part::Reveal, Part::Submit, Part::Offline],
             (Kind::Register, true) => &[
                 Part::Tracker,
@@ -253,7 +281,7 @@ impl Gate {
     /// Whether a new password is chosen here.
     #[must_use]
     pub const fn is_choosing(&self) -> bool {
-        matches!(self.kind, Kind::Register | Kind::Recover | Kind::Password)
+        matches!(self.kind, Kind::Register | Kind::Recover | Kind::Password | Kind::Protect)
     }
 
     /// What is wrong with a field, in a few words; `None`: nothing worth saying now.
@@ -283,7 +311,8 @@ impl Gate {
             }),
             Part::Password => missing(&self.password).or_else(|| {
                 let count = self.password.text().chars().count();
-                let short = self.is_choosing() && count > 0 && count < PASSWORD_CHARS_MIN;
+                let is_account_s = self.kind != Kind::Protect;
+                let short = self.is_choosing() && is_account_s && count > 0 && count < PASSWORD_CHARS_MIN;
                 short.then(|| format!("short: {count} of {PASSWORD_CHARS_MIN}"))
             }),
             Part::Again => missing(&self.again).or_else(|| {
@@ -312,6 +341,17 @@ impl Gate {
     /// What to ask of the engine.
     #[must_use]
     pub fn command(&self) -> Command {
+        if let Some(about) = &self.about {
+            return match about.clone() {
+                About::Fetch { get, .. } => {
+                    Command::Unlock { items: get.items, password: Secret(self.old.text().to_owned()), hold: true }
+                }
+                About::Share(share) => {
+                    let protect = Some(Secret(self.password.text().to_owned()));
+                    Command::Share(Share { protect, ..share })
+                }
+            };
+        }
         let tracker = self.tracker.text().trim().to_owned();
         let name = self.user.text().trim().to_owned();
         let password = Secret(self.password.text().to_owned());
@@ -325,6 +365,8 @@ impl Gate {
             Kind::Password => Command::Account(AccountCommand::Password { old, new: password }),
             Kind::NewCode => Command::Account(AccountCommand::Recovery { password: old }),
             Kind::Email => Command::Account(AccountCommand::Email { password: old, email: given(&self.email) }),
+            // Without files to be about there is nothing to ask.
+            Kind::Unlock | Kind::Protect => Command::Status,
             Kind::Register => {
                 Command::Register { tracker, name, password, email: given(&self.email), invite: given(&self.invite) }
             }
@@ -438,6 +480,22 @@ mod tests {
             assert_eq!(gate.field_mut().map(|field| field.is_empty()), Some(true));
             assert_eq!((gate.focus, gate.parts()[0]), (Part::Old, Part::Old));
         }
+    }
+
+    #[test]
+    fn a_form_about_files_asks_for_their_password_and_takes_any() {
+        let get = Get { items: vec!["ab12".to_owned()], ..Get::default() };
+        let mut gate = Gate::of_files(About::Fetch { get, says: String::new() }, 0);
+        gate.old.set("x");
+        assert_eq!((gate.focus, gate.to_fix()), (Part::Old, 0));
+        let unlock = Command::Unlock { items: vec!["ab12".to_owned()], password: Secret("x".to_owned()), hold: true };
+        assert_eq!(gate.command(), unlock);
+        let mut gate = Gate::of_files(About::Share(Share::default()), 0);
+        gate.password.set("x");
+        assert_eq!((gate.focus, gate.to_fix()), (Part::Password, 1));
+        gate.again.set("x");
+        let protect = Some(Secret("x".to_owned()));
+        assert_eq!((gate.to_fix(), gate.command()), (0, Command::Share(Share { protect, ..Share::default() })));
     }
 
     #[test]

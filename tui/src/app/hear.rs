@@ -7,12 +7,15 @@ use shared::show::show;
 use crate::{
     app::{
         CallId, Effect, Purpose, State, Tab, Undo, Which, format,
-        gate::{Gate, Kind, Probe},
+        gate::{About, Gate, Kind, Probe},
         index::{Arranged, SortBy},
         layer::{Act, Choice, Dialog, Layer},
     },
-    engine::api::{
-        Account, ChatCommand, Command, Connection, Failure, FailureKind, NoticeLevel, Share, Steer, Traffic, Update,
+    engine::{
+        api::{
+            Account, ChatCommand, Command, Connection, Failure, FailureKind, NoticeLevel, Share, Steer, Traffic, Update,
+        },
+        transfers::protected::PASSWORD_NEEDED,
     },
 };
 
@@ -308,8 +311,19 @@ impl State {
                     looked.failure = Some(failure);
                 }
             }
-            (Purpose::Get { ids, says }, Ok(())) => {
+            (Purpose::Get { ids, says, .. }, Ok(())) => {
                 self.offer_undo(&says, ids, Steer::Cancel);
+            }
+            (Purpose::Get { says, get, .. }, Err(failure)) if failure.code == PASSWORD_NEEDED => {
+                self.gate = Some(Gate::of_files(About::Fetch { get: *get, says }, now));
+            }
+            (Purpose::Unlock { get, says }, result) => {
+                // Whoever closed the form does not want it any more.
+                let is_open = self.gate.as_ref().is_some_and(|gate| gate.call == Some(call));
+                if let (true, Some(Ok(()))) = (is_open, self.gate_ended(call, result)) {
+                    let purpose = Purpose::Get { ids: Vec::new(), says, get: get.clone() };
+                    self.call(Command::Get(*get), purpose, effects);
+                }
             }
             (Purpose::Get { .. }, Err(failure)) => self.messages.fail(now, "fetch", &failure),
             (Purpose::Steer { says, undo }, Ok(())) => match undo {
@@ -401,8 +415,14 @@ impl State {
             "Every member can see and fetch them. They stay where they are;".to_owned(),
             "x in this list takes them out again.".to_owned(),
         ];
+        let protected = share.clone();
         let yes = Act::Call { command: Command::Share(share), purpose: Purpose::Share { files: 0 } };
-        let choices = vec![Choice::new('n', "not now", Act::Close), Choice::new('y', "share", yes)];
+        let protect = Act::Protect(Box::new(protected));
+        let choices = vec![
+            Choice::new('n', "not now", Act::Close),
+            Choice::new('y', "share", yes),
+            Choice::new('p', "share with a password", protect),
+        ];
         self.layers.pop();
         self.layers.push(Layer::Dialog(Dialog::new("Share this?", lines, choices)));
     }

@@ -79,6 +79,8 @@ pub enum Act {
     Paste(String),
     /// Asks for a line first.
     Prompt(Box<Prompt>),
+    /// Asks for a password to share something with.
+    Protect(Box<Share>),
     Quit(super::Leaving),
 }
 

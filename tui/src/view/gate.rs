@@ -43,6 +43,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, gate: &Gate, areas: &
         Kind::Password => "Change the password",
         Kind::NewCode => "New recovery code",
         Kind::Email => "Change the e-mail address",
+        Kind::Unlock => "Protected: its password",
+        Kind::Protect => "Share with a password",
     };
     let inside = canvas.popup_at(place, title);
     let focus = lines.iter().position(|line| match line {
@@ -85,6 +87,12 @@ fn lines(canvas: &Canvas<'_>, gate: &Gate, now: i64, width: usize) -> Vec<Line> 
             } else {
                 lines.extend(indent(&text, style));
             }
+        }
+        if *part == Part::Old && gate.kind == Kind::Unlock {
+            lines.extend(indent("the one that its owner protects it with; nothing is fetched before", Style::new()));
+        }
+        if *part == Part::Password && gate.kind == Kind::Protect {
+            lines.extend(indent("it is encrypted here; whoever is to open it needs to know this", Style::new()));
         }
         if *part == Part::Code {
             lines.extend(indent("it was shown when the account was made, and is used up by this", Style::new()));
@@ -131,10 +139,12 @@ fn identity(canvas: &Canvas<'_>, gate: &Gate) -> (String, Style) {
         }
         Probe::Known(info) => {
             let door = match (info.registration, gate.kind) {
-                (_, Kind::SignIn | Kind::Recover | Kind::Password | Kind::NewCode | Kind::Email) => String::new(),
-                (Registration::Open, Kind::Register) => ", anyone with the link may register".to_owned(),
-                (Registration::Invite, Kind::Register) => ", registering takes an invitation".to_owned(),
-                (Registration::Closed, Kind::Register) => ", but nobody can register there now".to_owned(),
+                (Registration::Open | Registration::Invite | Registration::Closed, kind) if kind != Kind::Register => {
+                    String::new()
+                }
+                (Registration::Open, _) => ", anyone with the link may register".to_owned(),
+                (Registration::Invite, _) => ", registering takes an invitation".to_owned(),
+                (Registration::Closed, _) => ", but nobody can register there now".to_owned(),
             };
             let known = short(&info.fingerprint);
             match pinned {
@@ -238,6 +248,8 @@ fn buttons(canvas: &mut Canvas<'_>, gate: &Gate, area: Rect) {
         Kind::Password => ("Change password", "", "Cancel"),
         Kind::NewCode => ("Make a code", "", "Cancel"),
         Kind::Email => ("Change address", "", "Cancel"),
+        Kind::Unlock => ("Fetch", "", "Cancel"),
+        Kind::Protect => ("Share", "", "Cancel"),
     };
     let tight = area.width < 60;
     let names = [(Part::Submit, submit), (Part::Other, other), (Part::Forgot, "Forgot"), (Part::Offline, close)];

@@ -114,8 +114,10 @@ impl State {
             format!("{}, {}", format::files(files), format::bytes(bytes))
         };
         let items = wanted.into_iter().map(Self::asked_name).collect();
-        let command = Command::Get(Get { items, detach: true, wait: true, ..Get::default() });
-        let purpose = Purpose::Get { ids: Vec::new(), says: format!("fetching {what} ({sum})") };
+        let get = Get { items, detach: true, wait: true, ..Get::default() };
+        let command = Command::Get(get.clone());
+        let says = format!("fetching {what} ({sum})");
+        let purpose = Purpose::Get { ids: Vec::new(), says, get: Box::new(get) };
         if files > UNASKED_FILES_MAX {
             let lines = vec![format!("{what}: {sum}"), self.target_line()];
             let choices = vec![

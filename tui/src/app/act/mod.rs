@@ -17,7 +17,7 @@ mod verify;
 use crate::{
     app::{
         Effect, Purpose, State, Tab, Target,
-        gate::Kind,
+        gate::{About, Gate, Kind},
         keys::{self, Action, Key},
         layer::{Act, Layer},
         list::Step,
@@ -247,6 +247,7 @@ impl State {
             Act::Ask(dialog) => self.layers.push(Layer::Dialog(*dialog)),
             Act::Paste(text) => self.type_text(&text, effects),
             Act::Prompt(prompt) => self.layers.push(Layer::Prompt(prompt)),
+            Act::Protect(share) => self.gate = Some(Gate::of_files(About::Share(*share), self.now)),
             Act::Quit(leaving) => effects.push(Effect::Quit(leaving)),
         }
     }

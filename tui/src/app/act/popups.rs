@@ -5,7 +5,7 @@ use shared::show::{show, show_text};
 use crate::{
     app::{
         CallId, Effect, Leaving, Purpose, State, Tab, files, format,
-        gate::{Gate, Kind, Part, Probe},
+        gate::{About, Gate, Kind, Part, Probe},
         index::Item,
         keys::{self, Action, Context, Key},
         layer::{Act, Choice, Dialog, Layer, Menu, Palette, Sharing},
@@ -378,6 +378,16 @@ impl State {
             Kind::Password => Purpose::Account { says: "the password is changed".to_owned() },
             Kind::NewCode => Purpose::Account { says: "the recovery code before is worthless now".to_owned() },
             Kind::Email => Purpose::Account { says: "the e-mail address is changed".to_owned() },
+            Kind::Unlock => match gate.about.clone() {
+                Some(About::Fetch { get, says }) => Purpose::Unlock { get: Box::new(get), says },
+                Some(About::Share(_)) | None => return,
+            },
+            Kind::Protect => {
+                // It takes its time, which the list shows.
+                self.gate = None;
+                self.call(command, Purpose::Share { files: 0 }, effects);
+                return;
+            }
         };
         let call = self.call(command, purpose, effects);
         if let Some(gate) = &mut self.gate {
@@ -406,7 +416,7 @@ impl State {
                 // The attempt may still succeed in the engine; what it tells is then shown.
                 (Some(_), _) => self.messages.warn(self.now, "no longer waiting for the tracker's answer"),
                 (None, Kind::Register | Kind::Recover) => gate.turn(),
-                (None, Kind::SignIn | Kind::Password | Kind::NewCode | Kind::Email) => {
+                (None, Kind::SignIn | Kind::Password | Kind::NewCode | Kind::Email | Kind::Unlock | Kind::Protect) => {
                     self.gate = None;
                     if let Some(probe) = probe {
                         self.forget_call(probe, effects);

@@ -67,7 +67,8 @@ impl State {
         lines.push("beside it, as .swapmeet-bad.".to_owned());
         let get = Get { target: Target::File(verified.path), repair: true, detach: true, ..Get::default() };
         let says = format!("repairing {name}");
-        let act = Act::Call { command: Command::Get(get), purpose: Purpose::Get { ids: Vec::new(), says } };
+        let purpose = Purpose::Get { ids: Vec::new(), says, get: Box::new(get.clone()) };
+        let act = Act::Call { command: Command::Get(get), purpose };
         let choices = vec![Choice::new('n', "leave it", Act::Close), Choice::new('y', "repair it", act)];
         self.layers.push(Layer::Dialog(Dialog::new(format!("{name} is damaged"), lines, choices)));
     }
