@@ -156,24 +156,28 @@ impl Town {
         }
     }
 
-    /// Ends somebody with SIGKILL and starts it again.
-    fn strike(&mut self, victim: Victim) {
+    /// Ends somebody with SIGKILL.
+    fn kill(&mut self, victim: Victim) {
+        match victim {
+            Victim::Tracker => self.tracker.kill(),
+            Victim::Owner => self.owner.take().expect("it runs").kill(),
+            Victim::Asker => self.asker.take().expect("it runs").kill(),
+        }
+    }
+
+    /// Starts it again.
+    fn revive(&mut self, victim: Victim) {
         match victim {
             Victim::Tracker => self.tracker.restart(),
-            Victim::Owner => {
-                self.owner.take().expect("it runs").kill();
-                self.owner = Some(self.alice.engine_offline());
-            }
-            Victim::Asker => {
-                self.asker.take().expect("it runs").kill();
-                self.asker = Some(self.bob.engine_offline());
-            }
+            Victim::Owner => self.owner = Some(self.alice.engine_offline()),
+            Victim::Asker => self.asker = Some(self.bob.engine_offline()),
         }
     }
 
     fn between(&mut self, strike: Strike, step: u32) {
         if strike.step == step && strike.within.is_none() {
-            self.strike(strike.victim);
+            self.kill(strike.victim);
+            self.revive(strike.victim);
         }
     }
 
@@ -182,8 +186,16 @@ impl Town {
         if let Some((victim, moment)) = within {
             let mut running = self.member(who).start(arguments);
             let _whatever_it_says = running.next_line(moment);
-            self.strike(victim);
+            self.kill(victim);
+            // A command whose engine dies goes on as an engine itself, or ends.
+            let is_own = matches!((who, victim), (Who::Owner, Victim::Owner) | (Who::Asker, Victim::Asker));
+            if !is_own {
+                self.revive(victim);
+            }
             let ended = running.finish();
+            if is_own {
+                self.revive(victim);
+            }
             let code = ended.code.expect("it ends by itself");
             assert!(CUT_OFF.contains(&code), "{arguments:?} ended with {code}\n{}", ended.stderr);
         }

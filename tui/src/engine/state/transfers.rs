@@ -314,7 +314,9 @@ mod tests {
         let pool = SqlitePool::connect_with(options).await.unwrap();
         Migrator::new(first).await.unwrap().run(&pool).await.unwrap();
         sqlx::query("INSERT INTO transfer VALUES (7, 1, '{}', '{}')").execute(&pool).await.unwrap();
-        let mut files: Vec<PlannedFile> = (0..1500).map(file).collect();
+        // It knew no files with a password.
+        let mut files: Vec<PlannedFile> =
+            (0..1500).map(|position| PlannedFile { protected: false, ..file(position) }).collect();
         for file in &files {
             sqlx::query("INSERT INTO transfer_file VALUES (7, $1, $2, $3, $4, $5, $6, $7)")
                 .bind(signed(file.position))
