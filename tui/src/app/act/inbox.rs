@@ -45,6 +45,8 @@ impl State {
     fn tell_answers(&mut self, items: &[ItemRow]) {
         for item in items.iter().filter(|item| !item.incoming) {
             let before = self.inbox.all.iter().find(|before| before.id == item.id).map(|before| before.state);
+            // What was answered before it was heard of here waited until then.
+            let before = before.or_else(|| self.inbox.loaded.then_some(ItemState::Waiting));
             let verb = match (before, item.state) {
                 (Some(ItemState::Waiting), ItemState::Accepted) => "accepts",
                 (Some(ItemState::Waiting | ItemState::Accepted), ItemState::Declined) => "declines",
