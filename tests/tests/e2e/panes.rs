@@ -91,7 +91,9 @@ fn requests_are_approved_declined_with_a_word_and_made_in_the_screen() {
     alice.wait_for("Decline what bob sent?");
     alice.type_text("not before Friday");
     alice.keys(&["Enter"]);
-    bob.type_text("3]]g");
+    bob.type_text("3]]");
+    bob.wait_for("declined");
+    bob.type_text("g");
     bob.wait_for("the answer: \"not before Friday\"");
     // It was said when it came; what comes after it takes its place in the row, so it is read in the log.
     bob.type_text("!");

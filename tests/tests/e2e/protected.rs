@@ -118,7 +118,9 @@ fn what_raw_leaves_is_opened_by_the_age_tool() {
         get(&bob, &["--raw", &id], KEY).ok();
         let (encrypted, opened) = (bob.downloads().join(format!("{name}.age")), bob.desk().join(name));
         age_opens(&encrypted, &opened);
-        assert_eq!(fs::read(&opened).unwrap(), bytes, "{name}");
+        // The tool makes no file where there is nothing to write.
+        assert!(opened.exists() || size == 0, "{name}");
+        assert_eq!(fs::read(&opened).unwrap_or_default(), bytes, "{name}");
         // Once proved, it is not asked for again: what is encrypted is no secret of this device any more.
         let streamed = bob.command(&["get", "--raw", "-q", &id, "-o", "-"]).output().unwrap();
         assert_eq!(streamed.stdout, fs::read(&encrypted).unwrap(), "{name}");
