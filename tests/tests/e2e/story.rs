@@ -81,6 +81,13 @@ impl Group {
         for member in [&self.alice, &self.bob, &self.carol] {
             let _status = until(member, &["status"], |output| output.one("status")["connection"] == "online");
         }
+        // Whose engine has not noticed yet that the tracker is another one is no source.
+        if self.alices.is_some() {
+            let sees_alice = |output: &Output| {
+                output.records().iter().any(|member| member["name"] == "alice" && member["status"] == "online")
+            };
+            let _members = until(&self.carol, &["members"], sees_alice);
+        }
     }
 
     fn shares_with_each_visibility(&self) -> Files {
