@@ -60,7 +60,7 @@ pub const REQUEST_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of one reply of the tracker before it is decoded.
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one frame between members before it is decoded. The largest is a grant for a whole batch.
-pub const PEER_FRAME_BYTES_MAX: usize = 64 * 1024;
+pub const PEER_FRAME_BYTES_MAX: usize = 128 * 1024;
 /// Bytes of one frame at the tracker's second port before it is decoded: eight addresses, or a refusal.
 pub const PROBE_FRAME_BYTES_MAX: usize = 4 * 1024;
 /// Time for one request to arrive whole.

@@ -24,7 +24,7 @@ use futures_util::{StreamExt as _, future::BoxFuture};
 use quinn::RecvStream;
 use shared::{
     content::Layout,
-    id::{BlobHash, DeviceId},
+    id::{AccountId, BlobHash, DeviceId},
     limits::{COPIES_AT_ONCE_MAX, COPY_PAGE_MAX, COPY_RETRY, COPY_TRIES_MAX},
     net::Outgoing,
     transfer::{
@@ -34,7 +34,7 @@ use shared::{
         partial::{BootId, Partial, PartialFiles},
         serve::{Gate, serve},
     },
-    wire::{Code, Refusal, peer::Want, tracker::Event},
+    wire::{Code, Refusal, grant::Source, peer::Want, tracker::Event},
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,7 @@ use crate::{
     events::{Events, Target},
     handler::now_ms,
     roster::Roster,
-    store::{PendingCopy, Store, StoreError},
+    store::{CopyEnd, PendingCopy, Store, StoreError},
 };
 
 /// The tracker's copies.
@@ -119,7 +119,7 @@ impl Copies {
 
     /// Serves copies on a stream of a member's device, to its end.
     pub async fn serve(self: &Arc<Self>, send: Outgoing, recv: RecvStream, device: DeviceId, key: [u8; 32]) {
-        let gate = Gate::Grants { device, key, now_ms, ahead_ms: 0 };
+        let gate = Gate::Grants { device, source: Source::Copy, key, now_ms, ahead_ms: 0 };
         if let Err(error) = serve(send, recv, gate, self.clone()).await {
             tracing::debug!(%error, "a fetch of copies ended early");
         }
@@ -234,8 +234,9 @@ impl Copies {
         revoked
     }
 
-    fn partial_path(&self, blob: BlobHash, kind: &str) -> PathBuf {
-        self.incoming.join(format!("{blob}.{kind}"))
+    /// What comes from one member is apart from what comes from another: each claim is proved by the whole content.
+    fn partial_path(&self, copy: &PendingCopy, kind: &str) -> PathBuf {
+        self.incoming.join(format!("{}.{}.{}.{kind}", copy.blob, copy.account, copy.size))
     }
 
     /// Fetches one copy from the first of these devices that delivers, and stores it.
@@ -259,7 +260,7 @@ impl Copies {
     async fn fetch_from(&self, copy: &PendingCopy, device: DeviceId, reach: &dyn Reach) -> Result<(), CopyError> {
         let lane = reach.fetch_from(device).await.ok_or(CopyError::Left)?;
         let layout = Layout::new(copy.size)?;
-        let paths = ["data", "tree", "log"].map(|kind| self.partial_path(copy.blob, kind));
+        let paths = ["data", "tree", "log"].map(|kind| self.partial_path(copy, kind));
         let blob = copy.blob;
         let (partial, resumed) = on_disk(move || {
             let [data, tree, log] = paths;
@@ -273,13 +274,36 @@ impl Copies {
         let flushing = partial.clone();
         on_disk(move || flushing.flush()).await?;
         fetched?;
+        if copy.stored {
+            return Ok(());
+        }
         let (data, tree) = (partial.data().try_clone()?, partial.tree().try_clone()?);
         self.blobs.put(copy.blob, layout, Arc::new(data), Arc::new(tree)).await?;
         Ok(())
     }
 
-    async fn remove_partial(&self, blob: BlobHash) {
-        let paths = ["log", "tree", "data"].map(|kind| self.partial_path(blob, kind));
+    async fn remove_partial(&self, copy: &PendingCopy) {
+        let paths = ["log", "tree", "data"].map(|kind| self.partial_path(copy, kind));
+        self.remove_files(paths.into()).await;
+    }
+
+    /// Removes what arrived of a content, from whomever.
+    async fn remove_partials(&self, blob: BlobHash) {
+        let (incoming, prefix) = (self.incoming.clone(), format!("{blob}."));
+        let listed = on_disk(move || {
+            let entries = fs::read_dir(incoming)?.collect::<io::Result<Vec<_>>>()?;
+            let of_blob = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
+            Ok(entries.iter().filter(|entry| of_blob(entry)).map(fs::DirEntry::path).collect())
+        });
+        match listed.await {
+            Ok(paths) => self.remove_files(paths).await,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the partial files could not be listed");
+            }
+        }
+    }
+
+    async fn remove_files(&self, paths: Vec<PathBuf>) {
         let removed = on_disk(move || {
             for path in paths {
                 match fs::remove_file(path) {
@@ -311,8 +335,8 @@ struct Work {
     reach: Arc<dyn Reach>,
     jobs: JoinSet<(PendingCopy, Outcome)>,
     busy: HashSet<BlobHash>,
-    /// Copies that failed: how often, and when they are tried again.
-    late: HashMap<BlobHash, (u32, Instant)>,
+    /// Claims that failed: how often, and when they are tried again.
+    late: HashMap<(BlobHash, AccountId), (u32, Instant)>,
 }
 
 impl Work {
@@ -334,7 +358,7 @@ impl Work {
     }
 
     fn begin(&mut self, copy: PendingCopy, now: Instant) {
-        let waits = self.late.get(&copy.blob).is_some_and(|(_, retry)| *retry > now);
+        let waits = self.late.get(&(copy.blob, copy.account)).is_some_and(|(_, retry)| *retry > now);
         if waits || self.busy.contains(&copy.blob) {
             return;
         }
@@ -364,8 +388,8 @@ impl Work {
                     tracing::error!(error = &error as &dyn std::error::Error, "a copy could not be deleted");
                     return Ok(());
                 }
-                self.copies.remove_partial(blob).await;
-                self.late.remove(&blob);
+                self.copies.remove_partials(blob).await;
+                self.late.retain(|(late, _), _| *late != blob);
                 self.copies.store.copy_deleted(blob).await?;
             }
         }
@@ -374,7 +398,7 @@ impl Work {
     async fn end(&mut self, copy: PendingCopy, outcome: Outcome) {
         self.busy.remove(&copy.blob);
         let ended = match outcome {
-            Outcome::Stored => self.stored(copy.blob).await,
+            Outcome::Stored => self.stored(&copy).await,
             Outcome::Failed(error) => self.failed(&copy, &error).await,
             Outcome::Interrupted => Ok(()),
         };
@@ -383,31 +407,33 @@ impl Work {
         }
     }
 
-    async fn stored(&mut self, blob: BlobHash) -> Result<(), StoreError> {
-        let end = self.copies.store.copy_stored(blob).await?;
-        self.copies.remove_partial(blob).await;
-        self.late.remove(&blob);
-        tracing::debug!(files = end.files.len(), "a copy is stored");
-        for (file, owner) in end.files {
+    async fn stored(&mut self, copy: &PendingCopy) -> Result<(), StoreError> {
+        let CopyEnd { files, seq } = self.copies.store.copy_stored(copy).await?;
+        self.copies.remove_partial(copy).await;
+        self.late.remove(&(copy.blob, copy.account));
+        tracing::debug!(files = files.len(), "a copy is stored");
+        for (file, owner) in files {
             self.events.send(Target::Account(owner), Event::CopyStored { file });
         }
-        self.moved(end.seq);
+        self.moved(seq);
         Ok(())
     }
 
     async fn failed(&mut self, copy: &PendingCopy, error: &CopyError) -> Result<(), StoreError> {
-        let tries = self.late.get(&copy.blob).map_or(0, |(tries, _)| *tries) + 1;
+        let claim = (copy.blob, copy.account);
+        let tries = self.late.get(&claim).map_or(0, |(tries, _)| *tries) + 1;
         let refusal = error.refusal();
         if refusal.code.retry_helps() && tries < COPY_TRIES_MAX {
-            self.late.insert(copy.blob, (tries, Instant::now() + COPY_RETRY));
+            self.late.insert(claim, (tries, Instant::now() + COPY_RETRY));
             return Ok(());
         }
-        self.late.remove(&copy.blob);
-        let end = self.copies.store.copy_failed(copy.blob).await?;
-        for (file, owner) in end.files {
+        self.late.remove(&claim);
+        let CopyEnd { files, seq } = self.copies.store.copy_failed(copy).await?;
+        self.copies.remove_partial(copy).await;
+        for (file, owner) in files {
             self.events.send(Target::Account(owner), Event::CopyFailed { file, refusal: refusal.clone() });
         }
-        self.moved(end.seq);
+        self.moved(seq);
         Ok(())
     }
 

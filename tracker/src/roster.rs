@@ -10,7 +10,7 @@ use std::{
 };
 
 use shared::{
-    id::{AccountId, BlobHash, DeviceId},
+    id::{AccountId, BlobHash, DeviceId, FileId},
     limits::{EVENTS_GATHER, PAGE_ENTRIES_MAX, SEEN_NOTED},
     wire::{
         reach::Token,
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     events::{Events, Target},
     handler::{self, now_ms},
-    holdings::{Content, Holdings},
+    holdings::{Content, Held, Holder, Holdings},
     presence::{ConnectionNo, Presence, Seen, Session},
     store::{Apart, Store, StoreError},
 };
@@ -87,24 +87,32 @@ impl Roster {
     }
 
     /// A connected device holds these contents. Gives the others that hold what it did not hold before.
-    pub fn hold(
-        &self,
-        device: DeviceId,
-        account: AccountId,
-        contents: BTreeSet<Content>,
-    ) -> BTreeMap<DeviceId, Vec<BlobHash>> {
+    pub fn hold(&self, device: DeviceId, account: AccountId, held: Held) -> BTreeMap<DeviceId, Vec<BlobHash>> {
         // Not for one who left meanwhile.
         let presence = self.presence();
         if presence.session(device).is_none() {
             return BTreeMap::new();
         }
-        self.holdings().set(device, account, contents)
+        self.holdings().set(device, account, held)
     }
 
     /// Who holds a content without sharing it.
     #[must_use]
-    pub fn holders(&self, content: &Content) -> Vec<(DeviceId, AccountId)> {
+    pub fn holders(&self, content: &Content) -> Vec<Holder> {
         self.holdings().of(content).collect()
+    }
+
+    /// Who holds one of these contents without sharing it, each with what it holds.
+    #[must_use]
+    pub fn holders_among(&self, blobs: &BTreeSet<BlobHash>) -> Vec<(DeviceId, BlobHash)> {
+        let holdings = self.holdings();
+        blobs.iter().flat_map(|blob| holdings.of_blob(*blob).map(|device| (device, *blob))).collect()
+    }
+
+    /// The files that connected devices hold without sharing them, with their contents.
+    #[must_use]
+    pub fn held(&self) -> BTreeMap<FileId, BlobHash> {
+        self.holdings().files().collect()
     }
 
     /// Others see this member differently now.

@@ -30,6 +30,7 @@ use shared::{
     },
     wire::{
         Code, PEER_ALPN, Refusal,
+        grant::Source,
         peer::{Open, RelayedAnswer},
         tracker::{Answer, Located, Request, SignedIn},
     },
@@ -160,8 +161,13 @@ async fn a_file_comes_over_the_tracker_which_cannot_read_it() {
     assert_eq!(who.account, ben_in.account.0);
     soon(send.send(&Open::Fetch, PEER_FRAME_BYTES_MAX)).await.unwrap();
     assert_eq!(soon(source_recv.receive::<Open>(PEER_FRAME_BYTES_MAX)).await.unwrap(), Open::Fetch);
-    let gate =
-        Gate::Grants { device: ben.device(), key: anna_in.grant_key, now_ms: tracker::handler::now_ms, ahead_ms: 0 };
+    let gate = Gate::Grants {
+        device: ben.device(),
+        source: Source::Device(anna.device()),
+        key: anna_in.grant_key,
+        now_ms: tracker::handler::now_ms,
+        ahead_ms: 0,
+    };
     let serving = tokio::spawn(serve(source_send, source_recv, gate, Arc::new(Shelf(vec![file.clone()]))));
 
     let temporary = || tempfile::tempfile().unwrap();

@@ -15,7 +15,7 @@ use shared::{
     net::{Outgoing, frame},
     wire::{
         Code,
-        grant::SignedGrant,
+        grant::{SignedGrant, Source},
         peer::{FetchFrame, FetchReply, Want},
         tracker::{
             Answer, Audience, Change, Changes, CopyState, Event, FileEntry, Item, List, Located, LocatedFile, Presence,
@@ -210,7 +210,9 @@ async fn a_shared_file_is_listed_found_and_located() {
     assert!(matches!(&located.files[1], LocatedFile::Refused { refusal, .. } if refusal.code == Code::NotFound));
     let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
     let grant = located.grant.check(&signed_in.grant_key, ben_in.device).unwrap();
-    assert!(grant.holds_at(now_ms) && grant.allows(&hash(&bytes)));
+    let sources = [Source::Device(anna.device()), Source::Device(ben.device()), Source::Copy];
+    assert_eq!(sources.map(|source| grant.allows(&hash(&bytes), source)), [true, false, false]);
+    assert!(grant.holds_at(now_ms));
     assert_eq!(grant.blobs.len(), 1);
     tracker.stop().await;
 }

@@ -24,7 +24,7 @@ use crate::{
     },
     wire::{
         Code, Refusal, codec,
-        grant::{Grant, SignedGrant},
+        grant::{Grant, SignedGrant, Source},
         peer::{FetchFrame, FetchReply, Want},
     },
 };
@@ -38,6 +38,8 @@ pub enum Gate {
     Grants {
         /// Who asks, by its certificate or its session.
         device: DeviceId,
+        /// Who serves: what grants must name.
+        source: Source,
         /// The tracker's grant key.
         key: [u8; 32],
         /// The clock, milliseconds since 1970.
@@ -201,8 +203,11 @@ impl Gate {
     pub(super) fn allows(&self, catalog: &dyn Catalog, signed: &SignedGrant, blob: &BlobHash) -> bool {
         match self {
             Self::Tracker => true,
-            Self::Grants { device, key, now_ms, ahead_ms } => match signed.check(key, *device) {
-                Ok(grant) => grant.allows(blob) && counts(&grant, blob, catalog, now_ms().saturating_add(*ahead_ms)),
+            Self::Grants { device, source, key, now_ms, ahead_ms } => match signed.check(key, *device) {
+                Ok(grant) => {
+                    let now_ms = now_ms().saturating_add(*ahead_ms);
+                    grant.allows(blob, *source) && counts(&grant, blob, catalog, now_ms)
+                }
                 Err(error) => {
                     tracing::debug!(%device, %error, "a grant was refused");
                     false
@@ -213,24 +218,30 @@ impl Gate {
 }
 
 fn allow(gate: &Gate, catalog: &dyn Catalog, grants: &[Grant], want: Want, tree: Option<u8>) -> Wanted {
-    if let Gate::Grants { device, now_ms, ahead_ms, .. } = gate
+    if let Gate::Grants { device, source, now_ms, ahead_ms, .. } = gate
         && !catalog.gives(&want.blob, *device)
     {
-        check_grants(grants, &want, catalog, now_ms().saturating_add(*ahead_ms))?;
+        check_grants(grants, &want, *source, catalog, now_ms().saturating_add(*ahead_ms))?;
     }
     check_want(want, tree)
 }
 
-/// Whether a grant that names a blob still counts: its time is not over, and nothing was decided anew since.
+/// Whether a grant that names a blob and its source still counts: its time is not over, and nothing was decided anew since.
 fn counts(grant: &Grant, blob: &BlobHash, catalog: &dyn Catalog, now_ms: i64) -> bool {
     grant.holds_at(now_ms) && catalog.decided_anew(blob).is_none_or(|since| grant.given_ms() >= since)
 }
 
 /// A download may take longer than a grant lives: then a new one helps, and the answer says so.
-fn check_grants(grants: &[Grant], want: &Want, catalog: &dyn Catalog, now_ms: i64) -> Result<(), Refusal> {
-    let mut allowing = grants.iter().filter(|grant| grant.allows(&want.blob)).peekable();
+fn check_grants(
+    grants: &[Grant],
+    want: &Want,
+    source: Source,
+    catalog: &dyn Catalog,
+    now_ms: i64,
+) -> Result<(), Refusal> {
+    let mut allowing = grants.iter().filter(|grant| grant.allows(&want.blob, source)).peekable();
     if allowing.peek().is_none() {
-        return Err(Refusal::new(Code::Forbidden, "no grant for this file"));
+        return Err(Refusal::new(Code::Forbidden, "no grant for this file from here"));
     }
     if !allowing.any(|grant| counts(grant, &want.blob, catalog, now_ms)) {
         return Err(Refusal::new(Code::Unavailable, "the grant has ended; ask the tracker for a new one"));

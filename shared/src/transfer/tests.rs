@@ -185,12 +185,17 @@ async fn without_a_good_grant_everything_is_forbidden() {
     let shelf = Shelf::new();
     let blob = shelf.small(b"secret");
     let other = Meeting::new().await;
-    let of = |device, expires_ms| Grant { device, expires_ms, blobs: vec![blob] };
+    let of = |device| meeting.granting(device, NOW_MS + 60_000, &[blob]);
+    let elsewhere = |source: (std::collections::BTreeSet<DeviceId>, bool)| {
+        meeting.sign(&Grant::new(meeting.device, NOW_MS + 60_000, &[(blob, source)].into()))
+    };
     let bad_grants = [
         None,
         Some(meeting.grant(&[BlobHash([9; 32])])),
-        Some(meeting.sign(of(DeviceId([1; 16]), NOW_MS + 60_000))),
-        Some(other.sign(of(meeting.device, NOW_MS + 60_000))),
+        Some(meeting.sign(&of(DeviceId([1; 16])))),
+        Some(other.sign(&of(meeting.device))),
+        Some(elsewhere(([DeviceId([1; 16])].into(), false))),
+        Some(elsewhere(([].into(), true))),
     ];
     for grant in bad_grants {
         let (lane, serving) = meeting.lane(meeting.gate(), &shelf).await;
@@ -213,7 +218,7 @@ async fn an_ended_grant_asks_for_a_new_one_which_helps() {
     let shelf = Shelf::new();
     let blob = shelf.small(b"long");
     let skew_ms = i64::try_from(CLOCK_SKEW.as_millis()).unwrap();
-    let until = |expires_ms| meeting.sign(Grant { device: meeting.device, expires_ms, blobs: vec![blob] });
+    let until = |expires_ms| meeting.sign(&meeting.granting(meeting.device, expires_ms, &[blob]));
     let (lane, _serving) = meeting.lane(meeting.gate(), &shelf).await;
     let orders = vec![
         Order::Grant(until(NOW_MS - skew_ms - 1)),
@@ -233,8 +238,7 @@ async fn a_grant_from_before_it_was_decided_anew_who_may_fetch_is_worth_nothing_
     let shelf = Shelf::new();
     let (blob, other) = (shelf.small(b"narrowed"), shelf.small(b"as before"));
     let life_ms = i64::try_from(GRANT_LIFE.as_millis()).unwrap();
-    let given_at =
-        |at: i64| meeting.sign(Grant { device: meeting.device, expires_ms: at + life_ms, blobs: vec![blob, other] });
+    let given_at = |at: i64| meeting.sign(&meeting.granting(meeting.device, at + life_ms, &[blob, other]));
     shelf.decide_anew(blob, NOW_MS - 1_000);
     let (lane, _serving) = meeting.lane(meeting.gate(), &shelf).await;
     let orders = vec![
@@ -255,12 +259,12 @@ async fn grants_are_dated_by_the_trackers_clock() {
     let meeting = Meeting::new().await;
     let shelf = Shelf::new();
     let blob = shelf.small(b"a wrong clock");
-    let grant = Grant { device: meeting.device, expires_ms: NOW_MS - 3_600_000, blobs: vec![blob] };
-    let Gate::Grants { device, key, now_ms, .. } = meeting.gate() else { unreachable!() };
+    let grant = meeting.granting(meeting.device, NOW_MS - 3_600_000, &[blob]);
+    let Gate::Grants { device, source, key, now_ms, .. } = meeting.gate() else { unreachable!() };
     // This end's clock is an hour and more ahead of the tracker's.
-    let gate = Gate::Grants { device, key, now_ms, ahead_ms: -3_660_000 };
+    let gate = Gate::Grants { device, source, key, now_ms, ahead_ms: -3_660_000 };
     let (lane, _serving) = meeting.lane(gate, &shelf).await;
-    let (events, outcome) = play(lane, vec![Order::Grant(meeting.sign(grant)), job(1, blob, 13, None).0]).await;
+    let (events, outcome) = play(lane, vec![Order::Grant(meeting.sign(&grant)), job(1, blob, 13, None).0]).await;
     outcome.unwrap();
     assert_eq!(ends(&events), [(1, None)]);
     meeting.end().await;

@@ -18,7 +18,7 @@ use super::{
     account::{DeviceEntry, InviteEntry, Recover},
     channel::{ChannelFile, ChannelFrame, OpenChannel},
     codec::{self, FrameError, LENGTH_BYTES},
-    grant::{Grant, SignedGrant},
+    grant::{Choice, Grant, SignedGrant},
     inbox::{InboxAnswer, InboxRequest, ItemEntry, PackEntry, Receiver, What},
     message::{
         Delivery, DeviceKeys, Header, MESSAGE_CONTEXT, MESSAGE_KEY_CONTEXT, MessageAnswer, MessageEvent,
@@ -39,7 +39,7 @@ use crate::{
     id::{AccountId, BlobHash, DeviceId, FileId, FolderId, ItemId, MessageId, ParcelId},
     inbox::{Act, State, Wanted},
     limits::{
-        ADDRESSES_MAX, BLOCKS_MAX, DEVICES_PER_ACCOUNT_MAX, GRANT_BLOBS_MAX, MEMBER_NAME_CHARS_MAX,
+        ADDRESSES_MAX, BLOCKS_MAX, DEVICES_PER_ACCOUNT_MAX, GRANT_BLOBS_MAX, LOCATED_PEERS_MAX, MEMBER_NAME_CHARS_MAX,
         MESSAGE_BODY_BYTES_MAX, MESSAGE_KEYS_MAX, MESSAGE_SEAL_BYTES, MESSAGE_SEALS_MAX, MESSAGES_PAGE_MAX,
         PEER_FRAME_BYTES_MAX, PROBE_FRAME_BYTES_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REVOKED_TOLD_MAX,
         SEEN_PAGE_MAX, SOURCES_MAX, WANT_RANGES_MAX,
@@ -291,8 +291,15 @@ fn certificates_carry_the_names_that_are_dialled() {
 fn the_largest_messages_that_limits_allow_fit_their_frames() {
     let all = u8::MAX;
     let (file, blob) = (FileId([all; 16]), BlobHash([all; 32]));
-    let signed = Grant { device: DeviceId([all; 16]), expires_ms: i64::MIN, blobs: vec![blob; GRANT_BLOBS_MAX] }
-        .sign(|_| [all; 64]);
+    let choice = Choice { devices: vec![u16::from(all); 2 * SOURCES_MAX], copy: true };
+    let grant = Grant {
+        device: DeviceId([all; 16]),
+        expires_ms: i64::MIN,
+        devices: vec![DeviceId([all; 16]); 2 * LOCATED_PEERS_MAX],
+        choices: vec![choice; GRANT_BLOBS_MAX],
+        blobs: vec![(blob, u16::MAX); GRANT_BLOBS_MAX],
+    };
+    let signed = grant.sign(|_| [all; 64]);
     let groups = vec![(u64::MAX, u64::MAX); WANT_RANGES_MAX];
     frame(&FetchFrame::Grant(signed.clone()));
     frame(&FetchFrame::Want(Want { blob, size: u64::MAX, groups }));
@@ -468,6 +475,7 @@ samples!(Request, REQUEST_BYTES_MAX, {
         Request::People(PeopleRequest::Seen { after: Some("member 1".into()) }),
     ],
     Protected => [Request::Protected(ProtectedRequest::Locks { files: vec![FileId([0xf1; 16])] })],
+    Rename => [Request::Rename { files: vec![(FileId([0xf1; 16]), "rushes/b".into())] }],
 });
 
 samples!(Answer, REPLY_BYTES_MAX, {
@@ -1068,7 +1076,9 @@ fn grant_key() -> Ed25519KeyPair {
 }
 
 fn signed_grant() -> SignedGrant {
-    let blobs = vec![BlobHash([0xb2; 32]), BlobHash([0xb1; 32])];
-    let grant = Grant { device: DeviceId([0xd1; 16]), expires_ms: 1_700_000_600_000, blobs };
+    let from = |devices: &[u8], copy| (devices.iter().map(|n| DeviceId([*n; 16])).collect(), copy);
+    let allowed =
+        [(BlobHash([0xb2; 32]), from(&[0xd3, 0xd2], false)), (BlobHash([0xb1; 32]), from(&[0xd3], true))].into();
+    let grant = Grant::new(DeviceId([0xd1; 16]), 1_700_000_600_000, &allowed);
     grant.sign(|bytes| grant_key().sign(bytes).as_ref().try_into().unwrap())
 }

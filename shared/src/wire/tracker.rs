@@ -189,6 +189,12 @@ pub enum Request {
     People(PeopleRequest),
     /// Something about protected files. Answered as it says.
     Protected(ProtectedRequest),
+    /// Own files stand under other paths from now on, with the ids that they have. Answered with [`Answer::Published`]:
+    /// those of them that are in the index.
+    Rename {
+        /// At most [`crate::limits::PUBLISH_ENTRIES_MAX`], each with its new path.
+        files: Vec<(FileId, String)>,
+    },
 }
 
 /// What the tracker answers.
@@ -202,7 +208,7 @@ pub enum Answer {
     Welcome(Welcome),
     /// To `Register`, `SignInPassword`, `SignInKey`, `Renew`, `Recover`.
     SignedIn(SignedIn),
-    /// To `Publish`: the files in the order of the entries.
+    /// To `Publish` and `Rename`: the files in the order of the question.
     Published {
         /// The new state of each.
         files: Vec<FileEntry>,

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tests::{
     Member, Running, corpus,
@@ -166,4 +167,90 @@ fn what_cannot_be_decided_changes_nothing() {
     pair.alice.run(&["rescan"]).ok();
     let file = pair.bob.run(&["info", &id]).ok().one("file");
     assert_eq!((text(&file, "visibility"), text(&file, "note")), ("public".to_owned(), "as it was".to_owned()));
+}
+
+#[test]
+fn a_renamed_file_and_a_renamed_folder_keep_their_ids_their_links_and_who_fetches_them() {
+    let mut pair = Pair::start();
+    let film = pair.alice.desk().join("film.bin");
+    corpus::large_file(&film, 301, SIZE);
+    let folder = pair.alice.desk().join("rushes");
+    corpus::small_files(&folder, 302, 5, 4_000);
+    let id = pair.alice.share(&[&film], &["--note", "first cut"]);
+    pair.alice.run(&["share", folder.to_str().unwrap(), "--visibility", "ask"]).ok();
+    let below = |member: &Member, name: &str| {
+        let mut files: Vec<(String, String)> = member
+            .run(&["ls", name])
+            .ok()
+            .records()
+            .iter()
+            .map(|file| (text(file, "id"), text(file, "path")))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = below(&pair.bob, "alice/rushes");
+    assert_eq!(before.len(), 5);
+
+    // In the middle of a download.
+    let _bob = pair.bob.engine();
+    pair.alice.run(&["limit", "up", "8MiB", "--lan"]).ok();
+    let get = begun(&pair, &id);
+    let renamed = edit(&pair.alice, &id, &["--name", "the film.bin"]);
+    assert_eq!((text(&renamed[0], "id"), text(&renamed[0], "path")), (id.clone(), "the film.bin".to_owned()));
+    assert_eq!((text(&renamed[0], "note"), text(&renamed[0], "visibility")), ("first cut".into(), "public".into()));
+    pair.alice.run(&["limit", "up", "0", "--lan"]).ok();
+    assert_eq!(get.finish().code, Some(0));
+    assert_eq!(fs::read(pair.bob.downloads().join("film.bin")).unwrap(), fs::read(&film).unwrap());
+    assert_eq!(pair.bob.run(&["search", "the film"]).ok().records().len(), 1);
+    assert_eq!(pair.bob.run(&["info", "alice/film.bin"]).code, 4, "nothing has that name now");
+
+    let edited = edit(&pair.alice, "alice/rushes", &["--name", "dailies", "--visibility", "public"]);
+    assert_eq!(edited.len(), 5);
+    assert!(edited.iter().all(|file| text(file, "visibility") == "public"));
+    let moved = |name: &str| -> Vec<(String, String)> {
+        before.iter().map(|(id, path)| (id.clone(), path.replacen("rushes", name, 1))).collect()
+    };
+    assert_eq!(below(&pair.bob, "alice/dailies"), moved("dailies"));
+    assert_eq!(pair.bob.run(&["ls", "alice/rushes"]).code, 4);
+    // What comes later comes under the new name, and what was decided holds for it.
+    fs::write(folder.join("later.txt"), "later").unwrap();
+    pair.alice.run(&["rescan"]).ok();
+    assert!(below(&pair.bob, "alice/dailies").iter().any(|(_, path)| path == "dailies/later.txt"));
+
+    // It outlives the engine, and nothing else may have the name.
+    pair.engine.take().unwrap().kill();
+    pair.engine = Some(pair.alice.engine());
+    pair.alice.run(&["rescan"]).ok();
+    assert_eq!(below(&pair.bob, "alice/dailies").len(), 6);
+    assert_eq!(pair.alice.run(&["edit", "alice/dailies", "--name", "the film.bin"]).fails(9)["code"], "name_taken");
+    let within = text(&pair.alice.run(&["info", "alice/dailies/later.txt"]).ok().records()[0], "id");
+    assert_eq!(pair.alice.run(&["edit", &within, "--name", "x"]).fails(8)["code"], "within_a_share");
+    assert_eq!(pair.alice.run(&["edit", &id, "--name", "a/b"]).fails(2)["code"], "bad_name");
+    let transfer = pair.bob.run(&["get", &before[0].0]).ok().one("transfer");
+    assert_eq!(transfer["state"], "done");
+}
+
+#[test]
+fn a_renaming_that_is_cut_short_is_finished_by_the_next_engine() {
+    let mut pair = Pair::start();
+    let folder = pair.alice.desk().join("rushes");
+    corpus::small_files(&folder, 303, 5, 4_000);
+    pair.alice.run(&["share", folder.to_str().unwrap()]).ok();
+    // The tracker goes away between the question and the answer, and the engine with it.
+    pair.tracker.process().signal(Signal::STOP);
+    let waiting = pair.alice.start(&["edit", "alice/rushes", "--name", "dailies", "--timeout", "2s"]);
+    assert_ne!(waiting.finish().code, Some(0));
+    pair.engine.take().unwrap().kill();
+    pair.tracker.process().signal(Signal::CONT);
+    pair.engine = Some(pair.alice.engine());
+    pair.alice.run(&["rescan"]).ok();
+    let names = |member: &Member| -> Vec<String> {
+        member.run(&["ls", "alice"]).ok().records().iter().map(|item| text(item, "name")).collect()
+    };
+    let seen = names(&pair.bob);
+    assert!(seen == ["dailies"] || seen == ["rushes"], "one of both, and all of it: {seen:?}");
+    assert_eq!(pair.bob.run(&["ls", &format!("alice/{}", seen[0])]).ok().records().len(), 5);
+    pair.alice.run(&["edit", &format!("alice/{}", seen[0]), "--name", "takes"]).ok();
+    assert_eq!(names(&pair.bob), ["takes"]);
 }

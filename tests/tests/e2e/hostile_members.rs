@@ -59,7 +59,7 @@ fn a_grant_opens_nothing_for_another_device_for_another_content_or_with_another_
         assert_eq!(fetch(&from_mallory, &grant, blob).await, Err(Some(Code::Forbidden)), "replayed");
         let read: Grant = shared::wire::codec::decode(&grant.body).unwrap();
         let wished = Grant { device: mallory.signed_in.device, ..read.clone() };
-        let self_signed = wished.clone().sign(|bytes| mallory.sign(bytes));
+        let self_signed = wished.sign(|bytes| mallory.sign(bytes));
         assert_eq!(fetch(&from_mallory, &self_signed, blob).await, Err(Some(Code::Forbidden)), "signed by a member");
         let bent = SignedGrant { signature: grant.signature.clone(), ..self_signed };
         assert_eq!(
@@ -423,7 +423,7 @@ fn text_that_is_too_long_or_made_to_deceive_is_refused_or_shown_as_what_it_is() 
 }
 
 /// The device of a member's engine, and where it is.
-fn device_of(member: &Member) -> (DeviceId, SocketAddr) {
+pub(crate) fn device_of(member: &Member) -> (DeviceId, SocketAddr) {
     let device = text(&member.run(&["whoami"]).ok().one("account"), "device").parse().unwrap();
     let port = number(&member.run(&["status"]).ok().one("status"), "port");
     (device, SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap())))
@@ -470,7 +470,7 @@ fn sending(puppet: &Puppet, header: Header) -> Sending {
 }
 
 /// A grant for a file that this puppet may fetch.
-async fn granted(puppet: &Puppet, file: FileId) -> SignedGrant {
+pub(crate) async fn granted(puppet: &Puppet, file: FileId) -> SignedGrant {
     match ask(&puppet.tracker, &Request::Locate { files: vec![file] }).await {
         Ok(Answer::Located(located)) => {
             assert!(located.files[0].found().is_ok(), "{located:?}");
@@ -481,7 +481,7 @@ async fn granted(puppet: &Puppet, file: FileId) -> SignedGrant {
 }
 
 /// Asks a device for a blob. The error is the code of the refusal, where one was told before the stream ended.
-async fn fetch(member: &Connection, grant: &SignedGrant, blob: BlobHash) -> Result<(), Option<Code>> {
+pub(crate) async fn fetch(member: &Connection, grant: &SignedGrant, blob: BlobHash) -> Result<(), Option<Code>> {
     let (mut send, recv) = member.open_bi().await.map_err(|_| None)?;
     let opened = write_frame(&mut send, &Open::Fetch).await;
     assert!(opened.is_ok(), "{opened:?}");
@@ -489,7 +489,11 @@ async fn fetch(member: &Connection, grant: &SignedGrant, blob: BlobHash) -> Resu
 }
 
 /// The same of the tracker's copy.
-async fn fetch_from_tracker(tracker: &Connection, grant: &SignedGrant, blob: BlobHash) -> Result<(), Option<Code>> {
+pub(crate) async fn fetch_from_tracker(
+    tracker: &Connection,
+    grant: &SignedGrant,
+    blob: BlobHash,
+) -> Result<(), Option<Code>> {
     let (mut send, recv) = tracker.open_bi().await.map_err(|_| None)?;
     let opened = write_frame(&mut send, &Request::Fetch).await;
     assert!(opened.is_ok(), "{opened:?}");

@@ -19,6 +19,7 @@ mod https;
 mod identity;
 mod inbox;
 mod interrupted;
+mod known_hashes;
 mod limits;
 mod local;
 mod messages;

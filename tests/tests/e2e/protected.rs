@@ -162,8 +162,8 @@ fn no_way_leads_around_the_password() {
 }
 
 #[test]
-fn guessing_is_slowed_while_others_are_served() {
-    let tracker = Tracker::start();
+fn guessing_is_slowed_while_others_are_served_and_whatever_restarts() {
+    let mut tracker = Tracker::start();
     let (alice, bob, mallory) =
         (Member::new(&tracker, "alice"), Member::new(&tracker, "bob"), Member::new(&tracker, "mallory"));
     let _engine = alice.engine();
@@ -179,6 +179,16 @@ fn guessing_is_slowed_while_others_are_served() {
     get(&mallory, &[&own], KEY).fails(8);
     let _second = mallory.second_device(&tracker);
     get(&bob, &[&id], KEY).ok();
+    tracker.restart();
+    let deadline = Instant::now() + PATIENCE;
+    let slowed = loop {
+        let output = get(&mallory, &[&id], "guessed");
+        if output.code == 8 {
+            break output.fails(8);
+        }
+        assert!([5, 7].contains(&output.code) && Instant::now() < deadline, "{output}");
+    };
+    assert_eq!(text(&slowed, "code"), "wait", "the tracker has forgotten");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Greeting, registering, signing in; password, recovery code and e-mail address.
 
 use std::{
+    net::IpAddr,
     sync::{MutexGuard, PoisonError},
     time::Duration,
 };
@@ -126,7 +127,7 @@ fn name_key(name: &str) -> String {
 /// A try at a password or a code: a failure until it is known to be right.
 struct Trial {
     name_key: String,
-    address: std::net::IpAddr,
+    address: IpAddr,
 }
 
 impl Trial {
@@ -144,13 +145,7 @@ impl Trial {
 
     /// It was wrong: that is written down before it is said, so that no restart of the tracker makes room for more.
     async fn failed(self, ctx: &Ctx, now: Moment) {
-        let Some(count) = attempts(ctx).count(&self.name_key, self.address) else { return };
-        let guesses = Guesses { name_key: self.name_key, address: self.address, count, last_ms: now.ms() };
-        if let Err(error) = ctx.store.note_guesses(guesses, ctx.patience.memory()).await {
-            // It counts while this tracker runs.
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "a wrong password could not be written down");
-        }
+        note_wrong(ctx, self.name_key, self.address, now).await;
     }
 
     async fn succeeded(self, ctx: &Ctx) {
@@ -159,6 +154,17 @@ impl Trial {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "wrong passwords before a right one could not be forgotten");
         }
+    }
+}
+
+/// Writes down how often somebody guessed wrong by now.
+pub(super) async fn note_wrong(ctx: &Ctx, name_key: String, address: IpAddr, now: Moment) {
+    let Some(count) = attempts(ctx).count(&name_key, address) else { return };
+    let guesses = Guesses { name_key, address, count, last_ms: now.ms() };
+    if let Err(error) = ctx.store.note_guesses(guesses, ctx.patience.memory()).await {
+        // It counts while this tracker runs.
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(error, "a wrong password could not be written down");
     }
 }
 

@@ -7,10 +7,10 @@ use shared::{
     id::{AccountId, DeviceId, FileId, FolderId},
     limits::{PATH_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_SHORT_WORDS_MAX, SEARCH_WORDS_MAX, SOURCES_MAX},
     name::{FoldKey, MemberName},
-    wire::tracker::{Answer, Changes, FileDetail, Item, List, Reference, SourceEntry},
+    wire::tracker::{Answer, Changes, FileDetail, FileEntry, Item, List, Reference, SourceEntry},
 };
 
-use super::{Ctx, Error, at_most, people};
+use super::{Ctx, Error, at_most, locate, people};
 use crate::store::{Caller, Cursor, Place, Whereabouts, Whose, Words};
 
 /// Digits that a prefix of an id must have.
@@ -145,9 +145,10 @@ async fn holders(ctx: &Ctx, caller: &Caller, detail: &FileDetail) -> Result<Vec<
         let is_it = |source: &SourceEntry| matches!(source, SourceEntry::Device { device: of, .. } if *of == device);
         detail.sources.iter().any(is_it)
     };
-    let mut holders = ctx.roster.holders(&(detail.entry.blob, detail.entry.size));
     let apart = people::hidden_from(ctx, caller).await?;
-    holders.retain(|(device, account)| *device != caller.device && !shares(*device) && !apart.contains(account));
+    let FileEntry { id, blob, size, .. } = &detail.entry;
+    let mut holders = locate::holders(ctx, caller, *id, (*blob, *size), &apart).await?;
+    holders.retain(|(device, _)| !shares(*device));
     holders.truncate(SOURCES_MAX);
     if holders.is_empty() {
         return Ok(Vec::new());

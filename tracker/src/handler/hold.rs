@@ -1,7 +1,5 @@
 //! What devices hold of others' files, so that these find more than the owner.
 
-use std::collections::BTreeSet;
-
 use shared::{
     id::FileId,
     limits::{HELD_FILES_MAX, SMALL_FILE_BYTES_MAX},
@@ -11,6 +9,7 @@ use shared::{
 use super::{Ctx, Error, at_most};
 use crate::{
     events::Target,
+    holdings::Held,
     store::{Caller, Whereabouts},
 };
 
@@ -22,19 +21,17 @@ use crate::{
 pub async fn hold(ctx: &Ctx, caller: &Caller, files: &[FileId]) -> Result<u64, Error> {
     at_most("held files", files.len(), HELD_FILES_MAX)?;
     let found = if files.is_empty() { Vec::new() } else { ctx.store.locate(caller, files).await? };
-    let contents: BTreeSet<_> = found
-        .into_iter()
-        .filter_map(|whereabouts| match whereabouts {
-            // Small files come from one source at a time anyway.
-            Whereabouts::Allowed { blob, size, .. } if size > SMALL_FILE_BYTES_MAX => Some((blob, size)),
-            Whereabouts::Allowed { .. }
-            | Whereabouts::MustAsk(_)
-            | Whereabouts::Closed(_)
-            | Whereabouts::Unknown(_) => None,
-        })
-        .collect();
-    let count = contents.len() as u64;
-    for (device, blobs) in ctx.roster.hold(caller.device, caller.account, contents) {
+    let mut held = Held::new();
+    for whereabouts in found {
+        // Small files come from one source at a time anyway.
+        if let Whereabouts::Allowed { file, blob, size, .. } = whereabouts
+            && size > SMALL_FILE_BYTES_MAX
+        {
+            held.entry((blob, size)).or_default().insert(file);
+        }
+    }
+    let count = held.len() as u64;
+    for (device, blobs) in ctx.roster.hold(caller.device, caller.account, held) {
         ctx.events.send(Target::Device(device), Event::SourcesMoved { blobs });
     }
     Ok(count)

@@ -10,16 +10,17 @@ use shared::{
     limits::{ADDRESSES_MAX, GRANT_BLOBS_MAX, GRANT_LIFE, LOCATED_PEERS_MAX, SOURCES_MAX},
     reach::canonical,
     wire::{
-        grant::Grant,
+        grant::{Allowed, Grant},
         tracker::{Located, LocatedFile, PeerSource},
     },
 };
 
 use super::{Ctx, Error, Moment, at_most, introduce, people};
 use crate::{
+    holdings::Content,
     introduce::candidates,
     refuse,
-    store::{Caller, Whereabouts},
+    store::{Caller, StoreError, Whereabouts},
 };
 
 /// Where files can be fetched, with a grant for all that may be.
@@ -31,16 +32,16 @@ pub async fn locate(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -
     let found = ctx.store.locate(caller, files).await?;
     let apart = people::hidden_from(ctx, caller).await?;
     let mut peers = Peers::new(ctx, caller.device);
-    let mut blobs = BTreeSet::new();
+    let mut allowed = Allowed::new();
     let mut located = Vec::with_capacity(found.len());
     for whereabouts in found {
         located.push(match whereabouts {
             Whereabouts::Allowed { file, blob, size, devices, copy } => {
-                blobs.insert(blob);
-                let mut holders = ctx.roster.holders(&(blob, size));
+                let mut holders = holders(ctx, caller, file, (blob, size), &apart).await?;
                 holders.retain(|(holder, _)| devices.iter().all(|(device, _)| device != holder));
-                holders.retain(|(_, account)| !apart.contains(account));
-                let (peers, holders) = (peers.of(&devices), peers.of(&holders));
+                let sources = allowed.entry(blob).or_default();
+                let (peers, holders) = (peers.of(&devices, &mut sources.0), peers.of(&holders, &mut sources.0));
+                sources.1 |= copy;
                 if holders.is_empty() {
                     LocatedFile::Found { file, blob, size, peers, copy }
                 } else {
@@ -53,9 +54,32 @@ pub async fn locate(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -
         });
     }
     let life_ms = i64::try_from(GRANT_LIFE.as_millis()).unwrap_or(0);
-    let grant = Grant { device: caller.device, expires_ms: now.ms() + life_ms, blobs: blobs.into_iter().collect() };
+    let grant = Grant::new(caller.device, now.ms() + life_ms, &allowed);
     let grant = grant.sign(|bytes| ctx.authority.grant_key().sign(bytes));
     Ok(Located { peers: peers.named().await?, files: located, grant })
+}
+
+/// Who holds the content of a file that the caller may fetch, without sharing it, and lets the caller have it: whoever is
+/// not hidden from it, and got the content as something that the caller may fetch too.
+///
+/// # Errors
+/// When the store fails.
+pub async fn holders(
+    ctx: &Ctx,
+    caller: &Caller,
+    file: FileId,
+    content: Content,
+    apart: &BTreeSet<AccountId>,
+) -> Result<Vec<(DeviceId, AccountId)>, StoreError> {
+    let mut holders = ctx.roster.holders(&content);
+    holders.retain(|holder| holder.device != caller.device && !apart.contains(&holder.account));
+    if holders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let fetched_as = holders.iter().map(|holder| (holder.account, holder.files.clone())).collect::<Vec<_>>();
+    let open = ctx.store.open_holders(caller, file, content, &fetched_as).await?;
+    let open = holders.into_iter().zip(open).filter(|(_, open)| *open);
+    Ok(open.map(|(holder, _)| (holder.device, holder.account)).collect())
 }
 
 /// Where a device can be reached that the asker may know of; `None`: it is not connected, or it is the asker's own.
@@ -68,7 +92,7 @@ pub async fn one(
     (device, account): (DeviceId, AccountId),
 ) -> Result<Option<PeerSource>, Error> {
     let mut peers = Peers::new(ctx, caller.device);
-    peers.of(&[(device, account)]);
+    peers.of(&[(device, account)], &mut BTreeSet::new());
     Ok(peers.named().await?.pop())
 }
 
@@ -78,18 +102,30 @@ struct Peers<'a> {
     asker: DeviceId,
     places: HashMap<DeviceId, Option<u16>>,
     found: Vec<(DeviceId, AccountId, Vec<SocketAddr>)>,
+    /// Sources of all files together.
+    allowed: BTreeSet<DeviceId>,
 }
 
 impl<'a> Peers<'a> {
     fn new(ctx: &'a Ctx, asker: DeviceId) -> Self {
-        Self { ctx, asker, places: HashMap::new(), found: Vec::new() }
+        Self { ctx, asker, places: HashMap::new(), found: Vec::new(), allowed: BTreeSet::new() }
     }
 
-    /// Places of those that are online and not the asker.
-    fn of(&mut self, devices: &[(DeviceId, AccountId)]) -> Vec<u16> {
+    /// Places of those that are online and not the asker. They become allowed sources; so do others, as far as there is
+    /// room: a source goes on serving while its connection to the tracker is away.
+    fn of(&mut self, devices: &[(DeviceId, AccountId)], allowed: &mut BTreeSet<DeviceId>) -> Vec<u16> {
         let asker = self.asker;
-        let others = devices.iter().filter(|(device, _)| *device != asker);
-        others.filter_map(|(device, account)| self.place(*device, *account)).take(SOURCES_MAX).collect()
+        let others = || devices.iter().filter(move |(device, _)| *device != asker);
+        let places: Vec<u16> =
+            others().filter_map(|(device, account)| self.place(*device, *account)).take(SOURCES_MAX).collect();
+        allowed.extend(places.iter().filter_map(|place| Some(self.found.get(usize::from(*place))?.0)));
+        for (device, _) in others() {
+            if allowed.len() < SOURCES_MAX && self.allowed.len() < LOCATED_PEERS_MAX {
+                allowed.insert(*device);
+            }
+        }
+        self.allowed.extend(allowed.iter().copied());
+        places
     }
 
     fn place(&mut self, device: DeviceId, account: AccountId) -> Option<u16> {

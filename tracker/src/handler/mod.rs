@@ -256,7 +256,7 @@ fn apply_effects(ctx: &Ctx, effects: Effects) {
         ctx.roster.index_moved(seq);
     }
     inbox::tell(ctx, effects.told);
-    tell_revoked(&ctx.events, effects.revoked);
+    tell_revoked(ctx, effects.revoked);
     ctx.copies.revoke(effects.narrowed);
     if !effects.released.is_empty() || effects.copies_wanted {
         ctx.copies.revoke(effects.released);
@@ -264,13 +264,16 @@ fn apply_effects(ctx: &Ctx, effects: Effects) {
     }
 }
 
-fn tell_revoked(events: &Events, mut revoked: Vec<(DeviceId, BlobHash)>) {
+/// Grants for these contents no longer count at these devices, nor at those that hold them without sharing them.
+fn tell_revoked(ctx: &Ctx, mut revoked: Vec<(DeviceId, BlobHash)>) {
+    let blobs = revoked.iter().map(|(_, blob)| *blob).collect();
+    revoked.extend(ctx.roster.holders_among(&blobs));
     revoked.sort_unstable();
     revoked.dedup();
     for of_device in revoked.chunk_by(|one, other| one.0 == other.0) {
         for part in of_device.chunks(GRANT_BLOBS_MAX) {
             let blobs = part.iter().map(|(_, blob)| *blob).collect();
-            events.send(Target::Device(part[0].0), Event::Revoked { blobs });
+            ctx.events.send(Target::Device(part[0].0), Event::Revoked { blobs });
         }
     }
 }

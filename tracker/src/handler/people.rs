@@ -12,7 +12,7 @@ use shared::{
     },
 };
 
-use super::{Ctx, Error, Moment, account::member_name, inbox};
+use super::{Ctx, Error, Moment, account::member_name, inbox, tell_revoked};
 use crate::{
     events::Target,
     presence::ConnectionNo,
@@ -104,6 +104,11 @@ async fn tell(ctx: &Ctx, caller: &Caller, member: AccountId, parting: Parting) -
     let Some(Moved { seq, narrowed }) = moved else { return Ok(()) };
     ctx.copies.revoke(narrowed);
     ctx.relays.part(caller.account, member);
+    // Their own devices part by themselves; others may hold what one of the two shares, and be asked by the other.
+    let held = ctx.roster.held();
+    let theirs = ctx.store.files_among(&held.keys().copied().collect::<Vec<_>>(), [caller.account, member]).await?;
+    let blobs = theirs.iter().filter_map(|file| held.get(file)).copied().collect();
+    tell_revoked(ctx, ctx.roster.holders_among(&blobs));
     for (account, other) in [(caller.account, member), (member, caller.account)] {
         for entry in one_seen_by(ctx, account, other).await? {
             ctx.events.send(Target::Account(account), Event::Member(entry));

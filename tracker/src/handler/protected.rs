@@ -9,7 +9,7 @@ use shared::{
     },
 };
 
-use super::{Ctx, Error, Moment, Peer, account::attempts, at_most, publish};
+use super::{Ctx, Error, Moment, Peer, account::{attempts, note_wrong}, at_most, publish};
 use crate::store::Caller;
 
 /// Carries out what a member asks about protected files.
@@ -44,7 +44,8 @@ pub async fn protected(
     })
 }
 
-/// Checks a proof. Wrong ones are counted for the account and the address together, apart from wrong sign-ins.
+/// Checks a proof. Wrong ones are counted for the account and the address together, apart from wrong sign-ins, and written
+/// down before they are told.
 async fn prove(
     ctx: &Ctx,
     caller: &Caller,
@@ -68,6 +69,7 @@ async fn prove(
         return Err(Error::NotFound("protected file"));
     };
     if !certs::verify(&lock.key, &proof_message(&peer.exported, file), proof) {
+        note_wrong(ctx, counted_as, address, now).await;
         return Err(Error::WrongFilePassword);
     }
     forgive();

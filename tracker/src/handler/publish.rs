@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::{Ctx, Error, Moment, account::member_name, apply, at_most, now_ms};
-use crate::store::{Audience, Caller, Effects, Publication, Store, StoreError};
+use crate::store::{Audience, Caller, Effects, Publication, Renaming, Store, StoreError};
 
 /// Puts files into the index, or new versions of them; all or none.
 ///
@@ -37,6 +37,26 @@ pub async fn publish(
     }
     let published = ctx.store.publish(caller, checked, now.ms()).await?;
     note_narrowed(ctx, &published.effects).await?;
+    apply(ctx, caller, published.effects);
+    Ok(published.files)
+}
+
+/// Gives the caller's files other paths.
+///
+/// # Errors
+/// When a path breaks a rule or is taken, or another device of the member shares the file.
+pub async fn rename(ctx: &Ctx, caller: &Caller, files: Vec<(FileId, String)>) -> Result<Vec<FileEntry>, Error> {
+    at_most("files in one request", files.len(), PUBLISH_ENTRIES_MAX)?;
+    let mut seen = (HashSet::new(), HashSet::new());
+    let mut checked = Vec::with_capacity(files.len());
+    for (file, path) in files {
+        let parsed = IndexPath::parse(&path).map_err(|error| Error::Name { what: "a path".to_owned(), error })?;
+        if !seen.0.insert(file) || !seen.1.insert(path.clone()) {
+            return Err(Error::Bad("a file or a path occurs twice in one request".to_owned()));
+        }
+        checked.push(Renaming { file, search_text: search_text(&parsed, caller, ""), fold: path.clone(), path });
+    }
+    let published = ctx.store.rename(caller, checked).await?;
     apply(ctx, caller, published.effects);
     Ok(published.files)
 }
@@ -68,10 +88,12 @@ pub async fn vanish(ctx: &Ctx, caller: &Caller, files: &[FileId], now: Moment) -
 /// Writes down whose grants were withdrawn: a source that is not connected now hears it when it comes back. The time is
 /// that after the change, so that no grant by the old rules is younger.
 async fn note_narrowed(ctx: &Ctx, effects: &Effects) -> Result<(), Error> {
-    let devices: BTreeSet<DeviceId> = effects.revoked.iter().map(|(device, _)| *device).collect();
+    let mut devices: BTreeSet<DeviceId> = effects.revoked.iter().map(|(device, _)| *device).collect();
     if devices.is_empty() {
         return Ok(());
     }
+    let blobs = effects.revoked.iter().map(|(_, blob)| *blob).collect();
+    devices.extend(ctx.roster.holders_among(&blobs).into_iter().map(|(device, _)| device));
     Ok(ctx.store.note_narrowed(&Vec::from_iter(devices), now_ms()).await?)
 }
 
@@ -95,11 +117,9 @@ fn check(caller: &Caller, entry: PublishEntry, lock: Option<Lock>) -> Result<Pub
     }
     // Two files may differ only in case, as on the owner's disk; only searching looks past that.
     let fold = entry.path.clone();
-    let owner = FoldKey::of(&caller.name);
-    let note = FoldKey::of(entry.note.as_deref().unwrap_or_default());
     Ok(Publication {
         fresh_id: FileId(rand::random()),
-        search_text: format!("{}\n{}\n{}", path.fold_key().as_str(), owner.as_str(), note.as_str()),
+        search_text: search_text(&path, caller, entry.note.as_deref().unwrap_or_default()),
         path: entry.path,
         fold,
         blob: entry.blob,
@@ -110,6 +130,12 @@ fn check(caller: &Caller, entry: PublishEntry, lock: Option<Lock>) -> Result<Pub
         note: entry.note,
         lock,
     })
+}
+
+/// What a file is searched by.
+fn search_text(path: &IndexPath, caller: &Caller, note: &str) -> String {
+    let (owner, note) = (FoldKey::of(&caller.name), FoldKey::of(note));
+    format!("{}\n{}\n{}", path.fold_key().as_str(), owner.as_str(), note.as_str())
 }
 
 fn audience(asked: Asked) -> Result<Audience, Error> {

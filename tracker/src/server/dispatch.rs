@@ -173,6 +173,7 @@ async fn handle(session: &Arc<Session>, request: Request, now: Moment) -> Result
             Answer::Published { files: publish::publish(ctx, &caller()?, entries, now).await? }
         }
         Request::Withdraw { files } => Answer::Count(publish::withdraw(ctx, &caller()?, &files, now).await?),
+        Request::Rename { files } => Answer::Published { files: publish::rename(ctx, &caller()?, files).await? },
         Request::Vanish { files } => Answer::Kept { files: publish::vanish(ctx, &caller()?, &files, now).await? },
         Request::Changes { since } => Answer::Changes(browse::changes(ctx, &caller()?, since).await?),
         Request::List(list) => browse::list(ctx, &caller()?, list).await?,
@@ -341,5 +342,6 @@ const fn kind(request: &Request) -> &'static str {
         Request::Message(_) => "message",
         Request::People(_) => "people",
         Request::Protected(_) => "protected",
+        Request::Rename { .. } => "rename",
     }
 }

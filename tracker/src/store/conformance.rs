@@ -1,23 +1,28 @@
 //! What every store must do, whatever is below it. Runs on SQLite in a temporary file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    slice,
+};
 
 use proptest::prelude::*;
 use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId},
     limits::{SEARCH_HITS_MAX, VERSIONS_MAX},
     name::{FoldKey, MemberName},
-    wire::tracker::{Change, CopyState, FileEntry, Item, Visibility},
+    wire::tracker::{Change, FileEntry, Item, Visibility},
 };
 
 use super::{
-    Audience, Caller, DeviceKey, NewAccount, Place, Publication, SqliteStore, Store, StoreError, Whereabouts, Whose,
-    Words,
+    Audience, Caller, DeviceKey, NewAccount, Place, Publication, Renaming, SqliteStore, Store, StoreError, Whereabouts,
+    Whose, Words,
 };
 
 mod accounts;
 mod blocks;
 mod channels;
+mod copies;
+mod holders;
 mod inbox;
 mod locks;
 mod messages;
@@ -26,6 +31,16 @@ mod messages;
 struct Fresh {
     store: Box<dyn Store>,
     folder: tempfile::TempDir,
+}
+
+/// The tracker got every pending claim to this content from its claimant. Returns the files that have a copy now.
+async fn store_copies(store: &dyn Store, blob: BlobHash) -> Vec<FileId> {
+    let mut files = Vec::new();
+    loop {
+        let pending = store.pending_copies(None).await.unwrap();
+        let Some(copy) = pending.into_iter().find(|copy| copy.blob == blob) else { return files };
+        files.extend(store.copy_stored(&copy).await.unwrap().files.into_iter().map(|(file, _)| file));
+    }
 }
 
 async fn fresh() -> Fresh {
@@ -75,6 +90,11 @@ fn publication(path: &str, content: u8, audience: Option<Audience>) -> Publicati
         note: None,
         lock: None,
     }
+}
+
+fn renaming(file: FileId, path: &str) -> Renaming {
+    let fold = FoldKey::of(path).as_str().to_owned();
+    Renaming { file, path: path.into(), search_text: format!("{fold}\nowner\n"), fold }
 }
 
 fn people(names: &[&str]) -> Option<Audience> {
@@ -168,7 +188,7 @@ async fn publishing_again_changes_only_what_is_different() {
     let anna = member(&*store, "anna", 1).await;
     let first = put(&*store, &anna, "a/b", 1, None).await;
     let again = store.publish(&anna, vec![publication("a/b", 1, None)], 9).await.unwrap();
-    assert_eq!(again.files, std::slice::from_ref(&first));
+    assert_eq!(again.files, slice::from_ref(&first));
     assert_eq!(again.effects, super::Effects::default());
     let noted = Publication { note: Some("for Ben".into()), ..publication("a/b", 1, None) };
     let noted = store.publish(&anna, vec![noted], 9).await.unwrap().files.remove(0);
@@ -286,102 +306,30 @@ async fn a_source_is_only_who_shares_the_content_with_the_asker() {
 }
 
 #[tokio::test]
-async fn a_copy_lives_as_long_as_a_file_wants_it() {
+async fn a_renamed_file_is_the_same_file_elsewhere() {
     let Fresh { store, folder: _folder } = fresh().await;
     let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
-    let (a, b) = (put(&*store, &anna, "a", 1, None).await, put(&*store, &ben, "b", 1, None).await);
-    assert_eq!(store.keep_copies(&ben, &[a.id], 5).await.unwrap().count, 0, "only one's own");
-    for (caller, file) in [(&anna, a.id), (&ben, b.id)] {
-        assert_eq!(store.keep_copies(caller, &[file], 5).await.unwrap().count, 1);
+    let entry = Publication { note: Some("takes of May".into()), ..publication("rushes/a", 1, people(&["ben"])) };
+    let file = store.publish(&anna, vec![entry], 1).await.unwrap().files.remove(0);
+    let other = put(&*store, &anna, "rushes/b", 2, None).await;
+    let renamed = store.rename(&anna, vec![renaming(file.id, "dailies/day 1/a")]).await.unwrap().files;
+    let expected = FileEntry { path: "dailies/day 1/a".into(), ..file.clone() };
+    assert_eq!(renamed, slice::from_ref(&expected));
+    assert_eq!(walk(&*store, &ben).await.into_values().collect::<HashSet<_>>(), [expected, other.clone()].into());
+    for (words, hits) in [("dailies", 1), ("takes of may", 1), ("rushes a", 0), ("rushes", 1)] {
+        assert_eq!(store.search(&ben, &Words::of(words), 0).await.unwrap().0.len(), hits, "{words}");
     }
-    let pending = store.pending_copies(None).await.unwrap();
-    assert_eq!((pending.len(), pending[0].devices.len()), (1, 2));
-    assert!(store.pending_copies(pending.last()).await.unwrap().is_empty());
-    let end = store.copy_stored(blob(1)).await.unwrap();
-    assert_eq!(end.files.len(), 2);
-    assert_eq!(store.copy_for(anna.device, blob(1)).await.unwrap(), Some(10));
-
-    let dropped = store.drop_copies(&anna, &[a.id]).await.unwrap();
-    assert!(dropped.effects.released.is_empty());
-    assert_eq!(store.stored_among(&[blob(1), blob(2)]).await.unwrap(), [blob(1)]);
-    let withdrawn = store.withdraw(&ben, &[b.id], 9).await.unwrap();
-    assert_eq!(withdrawn.effects.released, [blob(1)]);
-    assert_eq!(store.unwanted_copies().await.unwrap(), [blob(1)]);
-    assert_eq!(store.copy_for(anna.device, blob(1)).await.unwrap(), None);
-
-    // Wanted again before the object was deleted: the row stays for the next fetch.
-    store.keep_copies(&anna, &[a.id], 6).await.unwrap();
-    store.copy_deleted(blob(1)).await.unwrap();
-    assert_eq!(store.pending_copies(None).await.unwrap().len(), 1);
-    store.drop_copies(&anna, &[a.id]).await.unwrap();
-    store.copy_deleted(blob(1)).await.unwrap();
-    assert!(store.unwanted_copies().await.unwrap().is_empty());
-    assert!(store.copy_stored(blob(1)).await.unwrap().files.is_empty());
-}
-
-#[tokio::test]
-async fn of_vanished_files_those_with_a_copy_stay() {
-    let Fresh { store, folder: _folder } = fresh().await;
-    let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
-    let stored = put(&*store, &anna, "stored", 1, None).await;
-    let pending = put(&*store, &anna, "pending", 2, None).await;
-    let plain = put(&*store, &anna, "plain", 3, None).await;
-    store.keep_copies(&anna, &[stored.id, pending.id], 5).await.unwrap();
-    store.copy_stored(blob(1)).await.unwrap();
-    let all = [stored.id, pending.id, plain.id];
-    assert!(store.vanish(&ben, &all, 9).await.unwrap().kept.is_empty(), "files of others are passed over");
-    let mut kept = store.vanish(&anna, &all, 9).await.unwrap().kept;
-    kept.sort();
-    let mut expected = vec![stored.id, pending.id];
-    expected.sort();
-    assert_eq!(kept, expected);
-    assert_eq!(walk(&*store, &anna).await.into_keys().collect::<Vec<_>>(), expected);
-    assert_eq!(store.copy_for(ben.device, blob(1)).await.unwrap(), Some(10));
-}
-
-#[tokio::test]
-async fn a_new_version_of_a_kept_file_wants_a_new_copy_and_releases_the_old_one() {
-    let Fresh { store, folder: _folder } = fresh().await;
-    let anna = member(&*store, "anna", 1).await;
-    let file = put(&*store, &anna, "a", 1, None).await;
-    store.keep_copies(&anna, &[file.id], 5).await.unwrap();
-    store.copy_stored(blob(1)).await.unwrap();
-    let published = store.publish(&anna, vec![publication("a", 2, None)], 7).await.unwrap();
-    assert_eq!((published.effects.released, published.effects.copies_wanted), (vec![blob(1)], true));
-    assert_eq!(published.files[0].copy, CopyState::Pending);
-    assert_eq!(store.pending_copies(None).await.unwrap()[0].blob, blob(2));
-}
-
-#[tokio::test]
-async fn who_lies_about_a_size_fails_alone() {
-    let Fresh { store, folder: _folder } = fresh().await;
-    let (anna, eve) = (member(&*store, "anna", 1).await, member(&*store, "eve", 2).await);
-    let lie = Publication { size: 999, ..publication("lie", 1, None) };
-    let lie = store.publish(&eve, vec![lie], 1).await.unwrap().files.remove(0);
-    let honest = put(&*store, &anna, "a", 1, None).await;
-    store.keep_copies(&eve, &[lie.id], 5).await.unwrap();
-    store.keep_copies(&anna, &[honest.id], 6).await.unwrap();
-    let failed = store.copy_failed(blob(1)).await.unwrap();
-    assert_eq!(failed.files, [(lie.id, eve.account)]);
-    assert_eq!(store.pending_copies(None).await.unwrap()[0].size, 10);
-    let stored = store.copy_stored(blob(1)).await.unwrap();
-    assert_eq!(stored.files, [(honest.id, anna.account)]);
-}
-
-#[tokio::test]
-async fn narrowing_tells_the_devices_and_the_copy() {
-    let Fresh { store, folder: _folder } = fresh().await;
-    let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
-    let file = put(&*store, &anna, "a", 1, None).await;
-    store.keep_copies(&anna, &[file.id], 5).await.unwrap();
-    store.copy_stored(blob(1)).await.unwrap();
-    assert!(store.copy_for(ben.device, blob(1)).await.unwrap().is_some());
-    let published = store.publish(&anna, vec![publication("a", 1, people(&["anna"]))], 7).await.unwrap();
-    assert_eq!(published.effects.revoked, [(anna.device, blob(1))]);
-    assert_eq!(published.effects.narrowed, [blob(1)]);
-    assert!(store.copy_for(ben.device, blob(1)).await.unwrap().is_none());
-    let widened = store.publish(&anna, vec![publication("a", 1, Some(Audience::Public))], 8).await.unwrap();
-    assert!(widened.effects.revoked.is_empty());
+    let taken = vec![renaming(file.id, "rushes/b")];
+    assert!(matches!(store.rename(&anna, taken).await, Err(StoreError::NotNow(_))));
+    let swapped = vec![renaming(file.id, "rushes/b"), renaming(other.id, "dailies/day 1/a")];
+    assert!(matches!(store.rename(&anna, swapped).await, Err(StoreError::NotNow(_))));
+    assert!(store.rename(&ben, vec![renaming(file.id, "mine")]).await.unwrap().files.is_empty(), "another's file");
+    let back = store.rename(&anna, vec![renaming(file.id, "rushes/a")]).await.unwrap();
+    assert_eq!(back.files, [file.clone()]);
+    assert_eq!(walk(&*store, &ben).await.len(), 2, "empty folders are gone");
+    let tablet = store.enrol_device(anna.account, device(9), 1).await.unwrap();
+    let elsewhere = store.rename(&tablet, vec![renaming(file.id, "x")]).await;
+    assert!(matches!(elsewhere, Err(StoreError::OtherDevice(_))), "its own device knows where it lies");
 }
 
 #[tokio::test]
@@ -410,6 +358,7 @@ enum Step {
     Publish { who: usize, path: usize, content: u8, audience: u8 },
     Withdraw { who: usize, nth: usize },
     Vanish { who: usize, nth: usize },
+    Rename { who: usize, nth: usize, path: usize },
     Keep { who: usize, nth: usize },
     Drop { who: usize, nth: usize },
     Follow { who: usize },
@@ -423,6 +372,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(who, path, content, audience)| Step::Publish { who, path, content, audience }),
         2 => (0..4usize, 0..8usize).prop_map(|(who, nth)| Step::Withdraw { who, nth }),
         1 => (0..4usize, 0..8usize).prop_map(|(who, nth)| Step::Vanish { who, nth }),
+        1 => (0..4usize, 0..8usize, 0..PATHS.len()).prop_map(|(who, nth, path)| Step::Rename { who, nth, path }),
         1 => (0..4usize, 0..8usize).prop_map(|(who, nth)| Step::Keep { who, nth }),
         1 => (0..4usize, 0..8usize).prop_map(|(who, nth)| Step::Drop { who, nth }),
         2 => (0..4usize).prop_map(|who| Step::Follow { who }),
@@ -467,10 +417,18 @@ async fn replay(steps: Vec<Step>) {
                     store.vanish(&callers[who], &[file.id], 1).await.unwrap();
                 }
             }
+            Step::Rename { who, nth, path } => {
+                if let Some(file) = made.get(nth) {
+                    match store.rename(&callers[who], vec![renaming(file.id, PATHS[path])]).await {
+                        Ok(_) | Err(StoreError::NotNow(_) | StoreError::OtherDevice(_)) => {}
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+            }
             Step::Keep { who, nth } => {
                 if let Some(file) = made.get(nth) {
                     store.keep_copies(&callers[who], &[file.id], 1).await.unwrap();
-                    store.copy_stored(file.blob).await.unwrap();
+                    store_copies(&*store, file.blob).await;
                 }
             }
             Step::Drop { who, nth } => {

@@ -20,7 +20,9 @@ mod blocks;
 mod channels;
 #[cfg(test)]
 mod conformance;
+mod copies;
 mod error;
+mod holders;
 mod inbox;
 mod messages;
 mod sqlite;
@@ -28,14 +30,18 @@ mod sqlite;
 pub use attempts::AttemptStore;
 pub use blocks::{Apart, Block, Moved, Parting};
 pub use channels::ChannelStore;
+pub use copies::{CopyEnd, CopyStore, Kept, PendingCopy};
 pub use error::StoreError;
+pub use holders::HolderStore;
 pub use inbox::{Deed, Done, InboxStore, Named, NewItem, Told};
 pub use messages::{Mail, Mailed, MessageStore, Posted};
 pub use sqlite::SqliteStore;
 
 /// The tracker's memory.
 #[async_trait]
-pub trait Store: AttemptStore + InboxStore + ChannelStore + MessageStore + fmt::Debug + Send + Sync {
+pub trait Store:
+    AttemptStore + ChannelStore + CopyStore + HolderStore + InboxStore + MessageStore + fmt::Debug + Send + Sync
+{
     /// Makes an account with its first device; consumes an invitation where one is needed.
     async fn create_account(&self, account: NewAccount, now_ms: i64) -> Result<Caller, StoreError>;
     /// What signing in by password needs.
@@ -89,6 +95,8 @@ pub trait Store: AttemptStore + InboxStore + ChannelStore + MessageStore + fmt::
 
     /// Puts files into the index; all or none.
     async fn publish(&self, caller: &Caller, entries: Vec<Publication>, now_ms: i64) -> Result<Published, StoreError>;
+    /// Gives the caller's files other paths; all or none. Ids of others and unknown ids are passed over.
+    async fn rename(&self, caller: &Caller, files: Vec<Renaming>) -> Result<Published, StoreError>;
     /// Grants for what these devices share were withdrawn at this time.
     async fn note_narrowed(&self, devices: &[DeviceId], now_ms: i64) -> Result<(), StoreError>;
     /// When that was last, for a device.
@@ -136,29 +144,6 @@ pub trait Store: AttemptStore + InboxStore + ChannelStore + MessageStore + fmt::
     async fn members_by_id(&self, accounts: &[AccountId]) -> Result<Vec<MemberEntry>, StoreError>;
     /// Counts. `program`, `uptime_s` and `online` are left empty.
     async fn status(&self) -> Result<TrackerStatus, StoreError>;
-
-    /// Notes that copies of the caller's files are wanted.
-    async fn keep_copies(&self, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Kept, StoreError>;
-    /// Notes that copies of the caller's files are no longer wanted.
-    async fn drop_copies(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn, StoreError>;
-    /// Copies to be fetched, oldest first, behind the given place of the page before.
-    async fn pending_copies(&self, after: Option<&PendingCopy>) -> Result<Vec<PendingCopy>, StoreError>;
-    /// Copies whose objects are to be deleted.
-    async fn unwanted_copies(&self) -> Result<Vec<BlobHash>, StoreError>;
-    /// The object of an unwanted copy is gone; the row goes too, unless it is wanted again.
-    async fn copy_deleted(&self, blob: BlobHash) -> Result<(), StoreError>;
-    /// The object is stored. Tells which files waited for it, and their owners; none: it is no longer wanted.
-    async fn copy_stored(&self, blob: BlobHash) -> Result<CopyEnd, StoreError>;
-    /// The copy will not be tried again. Tells which files waited for it.
-    async fn copy_failed(&self, blob: BlobHash) -> Result<CopyEnd, StoreError>;
-    /// The size of a stored copy, if some file of this content lets the device's member have it.
-    async fn copy_for(&self, device: DeviceId, blob: BlobHash) -> Result<Option<u64>, StoreError>;
-    /// Which of these copies count as stored.
-    async fn stored_among(&self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>, StoreError>;
-    /// All copies that should have an object, a page in order behind `after`.
-    async fn stored_copies(&self, after: Option<BlobHash>) -> Result<Vec<(BlobHash, u64)>, StoreError>;
-    /// The object of a copy turned out to be missing or damaged: it is fetched again when possible.
-    async fn copy_lost(&self, blob: BlobHash, now_ms: i64) -> Result<(), StoreError>;
 
     /// The account of this name.
     async fn account_named(&self, name_key: &str) -> Result<Option<AccountId>, StoreError>;
@@ -367,6 +352,19 @@ pub struct Publication {
     pub lock: Option<Lock>,
 }
 
+/// A file's new place in the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renaming {
+    /// The file.
+    pub file: FileId,
+    /// The path as it shall be shown.
+    pub path: String,
+    /// Key that makes the path unique for its owner.
+    pub fold: String,
+    /// Folded path and owner, to search in.
+    pub search_text: String,
+}
+
 /// What publishing did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
@@ -424,17 +422,6 @@ impl Effects {
         self.copies_wanted |= other.copies_wanted;
         self.told.absorb(other.told);
     }
-}
-
-/// What asking for copies did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Kept {
-    /// How many files were affected.
-    pub count: u64,
-    /// Files whose copy is stored already.
-    pub stored: Vec<FileId>,
-    /// What else follows from it.
-    pub effects: Effects,
 }
 
 /// A place of the index, as the caller sees it.
@@ -526,26 +513,4 @@ pub enum Whereabouts {
     Closed(FileId),
     /// There is none that the caller may see.
     Unknown(FileId),
-}
-
-/// A copy to be fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingCopy {
-    /// The content.
-    pub blob: BlobHash,
-    /// Bytes.
-    pub size: u64,
-    /// When it was asked for.
-    pub asked_ms: i64,
-    /// Devices that share the content and whose owners want the copy.
-    pub devices: Vec<DeviceId>,
-}
-
-/// Which files a copy was for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CopyEnd {
-    /// Files and their owners.
-    pub files: Vec<(FileId, AccountId)>,
-    /// Newest sequence number, when listed files changed.
-    pub seq: Option<u64>,
 }

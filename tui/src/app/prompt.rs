@@ -45,6 +45,19 @@ pub enum Then {
     OfferPath { member: String },
     /// Offers something shared to the members named.
     OfferTo { items: Vec<String>, name: String },
+    /// Changes this about what is shared; `name`: what it is, for people.
+    Edit { items: Vec<String>, name: String, what: Edited },
+}
+
+/// What of a share is changed by a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edited {
+    /// The members that see it.
+    People,
+    /// The remark beside it.
+    Note,
+    /// Its name.
+    Name,
 }
 
 impl Prompt {
@@ -52,9 +65,11 @@ impl Prompt {
     #[must_use]
     pub fn new(title: String, lines: Vec<String>, label: &'static str, bytes_max: usize, then: Then) -> Self {
         let completes = match then {
-            Then::Decline { .. } | Then::Request { .. } => Completes::Nothing,
+            Then::Decline { .. } | Then::Request { .. } | Then::Edit { what: Edited::Note | Edited::Name, .. } => {
+                Completes::Nothing
+            }
             Then::Answer { .. } | Then::OfferPath { .. } => Completes::Paths,
-            Then::OfferTo { .. } => Completes::Members,
+            Then::OfferTo { .. } | Then::Edit { what: Edited::People, .. } => Completes::Members,
         };
         let field = Field::new(bytes_max);
         Self { title, lines, label, field, completes, suggestions: Vec::new(), trouble: None, then }
@@ -69,6 +84,11 @@ impl Prompt {
             Then::Request { .. } => "Enter asks for it; the note may be left out",
             Then::OfferPath { .. } => "Enter offers it; Tab completes",
             Then::OfferTo { .. } => "Enter offers it; several names go with commas, Tab completes",
+            Then::Edit { what: Edited::People, .. } => {
+                "Enter lets these see it, and nobody else; several names go with commas, Tab completes"
+            }
+            Then::Edit { what: Edited::Note, .. } => "Enter sets the remark; an empty one takes it away",
+            Then::Edit { what: Edited::Name, .. } => "Enter renames it; what lies on the disk keeps its name",
         }
     }
 }

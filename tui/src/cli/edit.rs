@@ -1,4 +1,4 @@
-//! `swapmeet edit`: changes who sees what is shared already, and the remark beside it.
+//! `swapmeet edit`: changes who sees what is shared already, its name, and the remark beside it.
 
 use clap::Args;
 
@@ -25,15 +25,21 @@ pub(super) struct Edit {
     /// A remark that others see; an empty one takes it away
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    /// Another name in the index, for one file or folder that was shared as a whole; ids and links of files stay
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
 }
 
 impl Edit {
     pub(super) async fn run(self, context: &mut Context) -> Outcome {
         let audience = audience(self.visibility, self.to)?;
-        if audience.is_none() && self.note.is_none() {
-            return Err(Ended::usage("there is nothing to change", "give --visibility, --to or --note"));
+        if audience.is_none() && self.note.is_none() && self.name.is_none() {
+            return Err(Ended::usage("there is nothing to change", "give --visibility, --to, --note or --name"));
         }
-        let edit = api::Edit { items: self.items, audience, note: self.note };
+        if self.name.is_some() && self.items.len() > 1 {
+            return Err(Ended::usage("one name is for one file or folder", "name them one by one"));
+        }
+        let edit = api::Edit { items: self.items, audience, note: self.note, name: self.name };
         let updates = context.ask(Command::Edit(edit)).await?;
         let mut table = context.out.table::<EntryRecord>();
         for update in updates {

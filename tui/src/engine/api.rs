@@ -175,6 +175,8 @@ pub struct Edit {
     pub audience: Option<Audience>,
     /// The remark; `None` stays as it is.
     pub note: Option<String>,
+    /// The name in the index of what was shared as a whole; `None` stays as it is.
+    pub name: Option<String>,
 }
 
 /// What to fetch.

@@ -516,7 +516,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
             match (opened, core.session.newest()) {
                 (Ok(Open::Fetch), Some(online)) => {
                     let _permit = permit;
-                    let gate = online.gate(device);
+                    let gate = online.gate(device, core.device());
                     let served = tokio::select! {
                         served = serve_paced(send, recv, gate, core.catalog.clone(), &*pace) => served,
                         () = core.stop.cancelled() => return,
@@ -528,7 +528,7 @@ async fn serve_streams(core: Arc<Core>, connection: Connection, device: DeviceId
                 (Ok(Open::Watch(watched)), Some(online)) => {
                     // It costs next to nothing, and may last as long as a download: no place of those that are served.
                     drop(permit);
-                    let gate = online.gate(device);
+                    let gate = online.gate(device, core.device());
                     tokio::select! {
                         () = watch::tell(send, &gate, core.catalog.clone(), watched) => {}
                         () = core.stop.cancelled() => {}

@@ -289,7 +289,7 @@ async fn serve_sealed(
         channel::knock(core, guest, send, recv, opening).await;
         return Ok(());
     }
-    let gate = online.gate(from);
+    let gate = online.gate(from, core.device());
     let catalog = Arc::new(Relayed(core.catalog.clone()));
     let pace = core.limits.pace(Direction::Up, Party::Member(member), false);
     tokio::select! {

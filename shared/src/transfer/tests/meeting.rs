@@ -39,7 +39,7 @@ use crate::{
     },
     wire::{
         Code, PEER_ALPN, PEER_NAME, Refusal, codec,
-        grant::{Grant, SignedGrant},
+        grant::{Grant, SignedGrant, Source},
         peer::{FetchReply, Open, Want},
     },
 };
@@ -100,14 +100,21 @@ impl Meeting {
     /// What the source asks the fetcher for.
     pub(super) fn gate(&self) -> Gate {
         let (_, device) = crate::net::peer_of(&self.source).unwrap();
-        Gate::Grants { device, key: self.authority.grant_key().public(), now_ms: || NOW_MS, ahead_ms: 0 }
+        let source = Source::Device(self.source_device);
+        Gate::Grants { device, source, key: self.authority.grant_key().public(), now_ms: || NOW_MS, ahead_ms: 0 }
     }
 
     pub(super) fn grant(&self, blobs: &[BlobHash]) -> SignedGrant {
-        self.sign(Grant { device: self.device, expires_ms: NOW_MS + 60_000, blobs: blobs.to_vec() })
+        self.sign(&self.granting(self.device, NOW_MS + 60_000, blobs))
     }
 
-    pub(super) fn sign(&self, grant: Grant) -> SignedGrant {
+    /// A device may fetch these from the source.
+    pub(super) fn granting(&self, device: DeviceId, expires_ms: i64, blobs: &[BlobHash]) -> Grant {
+        let sources = ([self.source_device].into(), false);
+        Grant::new(device, expires_ms, &blobs.iter().map(|blob| (*blob, sources.clone())).collect())
+    }
+
+    pub(super) fn sign(&self, grant: &Grant) -> SignedGrant {
         grant.sign(|bytes| self.authority.grant_key().sign(bytes))
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::id::FileId;
 
-use super::{Fresh, fresh, member, people, put, walk};
+use super::{Fresh, fresh, member, people, put, store_copies, walk};
 use crate::store::{Apart, Audience, Block, Caller, Place, Store, StoreError, Whereabouts, Whose, Words};
 
 fn block(of: &Caller) -> Block {
@@ -88,7 +88,7 @@ async fn a_stored_copy_is_not_for_those_who_are_apart_from_its_owner() {
     let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
     let file = put(&*store, &anna, "file", 1, None).await;
     store.keep_copies(&anna, &[file.id], 1).await.unwrap();
-    store.copy_stored(file.blob).await.unwrap();
+    store_copies(&*store, file.blob).await;
     assert!(store.copy_for(ben.device, file.blob).await.unwrap().is_some());
     let moved = store.block(&ben, block(&anna)).await.unwrap().moved.unwrap();
     assert_eq!(moved.narrowed, [file.blob]);

@@ -4,7 +4,10 @@ use shared::{
     id::{DeviceId, ItemId, ParcelId},
     inbox::{Act, State, Wanted},
     limits::{BOARD_PER_SPAN_MAX, ITEM_KEPT, LEFT_COPY_BYTES_MAX},
-    wire::inbox::{InboxAnswer, ItemEntry, PackEntry, What},
+    wire::{
+        inbox::{InboxAnswer, ItemEntry, PackEntry, What},
+        tracker::CopyState,
+    },
 };
 
 use super::*;
@@ -363,4 +366,27 @@ async fn an_item_names_the_device_that_it_was_begun_on() {
     let (anna, _ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
     store.want_text(&anna, Some(named("ben")), new(1)).await.unwrap();
     assert_eq!(seen(&*store, &anna).await[0].from_device, DeviceId::of_key(&[1; 32]));
+}
+
+#[tokio::test]
+async fn what_was_asked_of_a_file_ends_when_its_owner_hides_it() {
+    let Fresh { store, folder: _folder } = fresh().await;
+    let store = &*store;
+    let (anna, ben) = (member(store, "anna", 1).await, member(store, "ben", 2).await);
+    for (n, audience) in [(1, Some(Audience::Ask)), (2, Some(Audience::Public))] {
+        let path = format!("file {n}");
+        let file = put(store, &anna, &path, n, audience).await;
+        store.want_file(&ben, file.id, new(n)).await.unwrap();
+        let left = store.leave_copy(&anna, ItemId([n; 16]), NOW).await.unwrap().effects.copies_wanted;
+        assert_eq!(left, n == 2, "the first one waits for a yes");
+        let published =
+            store.publish(&anna, vec![publication(&path, n, Some(Audience::Hidden))], NOW + 1).await.unwrap();
+        assert_eq!(state(store, &ben, n).await, Some(State::Cancelled));
+        let hidden = &published.files[0];
+        assert!(hidden.id != file.id && hidden.copy == CopyState::Absent, "nobody is left to fetch the copy");
+        assert!(published.effects.told.seq.is_some() && published.effects.released.len() == usize::from(n == 2));
+        // What was hidden stays as it is.
+        let again = store.publish(&anna, vec![publication(&path, n, Some(Audience::Hidden))], NOW + 2).await.unwrap();
+        assert_eq!(again.files[0].id, hidden.id);
+    }
 }

@@ -64,7 +64,7 @@ async fn naming_the_content_of_others_opens_nothing() {
         assert!(!may(&*store, &ben, named.id).await, "{}", named.path);
     }
     store.keep_copies(&anna, &[file.id], 12).await.unwrap();
-    store.copy_stored(blob(1)).await.unwrap();
+    store_copies(&*store, blob(1)).await;
     assert_eq!(store.copy_for(ben.device, blob(1)).await.unwrap(), None);
     store.open_lock(&ben, &lock(1)).await.unwrap();
     assert_eq!(store.copy_for(ben.device, blob(1)).await.unwrap(), Some(10));

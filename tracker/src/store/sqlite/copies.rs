@@ -1,7 +1,9 @@
-//! Which copies are wanted, pending, stored or to be deleted. A copy lives as long as a file wants it.
+//! Which copies are wanted, pending, stored or to be deleted, and who claims them. A copy lives as long as a file wants it,
+//! and so does a claim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use shared::{
     id::{AccountId, BlobHash, DeviceId, FileId},
     limits::{COPIES_WAITING_MAX, COPY_PAGE_MAX},
@@ -9,13 +11,77 @@ use shared::{
 use sqlx::{Row, SqliteConnection};
 
 use super::{
-    Result, effects, fact,
+    Result, SqliteStore, effects, fact,
     locks::{closed, locks_it},
     me,
     rows::{self, COPY_PENDING, COPY_STORED, COPY_UNWANTED, HIDDEN},
     set_fact,
 };
-use crate::store::{Caller, CopyEnd, Effects, Kept, PendingCopy, StoreError, Withdrawn};
+use crate::store::{Caller, CopyEnd, CopyStore, Effects, Kept, PendingCopy, StoreError, Withdrawn};
+
+#[async_trait]
+impl CopyStore for SqliteStore {
+    async fn keep_copies(&self, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Kept> {
+        let mut tx = self.write().await?;
+        let kept = keep(&mut tx, caller, files, now_ms).await?;
+        keep_for_good(&mut tx, files).await?;
+        tx.commit().await?;
+        Ok(kept)
+    }
+
+    async fn drop_copies(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
+        let mut tx = self.write().await?;
+        let dropped = drop(&mut tx, caller, files).await?;
+        tx.commit().await?;
+        Ok(dropped)
+    }
+
+    async fn pending_copies(&self, after: Option<&PendingCopy>) -> Result<Vec<PendingCopy>> {
+        pending(&mut *self.read().await?, after).await
+    }
+
+    async fn unwanted_copies(&self) -> Result<Vec<BlobHash>> {
+        unwanted(&mut *self.read().await?).await
+    }
+
+    async fn copy_deleted(&self, blob: BlobHash) -> Result<()> {
+        let mut tx = self.write().await?;
+        deleted(&mut tx, blob).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn copy_stored(&self, copy: &PendingCopy) -> Result<CopyEnd> {
+        let mut tx = self.write().await?;
+        let end = stored(&mut tx, copy).await?;
+        tx.commit().await?;
+        Ok(end)
+    }
+
+    async fn copy_failed(&self, copy: &PendingCopy) -> Result<CopyEnd> {
+        let mut tx = self.write().await?;
+        let end = failed(&mut tx, copy).await?;
+        tx.commit().await?;
+        Ok(end)
+    }
+
+    async fn copy_for(&self, device: DeviceId, blob: BlobHash) -> Result<Option<u64>> {
+        allowed_size(&mut *self.read().await?, device, blob).await
+    }
+
+    async fn stored_among(&self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>> {
+        stored_of(&mut *self.read().await?, blobs).await
+    }
+
+    async fn stored_copies(&self, after: Option<BlobHash>) -> Result<Vec<(BlobHash, u64)>> {
+        stored_page(&mut *self.read().await?, after).await
+    }
+
+    async fn copy_lost(&self, blob: BlobHash, now_ms: i64) -> Result<()> {
+        let mut tx = self.write().await?;
+        lost(&mut tx, blob, now_ms).await?;
+        Ok(tx.commit().await?)
+    }
+}
 
 pub(super) async fn keep(tx: &mut SqliteConnection, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Kept> {
     let me = me(tx, caller).await?;
@@ -32,17 +98,17 @@ pub(super) async fn keep(tx: &mut SqliteConnection, caller: &Caller, files: &[Fi
     let mut changed = Vec::new();
     for row in &found {
         let (blob, size) = (rows::blob_hash(row, "blob")?, rows::count(row, "size")?);
-        effects::want(tx, blob, size, now_ms).await?;
-        let copy = sqlx::query("SELECT state, size FROM copies WHERE blob = $1")
+        let copy = sqlx::query("SELECT size FROM copies WHERE blob = $1 AND state = $2")
             .bind(rows::bytes(blob.as_bytes()))
-            .fetch_one(&mut *tx)
+            .bind(COPY_STORED)
+            .fetch_optional(&mut *tx)
             .await?;
-        let stored = copy.try_get::<i64, _>("state")? == COPY_STORED;
-        if stored && rows::count(&copy, "size")? != size {
+        if copy.is_some_and(|copy| rows::count(&copy, "size").is_ok_and(|stored| stored != size)) {
             // The stored copy is verified, so this file's size is wrong, and a copy of it cannot exist.
             kept.count -= 1;
             continue;
         }
+        let stored = effects::want(tx, me.account, (blob, size), now_ms).await?;
         if stored {
             kept.stored.push(rows::file_id(row, "id")?);
         }
@@ -52,14 +118,14 @@ pub(super) async fn keep(tx: &mut SqliteConnection, caller: &Caller, files: &[Fi
         kept.effects.copies_wanted |= !stored;
     }
     kept.effects.seq = set_copy(tx, true, &changed).await?;
-    let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM copies WHERE state = 0").fetch_one(tx).await?;
+    let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM claims WHERE state = 0").fetch_one(tx).await?;
     if waiting > i64::try_from(COPIES_WAITING_MAX).unwrap_or(i64::MAX) {
         return Err(StoreError::TooManyCopies(COPIES_WAITING_MAX));
     }
     Ok(kept)
 }
 
-pub(super) async fn drop(tx: &mut SqliteConnection, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
+async fn drop(tx: &mut SqliteConnection, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
     let me = me(tx, caller).await?;
     let found = sqlx::query(
         "SELECT no, blob, visibility FROM files
@@ -103,7 +169,7 @@ pub(super) async fn drop_left(tx: &mut SqliteConnection, file: FileId) -> Result
 }
 
 /// The owner wants these copies for good: the end of a request no longer takes them away.
-pub(super) async fn keep_for_good(tx: &mut SqliteConnection, files: &[FileId]) -> Result<()> {
+async fn keep_for_good(tx: &mut SqliteConnection, files: &[FileId]) -> Result<()> {
     sqlx::query("UPDATE items SET copied = 0 WHERE copied = 1 AND file IN (SELECT unhex(value) FROM json_each($1))")
         .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
         .execute(tx)
@@ -144,52 +210,54 @@ async fn touch(tx: &mut SqliteConnection, files: &[(i64, bool)]) -> Result<Optio
     Ok(Some(after.unsigned_abs()))
 }
 
-pub(super) async fn pending(
-    connection: &mut SqliteConnection,
-    after: Option<&PendingCopy>,
-) -> Result<Vec<PendingCopy>> {
-    let (asked_ms, blob) =
-        after.map_or((i64::MIN, Vec::new()), |copy| (copy.asked_ms, rows::bytes(copy.blob.as_bytes())));
+async fn pending(connection: &mut SqliteConnection, after: Option<&PendingCopy>) -> Result<Vec<PendingCopy>> {
+    let (asked_ms, blob, account, size) = after.map_or((i64::MIN, Vec::new(), Vec::new(), 0), |copy| {
+        let account = rows::bytes(copy.account.as_bytes());
+        (copy.asked_ms, rows::bytes(copy.blob.as_bytes()), account, i64::try_from(copy.size).unwrap_or(i64::MAX))
+    });
     let found = sqlx::query(
-        "SELECT blob, size, asked_ms FROM copies WHERE state = 0 AND (asked_ms, blob) > ($1, $2)
-         ORDER BY asked_ms, blob LIMIT $3",
+        "SELECT k.blob AS blob, k.size AS size, k.asked_ms AS asked_ms, a.id AS account, c.state = 1 AS stored
+         FROM claims k JOIN copies c ON c.blob = k.blob AND c.state < 2 JOIN accounts a ON a.no = k.account
+         WHERE k.state = 0 AND (k.asked_ms, k.blob, k.account, k.size)
+             > ($1, $2, COALESCE((SELECT no FROM accounts WHERE id = $3), 0), $4)
+         ORDER BY k.asked_ms, k.blob, k.account, k.size LIMIT $5",
     )
     .bind(asked_ms)
     .bind(blob)
+    .bind(account)
+    .bind(size)
     .bind(COPY_PAGE_MAX)
     .fetch_all(&mut *connection)
     .await?;
     let mut copies = Vec::new();
     let mut place = BTreeMap::new();
     for row in &found {
-        let blob = rows::blob_hash(row, "blob")?;
-        place.insert(blob, copies.len());
-        copies.push(PendingCopy {
-            blob,
-            size: rows::count(row, "size")?,
-            asked_ms: row.try_get("asked_ms")?,
-            devices: Vec::new(),
-        });
+        let (blob, size, account) =
+            (rows::blob_hash(row, "blob")?, rows::count(row, "size")?, rows::account_id(row, "account")?);
+        place.insert((blob, size, account), copies.len());
+        let (asked_ms, stored) = (row.try_get("asked_ms")?, row.try_get("stored")?);
+        copies.push(PendingCopy { blob, size, asked_ms, account, stored, devices: Vec::new() });
     }
+    let blobs: BTreeSet<BlobHash> = place.keys().map(|(blob, ..)| *blob).collect();
     let holders = sqlx::query(
-        "SELECT DISTINCT f.blob AS blob, d.id AS device FROM files f
-         JOIN copies c ON c.blob = f.blob AND c.size = f.size
-         JOIN devices d ON d.account = f.owner AND d.active = 1
+        "SELECT DISTINCT f.blob AS blob, f.size AS size, a.id AS account, d.id AS device
+         FROM files f JOIN accounts a ON a.no = f.owner JOIN devices d ON d.account = f.owner AND d.active = 1
              AND (d.no = f.device OR d.no IN (SELECT h.device FROM holders h WHERE h.file = f.no))
          WHERE f.copy = 1 AND f.blob IN (SELECT unhex(value) FROM json_each($1))",
     )
-    .bind(rows::hex_list(place.keys().map(|blob| blob.as_bytes().as_slice())))
+    .bind(rows::hex_list(blobs.iter().map(|blob| blob.as_bytes().as_slice())))
     .fetch_all(connection)
     .await?;
     for row in &holders {
-        if let Some(place) = place.get(&rows::blob_hash(row, "blob")?) {
+        let claim = (rows::blob_hash(row, "blob")?, rows::count(row, "size")?, rows::account_id(row, "account")?);
+        if let Some(place) = place.get(&claim) {
             copies[*place].devices.push(rows::device_id(row, "device")?);
         }
     }
     Ok(copies)
 }
 
-pub(super) async fn unwanted(connection: &mut SqliteConnection) -> Result<Vec<BlobHash>> {
+async fn unwanted(connection: &mut SqliteConnection) -> Result<Vec<BlobHash>> {
     sqlx::query("SELECT blob FROM copies WHERE state = 2 ORDER BY asked_ms LIMIT $1")
         .bind(COPY_PAGE_MAX)
         .fetch_all(connection)
@@ -199,7 +267,7 @@ pub(super) async fn unwanted(connection: &mut SqliteConnection) -> Result<Vec<Bl
         .collect()
 }
 
-pub(super) async fn deleted(tx: &mut SqliteConnection, blob: BlobHash) -> Result<()> {
+async fn deleted(tx: &mut SqliteConnection, blob: BlobHash) -> Result<()> {
     sqlx::query("DELETE FROM copies WHERE blob = $1 AND state = $2")
         .bind(rows::bytes(blob.as_bytes()))
         .bind(COPY_UNWANTED)
@@ -208,54 +276,66 @@ pub(super) async fn deleted(tx: &mut SqliteConnection, blob: BlobHash) -> Result
     Ok(())
 }
 
-pub(super) async fn stored(tx: &mut SqliteConnection, blob: BlobHash) -> Result<CopyEnd> {
-    let wanted = sqlx::query("UPDATE copies SET state = $2 WHERE blob = $1 AND state = $3")
-        .bind(rows::bytes(blob.as_bytes()))
+async fn stored(tx: &mut SqliteConnection, copy: &PendingCopy) -> Result<CopyEnd> {
+    let wanted = sqlx::query("UPDATE copies SET state = $2, size = $3 WHERE blob = $1 AND state < $4")
+        .bind(rows::bytes(copy.blob.as_bytes()))
         .bind(COPY_STORED)
-        .bind(COPY_PENDING)
+        .bind(i64::try_from(copy.size).unwrap_or(i64::MAX))
+        .bind(COPY_UNWANTED)
         .execute(&mut *tx)
         .await?;
-    if wanted.rows_affected() == 0 {
+    let proved = sqlx::query(
+        "UPDATE claims SET state = 1 WHERE blob = $1 AND size = $2 AND state = 0
+         AND account = (SELECT no FROM accounts WHERE id = $3)",
+    )
+    .bind(rows::bytes(copy.blob.as_bytes()))
+    .bind(i64::try_from(copy.size).unwrap_or(i64::MAX))
+    .bind(rows::bytes(copy.account.as_bytes()))
+    .execute(&mut *tx)
+    .await?;
+    if wanted.rows_affected() == 0 || proved.rows_affected() == 0 {
         return Ok(CopyEnd::default());
     }
-    let (numbers, files) = waiting_files(tx, blob).await?;
+    let mut claimants: Vec<i64> = sqlx::query_scalar("SELECT no FROM accounts WHERE id = $1")
+        .bind(rows::bytes(copy.account.as_bytes()))
+        .fetch_all(&mut *tx)
+        .await?;
+    claimants.extend(effects::settle(tx, copy.blob).await?);
+    let (numbers, files) = files_of(tx, copy.blob, copy.size, &claimants).await?;
     Ok(CopyEnd { files, seq: touch(tx, &numbers).await? })
 }
 
-pub(super) async fn failed(tx: &mut SqliteConnection, blob: BlobHash) -> Result<CopyEnd> {
-    let (numbers, files) = waiting_files(tx, blob).await?;
+async fn failed(tx: &mut SqliteConnection, copy: &PendingCopy) -> Result<CopyEnd> {
+    let claimant: Vec<i64> = sqlx::query_scalar(
+        "SELECT a.no FROM claims k JOIN accounts a ON a.no = k.account
+         WHERE k.blob = $1 AND k.size = $2 AND k.state = 0 AND a.id = $3",
+    )
+    .bind(rows::bytes(copy.blob.as_bytes()))
+    .bind(i64::try_from(copy.size).unwrap_or(i64::MAX))
+    .bind(rows::bytes(copy.account.as_bytes()))
+    .fetch_all(&mut *tx)
+    .await?;
+    // What others claim stays: they may have it, or be right about its size.
+    let (numbers, files) = files_of(tx, copy.blob, copy.size, &claimant).await?;
     let seq = set_copy(tx, false, &numbers).await?;
-    // Files that claim another size wanted the copy too; one of them may be right.
-    let other_size: Option<i64> = sqlx::query_scalar("SELECT size FROM files WHERE blob = $1 AND copy = 1 LIMIT 1")
-        .bind(rows::bytes(blob.as_bytes()))
-        .fetch_optional(&mut *tx)
-        .await?;
-    match other_size {
-        Some(size) => {
-            sqlx::query("UPDATE copies SET size = $2, state = $3 WHERE blob = $1")
-                .bind(rows::bytes(blob.as_bytes()))
-                .bind(size)
-                .bind(COPY_PENDING)
-                .execute(tx)
-                .await?;
-        }
-        None => {
-            effects::release(tx, [blob]).await?;
-        }
-    }
+    effects::release(tx, [copy.blob]).await?;
     Ok(CopyEnd { files, seq })
 }
 
-/// The files that a copy of the size in question is for: row numbers with whether they are listed, ids with owners.
-async fn waiting_files(
+/// The files of these members that want a copy of a content: row numbers with whether they are listed, ids with owners.
+async fn files_of(
     tx: &mut SqliteConnection,
     blob: BlobHash,
+    size: u64,
+    accounts: &[i64],
 ) -> Result<(Vec<(i64, bool)>, Vec<(FileId, AccountId)>)> {
     let found = sqlx::query(
         "SELECT f.no, f.id AS id, f.visibility, a.id AS owner FROM files f JOIN accounts a ON a.no = f.owner
-         JOIN copies c ON c.blob = f.blob AND c.size = f.size WHERE f.copy = 1 AND f.blob = $1 ORDER BY f.no",
+         WHERE f.copy = 1 AND f.blob = $1 AND f.size = $2 AND f.owner IN (SELECT value FROM json_each($3)) ORDER BY f.no",
     )
     .bind(rows::bytes(blob.as_bytes()))
+    .bind(i64::try_from(size).unwrap_or(i64::MAX))
+    .bind(rows::number_list(accounts.iter().copied()))
     .fetch_all(tx)
     .await?;
     let mut numbers = Vec::new();
@@ -267,16 +347,13 @@ async fn waiting_files(
     Ok((numbers, files))
 }
 
-pub(super) async fn copy_for(
-    connection: &mut SqliteConnection,
-    device: DeviceId,
-    blob: BlobHash,
-) -> Result<Option<u64>> {
+async fn allowed_size(connection: &mut SqliteConnection, device: DeviceId, blob: BlobHash) -> Result<Option<u64>> {
     // Whoever knows the id of a hidden file may fetch it; the grant says that the asker did.
     sqlx::query(concat!(
         "SELECT c.size AS size FROM copies c JOIN devices d ON d.id = $1 AND d.active = 1
          WHERE c.blob = $2 AND c.state = 1 AND EXISTS (
-             SELECT 1 FROM files f WHERE f.blob = c.blob AND f.size = c.size
+             SELECT 1 FROM files f JOIN claims k ON k.blob = f.blob AND k.account = f.owner AND k.size = f.size
+             WHERE f.blob = c.blob AND f.size = c.size AND f.copy = 1 AND k.state = 1
              AND NOT EXISTS (SELECT 1 FROM apart x WHERE x.one = d.account AND x.other = f.owner) AND (
                  f.visibility IN (0, 3) OR f.owner = d.account OR (f.visibility = 2 AND EXISTS (
                      SELECT 1 FROM people p WHERE p.file = f.no AND p.account = d.account))
@@ -296,7 +373,7 @@ pub(super) async fn copy_for(
     .transpose()
 }
 
-pub(super) async fn stored_among(connection: &mut SqliteConnection, blobs: &[BlobHash]) -> Result<Vec<BlobHash>> {
+async fn stored_of(connection: &mut SqliteConnection, blobs: &[BlobHash]) -> Result<Vec<BlobHash>> {
     sqlx::query("SELECT blob FROM copies WHERE state = 1 AND blob IN (SELECT unhex(value) FROM json_each($1))")
         .bind(rows::hex_list(blobs.iter().map(|blob| blob.as_bytes().as_slice())))
         .fetch_all(connection)
@@ -306,10 +383,7 @@ pub(super) async fn stored_among(connection: &mut SqliteConnection, blobs: &[Blo
         .collect()
 }
 
-pub(super) async fn stored_page(
-    connection: &mut SqliteConnection,
-    after: Option<BlobHash>,
-) -> Result<Vec<(BlobHash, u64)>> {
+async fn stored_page(connection: &mut SqliteConnection, after: Option<BlobHash>) -> Result<Vec<(BlobHash, u64)>> {
     sqlx::query("SELECT blob, size FROM copies WHERE state = 1 AND blob > $1 ORDER BY blob LIMIT $2")
         .bind(after.map_or(Vec::new(), |blob| rows::bytes(blob.as_bytes())))
         .bind(COPY_PAGE_MAX)
@@ -320,7 +394,7 @@ pub(super) async fn stored_page(
         .collect()
 }
 
-pub(super) async fn lost(tx: &mut SqliteConnection, blob: BlobHash, now_ms: i64) -> Result<()> {
+async fn lost(tx: &mut SqliteConnection, blob: BlobHash, now_ms: i64) -> Result<()> {
     sqlx::query("UPDATE copies SET state = $2, asked_ms = $3 WHERE blob = $1 AND state = $4")
         .bind(rows::bytes(blob.as_bytes()))
         .bind(COPY_PENDING)
@@ -328,7 +402,15 @@ pub(super) async fn lost(tx: &mut SqliteConnection, blob: BlobHash, now_ms: i64)
         .bind(COPY_STORED)
         .execute(&mut *tx)
         .await?;
-    let (numbers, _) = waiting_files(tx, blob).await?;
-    touch(tx, &numbers).await?;
+    let lost: Vec<(i64, i64)> =
+        sqlx::query_as("UPDATE claims SET state = 0, asked_ms = $2 WHERE blob = $1 RETURNING account, size")
+            .bind(rows::bytes(blob.as_bytes()))
+            .bind(now_ms)
+            .fetch_all(&mut *tx)
+            .await?;
+    for (account, size) in lost {
+        let (numbers, _) = files_of(tx, blob, size.unsigned_abs(), &[account]).await?;
+        touch(tx, &numbers).await?;
+    }
     Ok(())
 }

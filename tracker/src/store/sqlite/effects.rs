@@ -9,7 +9,11 @@ use shared::{
 };
 use sqlx::{QueryBuilder, SqliteConnection};
 
-use super::{Result, fact, rows, set_fact};
+use super::{
+    Result, fact,
+    rows::{self, fetchable_by},
+    set_fact,
+};
 
 /// Viewer of what every member sees.
 pub(super) const EVERYONE: i64 = 0;
@@ -151,7 +155,7 @@ impl Ledger {
             forget_old_tombstones(tx, self.seq).await?;
         }
         for (blob, size) in &self.wanted {
-            want(tx, *blob, *size, now_ms).await?;
+            want(tx, self.owner, (*blob, *size), now_ms).await?;
         }
         release(tx, self.unreferenced).await
     }
@@ -215,22 +219,63 @@ async fn forget_old_tombstones(tx: &mut SqliteConnection, seq: i64) -> Result<()
     Ok(())
 }
 
-/// Makes sure that there is a row for a wanted copy.
-pub(super) async fn want(tx: &mut SqliteConnection, blob: BlobHash, size: u64, now_ms: i64) -> Result<()> {
+/// Makes sure that there is a row for a wanted copy, and a claim of the one who wants it. Says whether that counts
+/// already.
+pub(super) async fn want(
+    tx: &mut SqliteConnection,
+    account: i64,
+    (blob, size): (BlobHash, u64),
+    now_ms: i64,
+) -> Result<bool> {
+    let (key, size) = (rows::bytes(blob.as_bytes()), i64::try_from(size).unwrap_or(i64::MAX));
     sqlx::query(
         "INSERT INTO copies (blob, size, state, asked_ms) VALUES ($1, $2, 0, $3)
          ON CONFLICT (blob) DO UPDATE SET size = excluded.size, state = 0, asked_ms = excluded.asked_ms
          WHERE state = 2",
     )
-    .bind(rows::bytes(blob.as_bytes()))
-    .bind(i64::try_from(size).unwrap_or(i64::MAX))
+    .bind(&key)
+    .bind(size)
     .bind(now_ms)
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    sqlx::query(
+        "INSERT INTO claims (blob, account, size, state, asked_ms) VALUES ($1, $2, $3, 0, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(&key)
+    .bind(account)
+    .bind(size)
+    .bind(now_ms)
+    .execute(&mut *tx)
+    .await?;
+    settle(tx, blob).await?;
+    let counts = "SELECT EXISTS (SELECT 1 FROM claims WHERE blob = $1 AND account = $2 AND size = $3 AND state = 1)";
+    Ok(sqlx::query_scalar(counts).bind(key).bind(account).bind(size).fetch_one(tx).await?)
 }
 
-/// Marks the copies among these that no file wants, and returns them.
+/// Lets claims to a stored copy count whose members may fetch the content anyway from somebody whose claim counts. Returns
+/// whose they are.
+pub(super) async fn settle(tx: &mut SqliteConnection, blob: BlobHash) -> Result<Vec<i64>> {
+    let mut settled = Vec::new();
+    loop {
+        let open: Vec<i64> = sqlx::query_scalar(concat!(
+            "UPDATE claims SET state = 1 WHERE blob = $1 AND state = 0 AND EXISTS (
+                 SELECT 1 FROM files f JOIN claims k ON k.blob = f.blob AND k.account = f.owner AND k.size = f.size
+                     AND k.state = 1
+                 WHERE f.blob = claims.blob AND f.size = claims.size AND f.copy = 1 AND",
+            fetchable_by!("claims.account"),
+            ") RETURNING account"
+        ))
+        .bind(rows::bytes(blob.as_bytes()))
+        .fetch_all(&mut *tx)
+        .await?;
+        if open.is_empty() {
+            return Ok(settled);
+        }
+        settled.extend(open);
+    }
+}
+
+/// Forgets the claims to these that no file makes, marks the copies that no file wants, and returns them.
 pub(super) async fn release(
     tx: &mut SqliteConnection,
     blobs: impl IntoIterator<Item = BlobHash>,
@@ -239,11 +284,20 @@ pub(super) async fn release(
     if blobs.is_empty() {
         return Ok(Vec::new());
     }
+    let list = rows::hex_list(blobs.iter().map(|blob| blob.as_bytes().as_slice()));
+    sqlx::query(
+        "DELETE FROM claims WHERE blob IN (SELECT unhex(value) FROM json_each($1)) AND NOT EXISTS (
+             SELECT 1 FROM files f WHERE f.blob = claims.blob AND f.owner = claims.account AND f.size = claims.size
+             AND f.copy = 1)",
+    )
+    .bind(&list)
+    .execute(&mut *tx)
+    .await?;
     sqlx::query(
         "UPDATE copies SET state = 2 WHERE blob IN (SELECT unhex(value) FROM json_each($1))
          AND NOT EXISTS (SELECT 1 FROM files f WHERE f.blob = copies.blob AND f.copy = 1) RETURNING blob",
     )
-    .bind(rows::hex_list(blobs.iter().map(|blob| blob.as_bytes().as_slice())))
+    .bind(&list)
     .fetch_all(tx)
     .await?
     .iter()

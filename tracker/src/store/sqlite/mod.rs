@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use shared::{
-    id::{AccountId, BlobHash, DeviceId, FileId, FolderId},
+    id::{AccountId, DeviceId, FileId, FolderId},
     limits::{DATABASE_LOG_PAGES, DATABASE_READERS, DATABASE_ROWS_AHEAD, DATABASE_WAIT, DATABASE_WRITER_CACHE_BYTES},
     wire::{
         account::DeviceEntry,
@@ -21,9 +21,9 @@ use sqlx::{
 };
 
 use super::{
-    AccountRow, Administered, Apart, Block, Caller, CopyEnd, Cursor, DeviceKey, EnrolledDevice, Invite, Kept, Login,
-    NewAccount, Page, Parting, PendingCopy, Place, Publication, Published, Recovery, Store, StoreError, Vanished,
-    Whereabouts, WhichInvite, Withdrawn, Words,
+    AccountRow, Administered, Apart, Block, Caller, Cursor, DeviceKey, EnrolledDevice, Invite, Login, NewAccount, Page,
+    Parting, Place, Publication, Published, Recovery, Renaming, Store, StoreError, Vanished, Whereabouts, WhichInvite,
+    Withdrawn, Words,
 };
 
 mod accounts;
@@ -34,6 +34,7 @@ mod copies;
 mod devices;
 mod effects;
 mod feed;
+mod holders;
 mod inbox;
 mod locks;
 mod messages;
@@ -256,6 +257,13 @@ impl Store for SqliteStore {
         Ok(published)
     }
 
+    async fn rename(&self, caller: &Caller, files: Vec<Renaming>) -> Result<Published> {
+        let mut tx = self.write().await?;
+        let renamed = publish::rename(&mut tx, caller, &files).await?;
+        tx.commit().await?;
+        Ok(renamed)
+    }
+
     async fn note_narrowed(&self, devices: &[DeviceId], now_ms: i64) -> Result<()> {
         let mut tx = self.write().await?;
         devices::note_narrowed(&mut tx, devices, now_ms).await?;
@@ -349,67 +357,6 @@ impl Store for SqliteStore {
 
     async fn status(&self) -> Result<TrackerStatus> {
         accounts::status(&mut *self.read().await?).await
-    }
-
-    async fn keep_copies(&self, caller: &Caller, files: &[FileId], now_ms: i64) -> Result<Kept> {
-        let mut tx = self.write().await?;
-        let kept = copies::keep(&mut tx, caller, files, now_ms).await?;
-        copies::keep_for_good(&mut tx, files).await?;
-        tx.commit().await?;
-        Ok(kept)
-    }
-
-    async fn drop_copies(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn> {
-        let mut tx = self.write().await?;
-        let dropped = copies::drop(&mut tx, caller, files).await?;
-        tx.commit().await?;
-        Ok(dropped)
-    }
-
-    async fn pending_copies(&self, after: Option<&PendingCopy>) -> Result<Vec<PendingCopy>> {
-        copies::pending(&mut *self.read().await?, after).await
-    }
-
-    async fn unwanted_copies(&self) -> Result<Vec<BlobHash>> {
-        copies::unwanted(&mut *self.read().await?).await
-    }
-
-    async fn copy_deleted(&self, blob: BlobHash) -> Result<()> {
-        let mut tx = self.write().await?;
-        copies::deleted(&mut tx, blob).await?;
-        Ok(tx.commit().await?)
-    }
-
-    async fn copy_stored(&self, blob: BlobHash) -> Result<CopyEnd> {
-        let mut tx = self.write().await?;
-        let end = copies::stored(&mut tx, blob).await?;
-        tx.commit().await?;
-        Ok(end)
-    }
-
-    async fn copy_failed(&self, blob: BlobHash) -> Result<CopyEnd> {
-        let mut tx = self.write().await?;
-        let end = copies::failed(&mut tx, blob).await?;
-        tx.commit().await?;
-        Ok(end)
-    }
-
-    async fn copy_for(&self, device: DeviceId, blob: BlobHash) -> Result<Option<u64>> {
-        copies::copy_for(&mut *self.read().await?, device, blob).await
-    }
-
-    async fn stored_among(&self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>> {
-        copies::stored_among(&mut *self.read().await?, blobs).await
-    }
-
-    async fn stored_copies(&self, after: Option<BlobHash>) -> Result<Vec<(BlobHash, u64)>> {
-        copies::stored_page(&mut *self.read().await?, after).await
-    }
-
-    async fn copy_lost(&self, blob: BlobHash, now_ms: i64) -> Result<()> {
-        let mut tx = self.write().await?;
-        copies::lost(&mut tx, blob, now_ms).await?;
-        Ok(tx.commit().await?)
     }
 
     async fn account_named(&self, name_key: &str) -> Result<Option<AccountId>> {

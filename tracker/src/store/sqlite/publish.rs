@@ -22,15 +22,18 @@ use super::{
 use crate::store::{Audience, Caller, Effects, Publication, Published, StoreError, Vanished, Withdrawn};
 
 mod folders;
+mod rename;
 mod revoke;
+mod seen_by;
 mod write;
 
-pub(super) use self::revoke::revoke;
 use self::{
     folders::Folders,
     revoke::{holders_of, revoked_by},
+    seen_by::SeenBy,
     write::*,
 };
+pub(super) use self::{rename::rename, revoke::revoke};
 
 /// Row numbers, ids and whatever else a row of `files` holds.
 #[derive(Debug, Clone)]
@@ -60,51 +63,6 @@ impl FileState {
     /// Whether someone who might fetch this content under `self` may not under `after`.
     fn narrows_to(&self, after: &Self) -> bool {
         self.seen_by.narrows_to(&after.seen_by) || (after.lock.is_some() && after.lock != self.lock)
-    }
-}
-
-/// Who sees a file, by row numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum SeenBy {
-    Public,
-    Ask,
-    People(Vec<i64>),
-    Hidden,
-}
-
-impl SeenBy {
-    const fn number(&self) -> i64 {
-        match self {
-            Self::Public => PUBLIC,
-            Self::Ask => ASK,
-            Self::People(_) => PEOPLE,
-            Self::Hidden => HIDDEN,
-        }
-    }
-
-    /// Who sees the file listed: everyone, accounts, or minus the device.
-    fn viewers(&self, owner: i64, device: i64) -> Vec<i64> {
-        match self {
-            Self::Public | Self::Ask => vec![EVERYONE],
-            Self::People(people) => {
-                let mut viewers: Vec<i64> = people.iter().copied().chain([owner]).collect();
-                viewers.sort_unstable();
-                viewers.dedup();
-                viewers
-            }
-            Self::Hidden => vec![-device],
-        }
-    }
-
-    /// Whether someone who might fetch under `self` may not under `after`.
-    fn narrows_to(&self, after: &Self) -> bool {
-        match (self, after) {
-            (_, Self::Public) | (Self::Ask, Self::Ask) | (Self::Hidden, Self::Hidden) => false,
-            (Self::People(before), Self::People(after)) => before.iter().any(|one| !after.contains(one)),
-            (Self::Public | Self::People(_) | Self::Hidden, Self::Ask)
-            | (Self::Public | Self::Ask | Self::Hidden, Self::People(_))
-            | (Self::Public | Self::Ask | Self::People(_), Self::Hidden) => true,
-        }
     }
 }
 
@@ -150,6 +108,13 @@ pub(super) async fn publish(
     let me = me(tx, caller).await?;
     let people = find_people(tx, &entries).await?;
     let mut existing = find_existing(tx, me, &entries).await?;
+    let hiding = hiding(&entries, &existing);
+    let mut effects = Effects::default();
+    if !hiding.is_empty() {
+        // Nobody finds them any more who asked for them, and copies that were left for these are gone now.
+        effects.absorb(inbox::close_for(tx, &hiding, now_ms).await?);
+        existing = find_existing(tx, me, &entries).await?;
+    }
     let mut ledger = Ledger::open(tx, me.account).await?;
     let paths = entries.iter().map(|entry| (&*entry.path, &*entry.fold));
     let folders = Folders::above_all(tx, caller, me, paths).await?;
@@ -158,7 +123,6 @@ pub(super) async fn publish(
             .fetch_one(&mut *tx)
             .await?;
 
-    let mut effects = Effects::default();
     let mut plans = Vec::with_capacity(entries.len());
     let mut holding = Vec::new();
     for entry in &entries {
@@ -194,11 +158,11 @@ pub(super) async fn publish(
             .execute(&mut *tx)
             .await?;
     }
-    effects.revoked = revoked_by(tx, &plans).await?;
-    effects.seq = ledger.moved_to();
-    effects.shares_changed = ledger.shares_changed();
-    effects.copies_wanted = ledger.wants_copies();
-    effects.released = ledger.write(tx, now_ms).await?;
+    effects.revoked.extend(revoked_by(tx, &plans).await?);
+    effects.seq = ledger.moved_to().or(effects.seq);
+    effects.shares_changed |= ledger.shares_changed();
+    effects.copies_wanted |= ledger.wants_copies();
+    effects.released.extend(ledger.write(tx, now_ms).await?);
     let opened: Vec<FileId> = plans.iter().filter(|plan| plan.opens()).map(|plan| plan.state().id).collect();
     if !opened.is_empty() {
         effects.absorb(inbox::now_open(tx, &opened).await?);
@@ -206,6 +170,13 @@ pub(super) async fn publish(
     let named = ids_of_people(tx, &plans).await?;
     let files = plans.into_iter().map(|plan| entry_of(caller, &named, plan)).collect();
     Ok(Published { files, effects })
+}
+
+/// The files that become hidden, and with that others than they were.
+fn hiding(entries: &[Publication], existing: &HashMap<String, Existing>) -> Vec<FileId> {
+    let hidden = entries.iter().filter(|entry| entry.audience == Some(Audience::Hidden));
+    let found = hidden.filter_map(|entry| existing.get(&entry.fold));
+    found.filter(|found| found.row.seen_by != SeenBy::Hidden).map(|found| found.row.id).collect()
 }
 
 /// The state that an entry leads to.
@@ -303,7 +274,7 @@ fn account_for(ledger: &mut Ledger, effects: &mut Effects, me: Me, plan: &mut Pl
                 ledger.bury(before.id, lost);
             }
             after.seq = if after.seen_by == SeenBy::Hidden { 0 } else { ledger.next_seq() };
-            if before.copy && before.blob != after.blob {
+            if before.copy && (before.blob, before.size) != (after.blob, after.size) {
                 ledger.release_copy(before.blob);
                 ledger.want_copy(after.blob, after.size);
             } else if before.copy && before.narrows_to(after) {
@@ -379,7 +350,7 @@ async fn find_existing(
                 f.visibility, f.note, f.version, f.shared_ms, f.copy, f.seq, f.lock, c.state AS copy_state,
                 EXISTS (SELECT 1 FROM devices d WHERE d.no = f.device AND d.account = f.owner AND d.active = 1)
                     AS origin_known
-         FROM files f LEFT JOIN copies c ON f.copy = 1 AND c.blob = f.blob AND c.size = f.size
+         FROM files f LEFT JOIN claims c ON f.copy = 1 AND c.blob = f.blob AND c.account = f.owner AND c.size = f.size
          WHERE f.owner = $1 AND f.realm IN (0, $2) AND f.fold IN (SELECT value FROM json_each($3))
          ORDER BY f.realm",
     )
@@ -508,17 +479,7 @@ pub(super) async fn withdraw(
     now_ms: i64,
 ) -> Result<Withdrawn> {
     let me = me(tx, caller).await?;
-    let found = sqlx::query(
-        "SELECT f.no, f.id, f.device, f.realm, f.parent, f.path, f.fold, f.blob, f.size, f.modified_ms, f.executable,
-                f.visibility, f.note, f.version, f.shared_ms, f.copy, f.seq, f.lock, NULL AS copy_state
-         FROM files f WHERE f.owner = $1 AND f.visibility < 4 AND f.id IN (SELECT unhex(value) FROM json_each($2))",
-    )
-    .bind(me.account)
-    .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
-    .fetch_all(&mut *tx)
-    .await?;
-    let mut people = people_of(tx, &found).await?;
-    let gone = found.iter().map(|row| stored_row(row, &mut people)).collect::<Result<Vec<_>>>()?;
+    let gone: Vec<FileState> = own_files(tx, me, files).await?.into_iter().map(|found| found.row).collect();
 
     let mut ledger = Ledger::open(tx, me.account).await?;
     let paths = gone.iter().map(|row| (&*row.path, &*row.fold));
@@ -552,6 +513,24 @@ pub(super) async fn withdraw(
     effects.released = ledger.write(tx, 0).await?;
     effects.absorb(closed);
     Ok(Withdrawn { count: gone.len() as u64, effects })
+}
+
+/// The caller's files among these, but for those in parcels.
+async fn own_files(tx: &mut SqliteConnection, me: Me, files: &[FileId]) -> Result<Vec<Existing>> {
+    let found = sqlx::query(
+        "SELECT f.no, f.id, f.device, f.realm, f.parent, f.path, f.fold, f.blob, f.size, f.modified_ms, f.executable,
+                f.visibility, f.note, f.version, f.shared_ms, f.copy, f.seq, f.lock, c.state AS copy_state,
+                EXISTS (SELECT 1 FROM devices d WHERE d.no = f.device AND d.account = $1 AND d.active = 1) AS origin_known
+         FROM files f LEFT JOIN claims c ON f.copy = 1 AND c.blob = f.blob AND c.account = f.owner AND c.size = f.size
+         WHERE f.owner = $1 AND f.visibility < 4 AND f.id IN (SELECT unhex(value) FROM json_each($2))",
+    )
+    .bind(me.account)
+    .bind(rows::hex_list(files.iter().map(|file| file.as_bytes().as_slice())))
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut people = people_of(tx, &found).await?;
+    let known = |row| Ok(Existing { row: stored_row(row, &mut people)?, origin_known: row.try_get("origin_known")? });
+    found.iter().map(known).collect()
 }
 
 pub(super) async fn vanish(

@@ -38,7 +38,7 @@ macro_rules! select_files {
 macro_rules! file_tables {
     () => {
         " files f JOIN accounts a ON a.no = f.owner
-          LEFT JOIN copies c ON f.copy = 1 AND c.blob = f.blob AND c.size = f.size "
+          LEFT JOIN claims c ON f.copy = 1 AND c.blob = f.blob AND c.account = f.owner AND c.size = f.size "
     };
 }
 /// Who is hidden from the account numbered `$1`. SQLite reads it once for a statement; for most it is empty.
@@ -73,6 +73,23 @@ macro_rules! approved {
         )
     };
 }
+/// Whether an account, given by its number, may fetch the file without asking, as far as it is not hidden by its id.
+macro_rules! fetchable_by {
+    ($account:literal) => {
+        concat!(
+            " ((f.visibility = 0 OR (f.visibility < 3 AND f.owner = ",
+            $account,
+            ") OR (f.visibility = 2 AND EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = ",
+            $account,
+            ")) OR (f.visibility IN (1, 2) AND EXISTS (SELECT 1 FROM approvals v WHERE v.account = ",
+            $account,
+            " AND v.owner = f.owner AND (v.file = f.no OR (v.file = 0 AND f.visibility = 1)))))
+               AND f.owner NOT IN (SELECT other FROM apart WHERE one = ",
+            $account,
+            ")) "
+        )
+    };
+}
 /// Everything that a [`FolderEntry`] needs, for the account numbered `$1` and the further viewer `$2` (0 for none).
 macro_rules! folder_columns {
     () => {
@@ -99,7 +116,8 @@ macro_rules! folder_seen {
     };
 }
 pub(super) use {
-    approved, file_tables, folder_columns, folder_seen, folder_tables, hidden_from_me, listed, select_files,
+    approved, fetchable_by, file_tables, folder_columns, folder_seen, folder_tables, hidden_from_me, listed,
+    select_files,
 };
 
 /// Numbers of `files.visibility`.

@@ -12,24 +12,9 @@ use super::{
     Me, Result, browse,
     locks::{closed, locks_it},
     me,
-    rows::{self, ASK, HIDDEN, OFFERED, PEOPLE, PUBLIC, approved, hidden_from_me, listed},
+    rows::{self, ASK, HIDDEN, OFFERED, PEOPLE, PUBLIC, approved, fetchable_by, hidden_from_me, listed},
 };
 use crate::store::{Caller, StoreError, Whereabouts};
-
-/// Whether the account numbered `$1` may fetch the file without asking. Of hidden files only those asked by id count.
-macro_rules! fetchable {
-    () => {
-        concat!(
-            " ((f.visibility = 0 OR (f.visibility < 3 AND f.owner = $1)
-               OR (f.visibility = 2 AND EXISTS (SELECT 1 FROM people p WHERE p.file = f.no AND p.account = $1))
-               OR (f.visibility IN (1, 2) AND EXISTS (SELECT 1 FROM approvals v WHERE v.account = $1
-                   AND v.owner = f.owner AND (v.file = f.no OR (v.file = 0 AND f.visibility = 1)))))
-               AND f.owner NOT IN",
-            hidden_from_me!(),
-            ") "
-        )
-    };
-}
 
 /// Devices that share a content, and whether a copy of it is stored.
 #[derive(Debug, Default, Clone)]
@@ -103,12 +88,13 @@ async fn sources_of(connection: &mut SqliteConnection, me: Me, files: &[FileId])
     let found = sqlx::query(concat!(
         "SELECT d.id AS device, a.id AS account, u.copied AS copied, '[' || group_concat(u.place) || ']' AS places
          FROM (SELECT w.key AS place, f.no AS no, f.owner AS owner, f.device AS device,
-                   f.copy = 1 AND EXISTS (SELECT 1 FROM copies c WHERE c.blob = f.blob AND c.size = f.size AND c.state = 1)
+                   f.copy = 1 AND EXISTS (SELECT 1 FROM claims c WHERE c.blob = f.blob AND c.account = f.owner
+                       AND c.size = f.size AND c.state = 1)
                        AS copied
                FROM json_each($2) w CROSS JOIN files o ON o.id = unhex(w.value)
                CROSS JOIN files f ON f.blob = o.blob AND f.size = o.size
                WHERE f.no = o.no OR",
-        fetchable!(),
+        fetchable_by!("$1"),
         ") u JOIN accounts a ON a.no = u.owner
          LEFT JOIN devices d ON d.account = u.owner AND d.active = 1
              AND (d.no = u.device OR EXISTS (SELECT 1 FROM holders h WHERE h.file = u.no AND h.device = d.no))
@@ -135,7 +121,7 @@ async fn sources_of(connection: &mut SqliteConnection, me: Me, files: &[FileId])
 
 /// Whether the caller may fetch a listed file without anybody's yes.
 pub(super) async fn is_open_to(connection: &mut SqliteConnection, me: Me, file: i64) -> Result<bool> {
-    let open = concat!("SELECT EXISTS (SELECT 1 FROM files f WHERE f.no = $2 AND", fetchable!(), ")");
+    let open = concat!("SELECT EXISTS (SELECT 1 FROM files f WHERE f.no = $2 AND", fetchable_by!("$1"), ")");
     Ok(sqlx::query_scalar(open).bind(me.account).bind(file).fetch_one(connection).await?)
 }
 

@@ -1,6 +1,10 @@
 //! Changing who sees what is shared.
 
-use shared::{show::show, wire::tracker::Audience};
+use shared::{
+    limits::{NAME_BYTES_MAX, NOTE_BYTES_MAX, QUERY_BYTES_MAX},
+    show::show,
+    wire::tracker::Audience,
+};
 
 use crate::{
     app::{
@@ -8,6 +12,7 @@ use crate::{
         index::Item,
         layer::{Act, Choice, Layer, Menu},
         list::List,
+        prompt::{Edited, Prompt, Then},
     },
     engine::api::{Command, Edit},
 };
@@ -38,11 +43,16 @@ impl State {
             return;
         }
         let choice = |key, label: &str, audience, now: &str| {
-            let command = Command::Edit(Edit { items: items.clone(), audience: Some(audience), note: None });
+            let command = Command::Edit(Edit { items: items.clone(), audience: Some(audience), ..Edit::default() });
             let says = format!("{what}: {now}");
             Choice::new(key, label, Act::Call { command, purpose: Purpose::People { says } })
         };
-        let choices = vec![
+        let line = |key, label: &str, title: String, field, bytes_max, edited| {
+            let then = Then::Edit { items: items.clone(), name: what.clone(), what: edited };
+            let prompt = Prompt::new(title, Vec::new(), field, bytes_max, then);
+            Choice::new(key, label, Act::Prompt(Box::new(prompt)))
+        };
+        let mut choices = vec![
             choice('p', "public: every member sees and fetches it", Audience::Public, "every member sees it now"),
             choice(
                 'a',
@@ -57,6 +67,14 @@ impl State {
                 "only whoever has its new link finds it now",
             ),
         ];
+        let title = format!("Who sees {what}?");
+        choices.push(line('l', "people: the members that you name…", title, "to ", QUERY_BYTES_MAX, Edited::People));
+        let title = format!("A remark beside {what}");
+        choices.push(line('n', "note: a remark beside it…", title, "note ", NOTE_BYTES_MAX, Edited::Note));
+        if items.len() == 1 {
+            let title = format!("Another name for {what}");
+            choices.push(line('r', "rename it in the index…", title, "name ", NAME_BYTES_MAX, Edited::Name));
+        }
         let title = format!("Who sees {what}? Whoever no longer may stops fetching at once.");
         self.layers.push(Layer::Menu(Menu { title, choices, list: List::default() }));
     }

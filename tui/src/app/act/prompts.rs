@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use shared::show::show;
+use shared::{show::show, wire::tracker::Audience};
 
 use crate::{
     app::{
         Effect, Purpose, State,
         keys::Action,
         layer::{Layer, Palette},
-        prompt::{Completes, Prompt, Then},
+        prompt::{Completes, Edited, Prompt, Then},
         words::{self, path_typed},
     },
-    engine::api::{Accept, Command, InboxCommand, Offer},
+    engine::api::{Accept, Command, Edit, InboxCommand, Offer},
 };
 
 impl State {
@@ -76,43 +76,46 @@ impl State {
         let made = match prompt.then.clone() {
             Then::Decline { item, who } => {
                 let command = InboxCommand::Decline { items: vec![item], word: text };
-                Ok((command, format!("declined; {who} is told")))
+                Ok((Command::Inbox(command), format!("declined; {who} is told")))
             }
             Then::Answer { item, who } if !text.is_empty() => {
                 let with = path_typed(&text, home.as_deref()).map_or(text, |path| path.to_string_lossy().into_owned());
                 let accept = Accept { items: vec![item], with: Some(with), detach: true, ..Accept::default() };
-                Ok((InboxCommand::Accept(accept), format!("answered; {who} fetches it")))
+                Ok((Command::Inbox(InboxCommand::Accept(accept)), format!("answered; {who} fetches it")))
             }
             Then::Request { items, name } => {
                 let says = format!("asked for {name}; 3 shows what becomes of it");
-                Ok((InboxCommand::RequestFiles { items, text, life_s: None }, says))
+                Ok((Command::Inbox(InboxCommand::RequestFiles { items, text, life_s: None }), says))
             }
             Then::OfferPath { member } => match path_typed(&text, home.as_deref()) {
                 Some(path) if path != Path::new("/") => {
                     let says = format!("offered to {}; 3 shows what becomes of it", show(&member));
                     let offer = Offer { paths: vec![path], to: vec![member], ..Offer::default() };
-                    Ok((InboxCommand::Offer(offer), says))
+                    Ok((Command::Inbox(InboxCommand::Offer(offer)), says))
                 }
                 Some(_) | None => Err("write the whole path, beginning with / or ~"),
             },
             Then::OfferTo { items, name } => {
-                let to: Vec<String> =
-                    text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+                let to = names_in(&text);
                 let says = format!("{name} is offered to {}; 3 shows what becomes of it", show(&to.join(", ")));
                 match to.is_empty() {
                     true => Err("name at least one member"),
-                    false => Ok((InboxCommand::Offer(Offer { items, to, ..Offer::default() }), says)),
+                    false => {
+                        let offer = Offer { items, to, ..Offer::default() };
+                        Ok((Command::Inbox(InboxCommand::Offer(offer)), says))
+                    }
                 }
             }
+            Then::Edit { items, name, what } => edited(items, &name, what, text),
             Then::Answer { .. } => Err("name the file that answers it"),
         };
         match made {
             Ok((command, says)) => {
                 self.layers.pop();
-                if matches!(command, InboxCommand::Offer(_)) {
+                if matches!(command, Command::Inbox(InboxCommand::Offer(_))) {
                     self.messages.success(self.now, "reading what is offered…");
                 }
-                self.call(Command::Inbox(command), Purpose::People { says }, effects);
+                self.call(command, Purpose::People { says }, effects);
             }
             Err(why) => prompt.trouble = Some(why.to_owned()),
         }
@@ -135,6 +138,32 @@ impl State {
             Err(why) => self.messages.warn(self.now, why),
         }
     }
+}
+
+/// The names in a list with commas.
+fn names_in(text: &str) -> Vec<String> {
+    text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+/// What changes about a share, and what is said of it then.
+fn edited(items: Vec<String>, name: &str, what: Edited, text: String) -> Result<(Command, String), &'static str> {
+    let (edit, says) = match what {
+        Edited::People => {
+            let people = names_in(&text);
+            if people.is_empty() {
+                return Err("name at least one member");
+            }
+            let says = format!("{name}: {} see it now, and nobody else", show(&people.join(", ")));
+            (Edit { audience: Some(Audience::People(people)), ..Edit::default() }, says)
+        }
+        Edited::Note => (Edit { note: Some(text), ..Edit::default() }, format!("{name}: the remark is changed")),
+        Edited::Name if text.is_empty() => return Err("write the new name"),
+        Edited::Name => {
+            let says = format!("{name} is called {} now", show(&text));
+            (Edit { name: Some(text), ..Edit::default() }, says)
+        }
+    };
+    Ok((Command::Edit(Edit { items, ..edit }), says))
 }
 
 /// What is typed behind the last comma.

@@ -24,6 +24,7 @@ impl Library {
         change: &Change,
     ) -> Result<Vec<FileEntry>, Failure> {
         let _scanning = self.scanning.lock().await;
+        self.finish_renaming(core).await?;
         for record in core.state.shares().await.map_err(failure::unexpected)? {
             let files = core.state.files_of(record.id).await.map_err(failure::unexpected)?;
             if let Some(here) = files.iter().find(|here| here.file == Some(file.id)) {
@@ -42,6 +43,7 @@ impl Library {
         change: &Change,
     ) -> Result<Vec<FileEntry>, Failure> {
         let _scanning = self.scanning.lock().await;
+        self.finish_renaming(core).await?;
         let path = format!("{}/", folder.path);
         let shares = core.state.shares().await.map_err(failure::unexpected)?;
         let holds = |record: &ShareRecord| record.folder && covers(&format!("{}/", record.name), &path);
@@ -106,7 +108,7 @@ pub(super) async fn overrule(core: &Core, record: &ShareRecord, share: &Share) -
     core.state.set_edits(record.id, &decisions.edits).await.map_err(failure::unexpected)
 }
 
-fn elsewhere() -> Failure {
+pub(super) fn elsewhere() -> Failure {
     Failure::new(
         FailureKind::Refused,
         "other_device",

@@ -5,6 +5,7 @@ mod edit;
 mod edits;
 mod offer;
 mod protect;
+mod rename;
 mod watch;
 
 use std::{
@@ -123,6 +124,8 @@ impl Library {
         on_progress: OnProgress<'_>,
     ) -> Result<Shared, Failure> {
         let mut record = record_of(path, share)?;
+        let _scanning = self.scanning.lock().await;
+        self.finish_renaming(core).await?;
         let known = core.state.shares().await.map_err(failure::unexpected)?;
         check_overlap(&known, &record)?;
         if let Some(before) = known.iter().find(|before| before.name == record.name) {
@@ -132,7 +135,6 @@ impl Library {
                 return Err(protect::stays_protected(before));
             }
         }
-        let _scanning = self.scanning.lock().await;
         let sealed = match &share.protect {
             Some(secret) => {
                 record.protected = true;
@@ -172,6 +174,7 @@ impl Library {
     pub async fn rescan(&self, core: &Arc<Core>, on_progress: OnProgress<'_>) -> Result<Rescanned, Failure> {
         let mut total = Rescanned { added: 0, changed: 0, missing: 0, unchanged: 0 };
         let _scanning = self.scanning.lock().await;
+        self.finish_renaming(core).await?;
         for record in core.state.shares().await.map_err(failure::unexpected)? {
             match self.look(core, &record, on_progress).await {
                 Ok((found, _)) => {

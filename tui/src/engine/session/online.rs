@@ -4,7 +4,11 @@ use std::{net::SocketAddr, sync::atomic::AtomicI64};
 
 use certs::PeerCredentials;
 use quinn::Connection;
-use shared::{id::DeviceId, transfer::serve::Gate, wire::tracker::Registration};
+use shared::{
+    id::DeviceId,
+    transfer::serve::Gate,
+    wire::{grant::Source, tracker::Registration},
+};
 
 use super::SavedAccount;
 use crate::engine::{core::uptime_ms, dial::Way};
@@ -33,8 +37,9 @@ impl Online {
         uptime_ms().saturating_add(self.ahead_ms)
     }
 
-    /// What lets a device fetch from here: grants, by the tracker's clock.
-    pub const fn gate(&self, device: DeviceId) -> Gate {
-        Gate::Grants { device, key: self.grant_key, now_ms: uptime_ms, ahead_ms: self.ahead_ms }
+    /// What lets a device fetch from `here`: grants that name both, by the tracker's clock.
+    pub const fn gate(&self, device: DeviceId, here: DeviceId) -> Gate {
+        let source = Source::Device(here);
+        Gate::Grants { device, source, key: self.grant_key, now_ms: uptime_ms, ahead_ms: self.ahead_ms }
     }
 }

@@ -20,6 +20,7 @@ pub(super) const fn may_be_asked_twice(request: &Request) -> bool {
         | Request::Devices
         | Request::Invites
         | Request::Publish { .. }
+        | Request::Rename { .. }
         | Request::KeepCopy { .. }
         | Request::DropCopy { .. }
         | Request::Inbox(_)

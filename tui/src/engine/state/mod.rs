@@ -5,6 +5,7 @@ mod files;
 mod inbox;
 mod messages;
 mod protected;
+mod renaming;
 mod transfers;
 mod wishes;
 
