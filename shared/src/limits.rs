@@ -78,6 +78,10 @@ pub const GRANT_LIFE: Duration = Duration::from_secs(10 * 60);
 pub const GRANT_RENEW: Duration = Duration::from_secs(5 * 60);
 /// Wait before another try when a running download did not get a new grant.
 pub const GRANT_RENEW_AGAIN: Duration = Duration::from_secs(30);
+/// Interval at which the tracker looks whether its clock was set, and the difference that counts as that.
+pub const CLOCK_LOOK: Duration = Duration::from_secs(1);
+/// See [`CLOCK_LOOK`].
+pub const CLOCK_JUMP: Duration = Duration::from_secs(5);
 /// Clock difference tolerated where an expiry is checked.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// Entries in one publish request.

@@ -10,6 +10,17 @@ use tempfile::TempDir;
 
 use crate::program::{self, Running};
 
+/// How a tracker is started, and started again.
+#[derive(Debug, Clone, Default)]
+struct How {
+    /// Arguments for `serve`.
+    arguments: Vec<String>,
+    /// A network namespace.
+    room: Option<String>,
+    /// Of its environment.
+    variables: Vec<(String, String)>,
+}
+
 /// A tracker that runs. Ended on drop; its folder goes with it.
 #[derive(Debug)]
 pub struct Tracker {
@@ -20,8 +31,7 @@ pub struct Tracker {
     pub address: SocketAddr,
     /// Its web port, as a URL.
     pub web: Option<String>,
-    arguments: Vec<String>,
-    room: Option<String>,
+    how: How,
     folder: TempDir,
 }
 
@@ -38,7 +48,16 @@ impl Tracker {
     /// When it does not become ready.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
-        Self::start_at(None, "127.0.0.1:0", arguments)
+        Self::start_at(How { arguments: owned(arguments), ..How::default() }, "127.0.0.1:0")
+    }
+
+    /// Starts one with variables in its environment.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    #[must_use]
+    pub fn start_under(variables: &[(String, String)]) -> Self {
+        Self::start_at(How { variables: variables.to_vec(), ..How::default() }, "127.0.0.1:0")
     }
 
     /// Starts one in a network namespace.
@@ -47,15 +66,15 @@ impl Tracker {
     /// When it does not become ready.
     #[must_use]
     pub fn start_within(room: &str, listen: &str, arguments: &[&str]) -> Self {
-        Self::start_at(Some(room.to_owned()), listen, arguments)
+        let how = How { arguments: owned(arguments), room: Some(room.to_owned()), ..How::default() };
+        Self::start_at(how, listen)
     }
 
-    fn start_at(room: Option<String>, listen: &str, arguments: &[&str]) -> Self {
+    fn start_at(how: How, listen: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (running, ready) = serve(room.as_deref(), folder.path(), listen, &arguments);
+        let (running, ready) = serve(&how, folder.path(), listen);
         let Ready { link, address, web } = ready;
-        Self { running: Some(running), link, address, web, arguments, room, folder }
+        Self { running: Some(running), link, address, web, how, folder }
     }
 
     /// Its data folder.
@@ -92,8 +111,7 @@ impl Tracker {
     /// When it does not become ready, or has another identity than before.
     pub fn restart(&mut self) {
         self.kill();
-        let (running, ready) =
-            serve(self.room.as_deref(), self.folder.path(), &self.address.to_string(), &self.arguments);
+        let (running, ready) = serve(&self.how, self.folder.path(), &self.address.to_string());
         assert_eq!(ready.link, self.link, "a restarted tracker is the same tracker");
         self.running = Some(running);
     }
@@ -104,7 +122,7 @@ impl Tracker {
     /// When it does not end well.
     #[must_use]
     pub fn administer(&self, arguments: &[&str]) -> Vec<Value> {
-        let mut command = program::command_within(self.room.as_deref(), "swapmeet-tracker", self.folder.path());
+        let mut command = program::command_within(self.how.room.as_deref(), "swapmeet-tracker", self.folder.path());
         let ended = Running::start(command.arg("--json").args(arguments).arg("--data").arg(self.data()), b"").finish();
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
         ended.stdout.lines().map(|line| serde_json::from_str(line).expect("one JSON object in a line")).collect()
@@ -126,8 +144,13 @@ struct Ready {
     web: Option<String>,
 }
 
-fn serve(room: Option<&str>, folder: &Path, listen: &str, arguments: &[String]) -> (Running, Ready) {
-    let mut command = program::command_within(room, "swapmeet-tracker", folder);
+fn owned(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|&argument| argument.to_owned()).collect()
+}
+
+fn serve(How { arguments, room, variables }: &How, folder: &Path, listen: &str) -> (Running, Ready) {
+    let mut command = program::command_within(room.as_deref(), "swapmeet-tracker", folder);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.args(["serve", "--data"]).arg(folder.join("data")).args(["--listen", listen]);
     // Only scenarios about it need a web port.
     if !arguments.iter().any(|argument| argument == "--web") {

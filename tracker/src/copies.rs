@@ -28,6 +28,7 @@ use shared::{
     limits::{COPIES_AT_ONCE_MAX, COPY_PAGE_MAX, COPY_RETRY, COPY_TRIES_MAX},
     net::Outgoing,
     transfer::{
+        clock::TrackerClock,
         content::{Catalog, Content},
         fetch::{FetchError, fetch_blob},
         lane::{Lane, LaneError},
@@ -119,7 +120,8 @@ impl Copies {
 
     /// Serves copies on a stream of a member's device, to its end.
     pub async fn serve(self: &Arc<Self>, send: Outgoing, recv: RecvStream, device: DeviceId, key: [u8; 32]) {
-        let gate = Gate::Grants { device, source: Source::Copy, key, now_ms, ahead_ms: 0 };
+        let clock = Arc::new(TrackerClock::new(now_ms, 0));
+        let gate = Gate::Grants { device, source: Source::Copy, key, clock };
         if let Err(error) = serve(send, recv, gate, self.clone()).await {
             tracing::debug!(%error, "a fetch of copies ended early");
         }

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub mod attempts;
 pub mod blobs;
 pub mod cli;
+pub mod clock;
 pub mod code;
 pub mod config;
 pub mod copies;
@@ -182,6 +183,7 @@ pub async fn run(
     workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), TRACKER_ALPN, web.clone(), stop_working.clone()));
     workers.spawn(renew_certificate(ctx.clone(), probes.clone(), PROBE_ALPN, None, stop_working.clone()));
     workers.spawn(mail::run(pending, store.clone(), stop_working.clone()));
+    workers.spawn(clock::watch(ctx.events.clone(), stop_working.clone()));
     workers.spawn(watch_administration(ctx.clone(), stop_working.clone()));
     workers.spawn(handler::inbox::end_items(ctx.clone(), stop_working.clone()));
     workers.spawn(server::probe::run(ctx.clone(), probes, stop_working.clone()));

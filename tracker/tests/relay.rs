@@ -23,6 +23,7 @@ use shared::{
         sealed::{self, Carrier, Duplex, SealError},
     },
     transfer::{
+        clock::TrackerClock,
         fetch::fetch_blob,
         lane::{Lane, Order},
         partial::{BootId, Partial, PartialFiles},
@@ -165,8 +166,7 @@ async fn a_file_comes_over_the_tracker_which_cannot_read_it() {
         device: ben.device(),
         source: Source::Device(anna.device()),
         key: anna_in.grant_key,
-        now_ms: tracker::handler::now_ms,
-        ahead_ms: 0,
+        clock: Arc::new(TrackerClock::new(tracker::handler::now_ms, 0)),
     };
     let serving = tokio::spawn(serve(source_send, source_recv, gate, Arc::new(Shelf(vec![file.clone()]))));
 

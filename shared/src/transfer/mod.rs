@@ -1,6 +1,7 @@
 //! Serving and fetching over any pair of streams, and the files on disk around it. The one way in which bytes move.
 
 mod buffers;
+pub mod clock;
 pub mod content;
 pub mod delta;
 pub mod fetch;

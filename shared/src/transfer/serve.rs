@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream::FuturesOrdered};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{
+    clock::TrackerClock,
     content::{Catalog, Content},
     pace::{self, Pace, Turn, Unlimited},
 };
@@ -42,10 +43,8 @@ pub enum Gate {
         source: Source,
         /// The tracker's grant key.
         key: [u8; 32],
-        /// The clock, milliseconds since 1970.
-        now_ms: fn() -> i64,
-        /// How far the tracker's clock, which grants are dated by, is ahead of this one.
-        ahead_ms: i64,
+        /// What grants are dated by.
+        clock: Arc<TrackerClock>,
     },
 }
 
@@ -177,8 +176,8 @@ async fn read_wants(
         };
         let wanted = match frame {
             FetchFrame::Grant(signed) => {
-                let Gate::Grants { device, key, .. } = gate else { continue };
-                match signed.check(&key, device) {
+                let Gate::Grants { device, key, .. } = &gate else { continue };
+                match signed.check(key, *device) {
                     Ok(grant) => {
                         if grants.len() == GRANTS_HELD_MAX {
                             grants.remove(0);
@@ -203,11 +202,8 @@ impl Gate {
     pub(super) fn allows(&self, catalog: &dyn Catalog, signed: &SignedGrant, blob: &BlobHash) -> bool {
         match self {
             Self::Tracker => true,
-            Self::Grants { device, source, key, now_ms, ahead_ms } => match signed.check(key, *device) {
-                Ok(grant) => {
-                    let now_ms = now_ms().saturating_add(*ahead_ms);
-                    grant.allows(blob, *source) && counts(&grant, blob, catalog, now_ms)
-                }
+            Self::Grants { device, source, key, clock } => match signed.check(key, *device) {
+                Ok(grant) => grant.allows(blob, *source) && counts(&grant, blob, catalog, clock.now_ms()),
                 Err(error) => {
                     tracing::debug!(%device, %error, "a grant was refused");
                     false
@@ -218,10 +214,10 @@ impl Gate {
 }
 
 fn allow(gate: &Gate, catalog: &dyn Catalog, grants: &[Grant], want: Want, tree: Option<u8>) -> Wanted {
-    if let Gate::Grants { device, source, now_ms, ahead_ms, .. } = gate
+    if let Gate::Grants { device, source, clock, .. } = gate
         && !catalog.gives(&want.blob, *device)
     {
-        check_grants(grants, &want, *source, catalog, now_ms().saturating_add(*ahead_ms))?;
+        check_grants(grants, &want, *source, catalog, clock.now_ms())?;
     }
     check_want(want, tree)
 }

@@ -260,11 +260,17 @@ async fn grants_are_dated_by_the_trackers_clock() {
     let shelf = Shelf::new();
     let blob = shelf.small(b"a wrong clock");
     let grant = meeting.granting(meeting.device, NOW_MS - 3_600_000, &[blob]);
-    let Gate::Grants { device, source, key, now_ms, .. } = meeting.gate() else { unreachable!() };
-    // This end's clock is an hour and more ahead of the tracker's.
-    let gate = Gate::Grants { device, source, key, now_ms, ahead_ms: -3_660_000 };
+    let Gate::Grants { device, source, key, clock } = meeting.gate() else { unreachable!() };
+    let gate = Gate::Grants { device, source, key, clock: clock.clone() };
+    let (lane, _serving) = meeting.lane(gate.clone(), &shelf).await;
+    let grant = meeting.sign(&grant);
+    let (events, outcome) = play(lane, vec![Order::Grant(grant.clone()), job(1, blob, 13, None).0]).await;
+    outcome.unwrap();
+    assert_eq!(ends(&events), [(1, Some(Code::Unavailable))]);
+    // The tracker's clock was set back by an hour and more.
+    clock.set(NOW_MS - 3_660_000);
     let (lane, _serving) = meeting.lane(gate, &shelf).await;
-    let (events, outcome) = play(lane, vec![Order::Grant(meeting.sign(&grant)), job(1, blob, 13, None).0]).await;
+    let (events, outcome) = play(lane, vec![Order::Grant(grant), job(1, blob, 13, None).0]).await;
     outcome.unwrap();
     assert_eq!(ends(&events), [(1, None)]);
     meeting.end().await;

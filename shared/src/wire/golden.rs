@@ -684,6 +684,7 @@ samples!(Event, REPLY_BYTES_MAX, {
     Message => [Event::Message(MessageEvent::Delivered { messages: vec![MessageId([0x3e; 16])] })],
     People => [Event::People(PeopleEvent::Blocks { members: vec![AccountId([0xa1; 16])] })],
     GrantsWithdrawn => [Event::GrantsWithdrawn { before_ms: 1_700_000_000_123 }],
+    ClockSet => [Event::ClockSet { now_ms: 1_700_000_000_123 }],
 });
 
 samples!(Registration, REPLY_BYTES_MAX, {

@@ -359,6 +359,11 @@ pub enum Event {
         /// Milliseconds since 1970 by the tracker's clock.
         before_ms: i64,
     },
+    /// The tracker's clock was set: grants are dated by it from now on.
+    ClockSet {
+        /// Where it stands now, milliseconds since 1970.
+        now_ms: i64,
+    },
 }
 
 /// To [`Request::Hello`].

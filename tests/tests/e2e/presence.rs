@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -104,20 +105,11 @@ fn a_clock_that_jumps_makes_no_ghost_and_cuts_nobody_off() {
     let tracker = Tracker::start();
     let [mut alice, bob] = ["alice", "bob"].map(|name| Member::new(&tracker, name));
     let clock = alice.home().join("clock");
-    fs::write(&clock, "+0").unwrap();
-    // Only the clock on the wall jumps; the one that counts up is the kernel's.
-    alice.variables.extend([
-        ("LD_PRELOAD", leak(faketime())),
-        ("FAKETIME_TIMESTAMP_FILE", leak(clock.display().to_string())),
-        ("FAKETIME_NO_CACHE", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ]);
+    let variables = clock_at(&clock).into_iter().map(|(name, value)| (leak(name), leak(value)));
+    alice.variables.extend(variables);
     let _engines = [alice.engine(), bob.engine()];
     for (round, jump) in ["+3h", "-3h", "+0"].into_iter().enumerate() {
-        // In one step, as a clock that is set.
-        let next = alice.home().join("clock that comes");
-        fs::write(&next, jump).unwrap();
-        fs::rename(&next, &clock).unwrap();
+        set(&clock, jump);
         let name = format!("written at {jump}.bin");
         let original = alice.write(&name, corpus::bytes(round as u64, 400_000));
         let id = alice.share(&[&original], &[]);
@@ -135,6 +127,47 @@ fn a_clock_that_jumps_makes_no_ghost_and_cuts_nobody_off() {
         let there = seen(&bob, "alice");
         assert_eq!((connected(&there), there["devices"].as_u64()), (vec!["away".to_owned()], Some(1)), "{there}");
     }
+}
+
+#[test]
+fn a_tracker_whose_clock_is_set_gives_grants_that_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = folder.path().join("clock");
+    let tracker = Tracker::start_under(&clock_at(&clock));
+    let [alice, bob] = ["alice", "bob"].map(|name| Member::new(&tracker, name));
+    let _engine = alice.engine();
+    let narrowed = alice.share(&[&alice.write("narrowed.bin", corpus::bytes(1, 400_000))], &[]);
+    for (round, jump) in ["+3h", "-3h", "+0"].into_iter().enumerate() {
+        // What is decided anew about who may fetch is dated by the tracker's clock too.
+        let to = if round % 2 == 0 { "bob" } else { "bob,alice" };
+        alice.run(&["edit", &narrowed, "--to", "alice"]).ok();
+        alice.run(&["edit", &narrowed, "--to", to]).ok();
+        set(&clock, jump);
+        let original = alice.write(&format!("at {jump}.bin"), corpus::bytes(round as u64 + 20, 400_000));
+        let id = alice.share(&[&original], &[]);
+        let transfer = bob.run(&["get", &id]).ok().one("transfer");
+        assert_eq!(fs::read(text(&transfer, "path")).unwrap(), fs::read(&original).unwrap());
+        bob.run(&["get", &narrowed, "--from", "peer", "-o", &format!("again {jump}.bin")]).ok();
+    }
+}
+
+/// What shows a program the clock in a file. Only the one on the wall; the one that counts up is the kernel's.
+fn clock_at(file: &Path) -> [(String, String); 4] {
+    fs::write(file, "+0").unwrap();
+    [
+        ("LD_PRELOAD", faketime()),
+        ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+}
+
+/// Sets such a clock, in one step.
+fn set(file: &Path, to: &str) {
+    let next = file.with_extension("next");
+    fs::write(&next, to).unwrap();
+    fs::rename(&next, file).unwrap();
 }
 
 /// The library that shows a program another clock. `tests/run` installs it.

@@ -9,7 +9,11 @@ use shared::{
     },
 };
 
-use super::{Ctx, Error, Moment, Peer, account::{attempts, note_wrong}, at_most, publish};
+use super::{
+    Ctx, Error, Moment, Peer,
+    account::{attempts, note_wrong},
+    at_most, publish,
+};
 use crate::store::Caller;
 
 /// Carries out what a member asks about protected files.

@@ -104,7 +104,8 @@ async fn note_narrowed(ctx: &Ctx, effects: &Effects) -> Result<(), Error> {
 pub async fn withdrawn(store: &dyn Store, device: DeviceId, now_ms: i64) -> Result<Option<Event>, StoreError> {
     let memory_ms = i64::try_from((GRANT_LIFE + CLOCK_SKEW * 2).as_millis()).unwrap_or(i64::MAX);
     let before_ms = store.narrowed(device).await?.filter(|at| now_ms.saturating_sub(*at) < memory_ms);
-    Ok(before_ms.map(|before_ms| Event::GrantsWithdrawn { before_ms }))
+    // By a clock that was turned back since, it would be in the future.
+    Ok(before_ms.map(|before_ms| Event::GrantsWithdrawn { before_ms: before_ms.min(now_ms) }))
 }
 
 fn check(caller: &Caller, entry: PublishEntry, lock: Option<Lock>) -> Result<Publication, Error> {

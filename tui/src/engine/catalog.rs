@@ -197,6 +197,16 @@ impl Catalog {
         self.holdings.revoke_all();
     }
 
+    /// The tracker's clock was moved by this many milliseconds, and with it what is dated by it.
+    pub fn clock_moved(&self, by_ms: i64) {
+        for decided in self.decided.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
+            *decided = decided.saturating_add(by_ms);
+        }
+        let moved = |at: i64| (at > i64::MIN).then(|| at.saturating_add(by_ms));
+        // Nothing to do where nothing was decided.
+        let _unchanged = self.all_decided.fetch_update(Ordering::AcqRel, Ordering::Acquire, moved);
+    }
+
     /// Who takes what now, by device.
     pub fn uploads(&self) -> Vec<(DeviceId, Upload)> {
         let uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);

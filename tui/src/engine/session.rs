@@ -23,7 +23,10 @@ use shared::{
     limits::{CERTIFICATE_RENEW, RECONNECT_MAX, RECONNECT_MIN, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_READ},
     net::{self, Outgoing, endpoint, frame},
     show::show_line,
-    transfer::serve::{Gate, serve_paced},
+    transfer::{
+        clock::TrackerClock,
+        serve::{Gate, serve_paced},
+    },
     wire::{
         Code, PEER_ALPN, SIGN_IN_CONTEXT,
         peer::Open,
@@ -41,7 +44,7 @@ pub use super::dial::dial;
 use super::{
     api::{self, Direction, Failure, FailureKind, PathKind},
     chat,
-    core::{Core, now_ms},
+    core::{Core, now_ms, uptime_ms},
     dial::{self, Greeted, Way},
     failure, holdings, inbox,
     limits::Party,
@@ -374,7 +377,11 @@ async fn hold(core: &Arc<Core>, account: SavedAccount, begun: Option<Box<Back>>,
         }
     };
     *tries = 0;
-    *core.session.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(online.clone());
+    let former = core.session.newest.lock().unwrap_or_else(PoisonError::into_inner).replace(online.clone());
+    if let Some(former) = former {
+        // It may have been set while this device was away.
+        core.catalog.clock_moved(online.clock.ahead_ms().saturating_sub(former.clock.ahead_ms()));
+    }
     core.session.phase.send_replace(Phase::Online(online.clone()));
     leave(before.as_deref());
     core.hub.account(Some(core.account_row(&online.account)));
@@ -434,7 +441,7 @@ async fn sign_in(core: &Arc<Core>, account: SavedAccount, greeted: Option<Greete
         certificate_ends_ms: AtomicI64::new(signed_in.certificate_ends_ms),
         observed: greeted.welcome.observed,
         registration: greeted.welcome.registration,
-        ahead_ms: greeted.ahead_ms,
+        clock: Arc::new(TrackerClock::new(uptime_ms, greeted.ahead_ms)),
     })
 }
 
@@ -572,6 +579,11 @@ async fn hear(
             Event::Message(event) => core.chat.hear(event),
             Event::People(event) => people::hear(core, event).await,
             Event::GrantsWithdrawn { before_ms } => core.catalog.revoke_all(before_ms),
+            Event::ClockSet { now_ms } => {
+                if let Some(online) = core.session.newest() {
+                    core.catalog.clock_moved(online.clock.set(now_ms));
+                }
+            }
             Event::SignedOut { refusal } => {
                 return Err(Failure { message: show_line(&refusal.detail, 200), ..failure::signed_out() });
             }

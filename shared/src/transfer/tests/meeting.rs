@@ -30,6 +30,7 @@ use crate::{
         sealed::{self, Carrier, SealError},
     },
     transfer::{
+        clock::TrackerClock,
         content::{Catalog, Content, FileContent, SmallContent},
         hash::hash_file,
         jail::Stamp,
@@ -101,7 +102,8 @@ impl Meeting {
     pub(super) fn gate(&self) -> Gate {
         let (_, device) = crate::net::peer_of(&self.source).unwrap();
         let source = Source::Device(self.source_device);
-        Gate::Grants { device, source, key: self.authority.grant_key().public(), now_ms: || NOW_MS, ahead_ms: 0 }
+        let clock = Arc::new(TrackerClock::new(|| NOW_MS, 0));
+        Gate::Grants { device, source, key: self.authority.grant_key().public(), clock }
     }
 
     pub(super) fn grant(&self, blobs: &[BlobHash]) -> SignedGrant {

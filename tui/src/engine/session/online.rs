@@ -1,17 +1,20 @@
 //! A signed-in connection, and what came with it.
 
-use std::{net::SocketAddr, sync::atomic::AtomicI64};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicI64},
+};
 
 use certs::PeerCredentials;
 use quinn::Connection;
 use shared::{
     id::DeviceId,
-    transfer::serve::Gate,
+    transfer::{clock::TrackerClock, serve::Gate},
     wire::{grant::Source, tracker::Registration},
 };
 
 use super::SavedAccount;
-use crate::engine::{core::uptime_ms, dial::Way};
+use crate::engine::dial::Way;
 
 /// A connection that is signed in.
 #[derive(Debug)]
@@ -27,19 +30,18 @@ pub struct Online {
     pub certificate_ends_ms: AtomicI64,
     pub observed: SocketAddr,
     pub registration: Registration,
-    /// How far the tracker's clock is ahead of this machine's uptime.
-    pub(super) ahead_ms: i64,
+    /// The tracker's clock, beside this machine's uptime.
+    pub clock: Arc<TrackerClock>,
 }
 
 impl Online {
     /// The tracker's clock now, milliseconds since 1970. Whoever sets the clock of this machine does not change it.
     pub fn tracker_ms(&self) -> i64 {
-        uptime_ms().saturating_add(self.ahead_ms)
+        self.clock.now_ms()
     }
 
     /// What lets a device fetch from `here`: grants that name both, by the tracker's clock.
-    pub const fn gate(&self, device: DeviceId, here: DeviceId) -> Gate {
-        let source = Source::Device(here);
-        Gate::Grants { device, source, key: self.grant_key, now_ms: uptime_ms, ahead_ms: self.ahead_ms }
+    pub fn gate(&self, device: DeviceId, here: DeviceId) -> Gate {
+        Gate::Grants { device, source: Source::Device(here), key: self.grant_key, clock: self.clock.clone() }
     }
 }
