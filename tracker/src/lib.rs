@@ -178,6 +178,10 @@ pub async fn run(
     });
     workers.spawn({
         let (ctx, stop) = (ctx.clone(), stop_working.clone());
+        async move { ctx.events.run(stop).await }
+    });
+    workers.spawn({
+        let (ctx, stop) = (ctx.clone(), stop_working.clone());
         ctx.copies.clone().run(ctx.roster.clone(), ctx.events.clone(), sessions.clone(), stop)
     });
     workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), TRACKER_ALPN, web.clone(), stop_working.clone()));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
 
 use shared::{
-    id::{DeviceId, MessageId},
+    id::MessageId,
     limits::{MESSAGE_BODY_BYTES_MAX, MESSAGE_SEAL_BYTES, MESSAGE_SEALS_MAX, MESSAGES_NAMED_MAX},
     wire::{
         message::{Delivery, MessageAnswer, MessageEvent, MessageRequest, Sending, key_statement},
@@ -93,10 +93,8 @@ fn check(caller: &Caller, sending: &Sending) -> Result<(), Error> {
 /// Hands a message to the devices that are there; for the others it waits.
 fn tell(ctx: &Ctx, posted: Posted) {
     let Posted { delivery, seals } = posted;
-    let seals: BTreeMap<DeviceId, Vec<u8>> = seals.into_iter().map(|seal| (seal.device, seal.sealed)).collect();
-    ctx.events.send_each(|device| {
-        let delivery = Delivery { sealed: seals.get(&device)?.clone(), ..delivery.clone() };
-        Some(Event::Message(MessageEvent::Arrived(Box::new(delivery))))
+    ctx.events.send_each(seals.into_iter().map(|seal| (seal.device, seal.sealed)), |sealed| {
+        Event::Message(MessageEvent::Arrived(Box::new(Delivery { sealed, ..delivery.clone() })))
     });
 }
 

@@ -5,13 +5,13 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 use futures_util::FutureExt as _;
 use quinn::{RecvStream, SendStream};
 use shared::{
-    limits::{PROGRAM_CHARS_MAX, REPLY_BYTES_MAX, REPLY_WRITE, REQUEST_BYTES_MAX, REQUEST_READ},
+    limits::{EVENTS_WRITE_BYTES, PROGRAM_CHARS_MAX, REPLY_BYTES_MAX, REPLY_WRITE, REQUEST_BYTES_MAX, REQUEST_READ},
     net::{
         Outgoing,
         frame::{self, ReceiveError, SendError},
     },
     wire::{
-        Code,
+        Code, codec,
         tracker::{Answer, Event, Password, Request, SignedIn},
     },
 };
@@ -273,19 +273,30 @@ async fn first_events(store: &dyn Store, caller: &Caller) -> Result<Vec<Event>, 
 }
 
 async fn forward(send: &mut Outgoing, subscription: &Subscription) -> SendError {
+    let mut stopped = std::pin::pin!(send.stopped());
     loop {
         let event = tokio::select! {
             event = subscription.next() => event,
-            stopped = send.stopped() => {
+            stopped = &mut stopped => {
                 let code = stopped.ok().flatten().and_then(|number| Code::from_number(number.into_inner()));
                 return SendError::Stopped(code);
             }
         };
-        let sent = within(frame::send::<Event>(send, &event, REPLY_BYTES_MAX)).await;
-        if let Err(error) = sent {
+        if let Err(error) = within(forward_waiting(send, &event, subscription)).await {
             return error;
         }
     }
+}
+
+/// Sends an event, and in the same packets what else waits.
+async fn forward_waiting(send: &mut Outgoing, first: &Event, subscription: &Subscription) -> Result<(), SendError> {
+    let mut frames = codec::encode(first, REPLY_BYTES_MAX)?;
+    while frames.len() < EVENTS_WRITE_BYTES
+        && let Some(event) = subscription.waiting()
+    {
+        frames.extend(codec::encode::<Event>(&event, REPLY_BYTES_MAX)?);
+    }
+    send.write_all(&frames).await.map_err(SendError::from)
 }
 
 /// Serves stored copies on this stream.
