@@ -19,6 +19,7 @@ use shared::{
 };
 use tests::{
     Tracker,
+    program::cpu_seconds,
     wire::{Link, Puppet, ask, endpoint, next_event},
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -57,6 +58,8 @@ pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> 
         }
     }
     let idle = tracker.process().memory_now();
+    let spent = || (tracker.process().cpu_seconds(), cpu_seconds("self"));
+    let spent_before = spent();
     let mut senders = JoinSet::new();
     let mut random = StdRng::seed_from_u64(7);
     let mut clock = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
@@ -84,7 +87,9 @@ pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> 
             Ok(None) | Err(_) => break,
         }
     }
-    let rate = MESSAGES as f64 / begun.elapsed().as_secs_f64();
+    let seconds = begun.elapsed().as_secs_f64();
+    let rate = MESSAGES as f64 / seconds;
+    let (of_tracker, of_members) = (spent().0 - spent_before.0, spent().1 - spent_before.1);
     tasks.shutdown().await;
     table.row(
         &format!("m: messages among {} connected members, {rate:.0} a second", options.talkers),
@@ -99,6 +104,13 @@ pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> 
         format!("{} were told", moves.len()),
         String::new(),
         "p99 within 1000 ms",
+    );
+    table.row(
+        &format!("m: processor time of these {seconds:.0} s"),
+        format!("tracker {of_tracker:.1} s"),
+        format!("all members together {of_members:.1} s"),
+        String::new(),
+        "",
     );
     table.row(
         "m: tracker with them idle, and after it all",
