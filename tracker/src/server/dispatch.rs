@@ -43,16 +43,17 @@ pub(super) async fn stream(session: Arc<Session>, send: SendStream, mut recv: Re
     let kind = kind(&request);
     async move {
         if request == Request::Fetch {
-            return fetch(&session, send, recv).await;
+            return Box::pin(fetch(&session, send, recv)).await;
         }
         if request == Request::Subscribe {
             return subscribe(&session, send, number).await;
         }
         if let Request::Relay { device } = request {
-            return relay(&session, send, recv, device, number).await;
+            return Box::pin(relay(&session, send, recv, device, number)).await;
         }
         let begun = Instant::now();
-        let answer = answer(&session, request, number).await;
+        // Somewhere else: a listener's stream, which stays as long as its member, must not keep room for all this.
+        let answer = Box::pin(answer(&session, request, number)).await;
         let outcome = if let Answer::Refused(refusal) = &answer { refusal.code.name() } else { "ok" };
         let sent = reply(&mut send, &answer, number).await;
         tracing::debug!(outcome, sent, elapsed_ms = begun.elapsed().as_millis(), "request");
@@ -244,7 +245,7 @@ async fn subscribe(session: &Arc<Session>, mut send: Outgoing, number: u64) {
     if !reply(&mut send, &Answer::Done, number).await {
         return;
     }
-    let first = match first_events(&*session.server.ctx.store, &signed_in.caller).await {
+    let first = match Box::pin(first_events(&*session.server.ctx.store, &signed_in.caller)).await {
         Ok(first) => first,
         Err(error) => {
             tracing::error!(number, error = &error as &dyn std::error::Error, "a listener could not begin");
