@@ -23,7 +23,7 @@ use shared::{
     net,
     wire::{PROBE_ALPN, TRACKER_ALPN, tracker::Ways},
 };
-use tokio::task::JoinSet;
+use tokio::{runtime::Handle, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub mod attempts;
@@ -186,7 +186,11 @@ pub async fn run(
     });
     workers.spawn(renew_certificate(ctx.clone(), endpoints.clone(), TRACKER_ALPN, web.clone(), stop_working.clone()));
     workers.spawn(renew_certificate(ctx.clone(), probes.clone(), PROBE_ALPN, None, stop_working.clone()));
-    workers.spawn(mail::run(pending, store.clone(), stop_working.clone()));
+    workers.spawn_blocking({
+        let (runtime, store, stop) = (Handle::current(), store.clone(), stop_working.clone());
+        // A message takes many steps of the database: on a thread of their own none of them waits for the network's.
+        move || runtime.block_on(mail::run(pending, store, stop))
+    });
     workers.spawn(clock::watch(ctx.events.clone(), stop_working.clone()));
     workers.spawn(watch_administration(ctx.clone(), stop_working.clone()));
     workers.spawn(handler::inbox::end_items(ctx.clone(), stop_working.clone()));

@@ -122,13 +122,6 @@ impl MessageStore for SqliteStore {
     }
 }
 
-/// Which of these accounts are apart from this one: what one of them says never reaches the other, who is not told.
-/// Everything that passes between members asks here.
-async fn apart(tx: &mut SqliteConnection, account: i64) -> Result<BTreeSet<i64>> {
-    let others = sqlx::query_scalar("SELECT other FROM apart WHERE one = $1").bind(account).fetch_all(tx).await?;
-    Ok(others.into_iter().collect())
-}
-
 async fn is_published(
     connection: &mut SqliteConnection,
     caller: &Caller,
@@ -192,55 +185,89 @@ struct Begun {
     complete: bool,
 }
 
+/// Whom a message is for.
+enum Audience {
+    Everyone,
+    Member { no: i64, name: String },
+}
+
+impl Audience {
+    const fn member(&self) -> Option<i64> {
+        match self {
+            Self::Everyone => None,
+            Self::Member { no, .. } => Some(*no),
+        }
+    }
+}
+
+// Each statement is a way to the database's thread and back: what one can say is not asked by two.
 async fn send(tx: &mut SqliteConnection, caller: &Caller, sending: Sending, now_ms: i64) -> Result<Mailed> {
     let me = me(tx, caller).await?;
     let begun = match begun(tx, me, &sending).await? {
         Some(Begun { at_ms, complete: true, .. }) => return Ok(Mailed::Kept { at_ms, news: None }),
-        Some(begun) => begun,
-        None => begin(tx, me, &sending, now_ms).await?,
+        begun => begun.map(|begun| begun.no),
     };
-    let receiver = match sending.header.to {
-        Some(to) => Some(account_no(tx, to).await?),
-        None => None,
+    let (audience, apart) = audience(tx, me, sending.header.to).await?;
+    let receiver = audience.member();
+    let no = match begun {
+        Some(no) => no,
+        None => begin(tx, me, receiver, &sending, now_ms).await?,
     };
-    let apart = apart(tx, me.account).await?;
-    keep_seals(tx, me, receiver, &begun, &sending.seals, &apart).await?;
+    keep_seals(tx, me, receiver, no, &sending.seals, &apart).await?;
     if !sending.last {
         return Ok(Mailed::More);
     }
-    let missing = missing(tx, me, receiver, begun.no, &apart).await?;
+    let missing = missing(tx, me, receiver, no, &apart).await?;
     if missing > 0 {
         return Ok(Mailed::DevicesMissing(missing));
     }
-    let seals = seals(tx, begun.no).await?;
+    let (seals, accounts) = seals(tx, no).await?;
     // Somebody who is apart must not be told from somebody who is there.
     if let Some(receiver) = receiver
         && !apart.contains(&receiver)
-        && !has_seal(tx, begun.no, receiver).await?
+        && !accounts.contains(&receiver)
     {
         return Err(StoreError::NoDevice);
     }
-    let at_ms = complete(tx, begun.no, now_ms, seals.is_empty()).await?;
+    let (at_ms, signing) = complete(tx, no, now_ms, seals.is_empty()).await?;
     let delivery = Delivery {
-        place: u64::try_from(begun.no).map_err(|_| StoreError::Corrupt("no"))?,
+        place: u64::try_from(no).map_err(|_| StoreError::Corrupt("no"))?,
         header: sending.header,
         from_name: caller.name.clone(),
-        to_name: match receiver {
-            Some(receiver) => Some(
-                sqlx::query_scalar("SELECT name FROM accounts WHERE no = $1")
-                    .bind(receiver)
-                    .fetch_one(&mut *tx)
-                    .await?,
-            ),
-            None => None,
+        to_name: match audience {
+            Audience::Everyone => None,
+            Audience::Member { name, .. } => Some(name),
         },
-        signing: signing_key(tx, me).await?,
+        signing,
         at_ms,
         body: sending.body,
         signature: sending.signature,
         sealed: Vec::new(),
     };
     Ok(Mailed::Kept { at_ms, news: Some(Box::new(Posted { delivery, seals })) })
+}
+
+/// Whom a message of this member is for, and who of them is apart from it: what one of those says never reaches the
+/// other, who is not told. Everything that passes between members asks here.
+async fn audience(tx: &mut SqliteConnection, me: Me, to: Option<AccountId>) -> Result<(Audience, BTreeSet<i64>)> {
+    let Some(to) = to else {
+        let others =
+            sqlx::query_scalar("SELECT other FROM apart WHERE one = $1").bind(me.account).fetch_all(tx).await?;
+        return Ok((Audience::Everyone, others.into_iter().collect()));
+    };
+    let row = sqlx::query(
+        "SELECT a.no AS no, a.name AS name,
+             EXISTS (SELECT 1 FROM apart p WHERE p.one = $2 AND p.other = a.no) AS apart
+         FROM accounts a WHERE a.id = $1",
+    )
+    .bind(rows::bytes(to.as_bytes()))
+    .bind(me.account)
+    .fetch_optional(tx)
+    .await?
+    .ok_or_else(|| StoreError::UnknownMember(to.to_string()))?;
+    let no = row.try_get("no")?;
+    let apart = row.try_get::<bool, _>("apart")?.then_some(no);
+    Ok((Audience::Member { no, name: row.try_get("name")? }, apart.into_iter().collect()))
 }
 
 async fn begun(tx: &mut SqliteConnection, me: Me, sending: &Sending) -> Result<Option<Begun>> {
@@ -263,35 +290,33 @@ async fn begun(tx: &mut SqliteConnection, me: Me, sending: &Sending) -> Result<O
     Ok(Some(Begun { no: row.try_get("no")?, at_ms: row.try_get("at_ms")?, complete }))
 }
 
-async fn begin(tx: &mut SqliteConnection, me: Me, sending: &Sending, now_ms: i64) -> Result<Begun> {
-    let kept: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM messages WHERE sender = $1 AND body IS NOT NULL")
-        .bind(me.account)
-        .fetch_one(&mut *tx)
-        .await?;
-    if kept.unsigned_abs() >= MESSAGES_KEPT_MAX {
-        return Err(StoreError::TooManyMessages(MESSAGES_KEPT_MAX));
-    }
-    let receiver = match sending.header.to {
-        Some(to) => Some(account_no(tx, to).await?),
-        None => None,
-    };
-    let signing = signing_key(tx, me).await?;
+async fn begin(
+    tx: &mut SqliteConnection,
+    me: Me,
+    receiver: Option<i64>,
+    sending: &Sending,
+    now_ms: i64,
+) -> Result<i64> {
     let written = sqlx::query(
         "INSERT INTO messages (id, sender, receiver, device, signing, written_ms, at_ms, body, signature)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         SELECT $1, $2, $3, d.id, d.key, $4, $5, $6, $7 FROM devices d
+         WHERE d.no = $8 AND (SELECT COUNT(*) FROM messages WHERE sender = $2 AND body IS NOT NULL) < $9",
     )
     .bind(rows::bytes(sending.header.id.as_bytes()))
     .bind(me.account)
     .bind(receiver)
-    .bind(rows::bytes(sending.header.device.as_bytes()))
-    .bind(rows::bytes(&signing))
     .bind(sending.header.written_ms)
     .bind(now_ms)
     .bind(rows::bytes(&sending.body))
     .bind(rows::bytes(&sending.signature))
+    .bind(me.device)
+    .bind(i64::try_from(MESSAGES_KEPT_MAX).unwrap_or(i64::MAX))
     .execute(tx)
     .await?;
-    Ok(Begun { no: written.last_insert_rowid(), at_ms: now_ms, complete: false })
+    match written.rows_affected() {
+        0 => Err(StoreError::TooManyMessages(MESSAGES_KEPT_MAX)),
+        _ => Ok(written.last_insert_rowid()),
+    }
 }
 
 /// Keeps those of the seals that count. One that is there stays.
@@ -299,7 +324,7 @@ async fn keep_seals(
     tx: &mut SqliteConnection,
     me: Me,
     receiver: Option<i64>,
-    begun: &Begun,
+    message: i64,
     seals: &[Seal],
     apart: &BTreeSet<i64>,
 ) -> Result<()> {
@@ -312,7 +337,7 @@ async fn keep_seals(
          WHERE d.active = 1 AND d.no <> $3 AND ($4 IS NULL OR d.account IN ($4, $5))
          AND d.account NOT IN (SELECT value FROM json_each($6))",
     )
-    .bind(begun.no)
+    .bind(message)
     .bind(listed)
     .bind(me.device)
     .bind(receiver)
@@ -345,45 +370,34 @@ async fn missing(
     u32::try_from(missing).map_err(|_| StoreError::Corrupt("seals"))
 }
 
-async fn has_seal(tx: &mut SqliteConnection, message: i64, account: i64) -> Result<bool> {
+/// The seals of a message, and the accounts that they are for.
+async fn seals(tx: &mut SqliteConnection, message: i64) -> Result<(Vec<Seal>, BTreeSet<i64>)> {
     let found = sqlx::query(
-        "SELECT 1 FROM message_seals s JOIN devices d ON d.no = s.device
-         WHERE s.message = $1 AND d.account = $2 LIMIT 1",
-    )
-    .bind(message)
-    .bind(account)
-    .fetch_optional(tx)
-    .await?;
-    Ok(found.is_some())
-}
-
-async fn seals(tx: &mut SqliteConnection, message: i64) -> Result<Vec<Seal>> {
-    sqlx::query(
-        "SELECT d.id AS device, s.sealed AS sealed FROM message_seals s JOIN devices d ON d.no = s.device
-         WHERE s.message = $1",
+        "SELECT d.id AS device, d.account AS account, s.sealed AS sealed
+         FROM message_seals s JOIN devices d ON d.no = s.device WHERE s.message = $1",
     )
     .bind(message)
     .fetch_all(tx)
-    .await?
-    .iter()
-    .map(|row| Ok(Seal { device: rows::device_id(row, "device")?, sealed: row.try_get("sealed")? }))
-    .collect()
+    .await?;
+    let seal = |row| Ok(Seal { device: rows::device_id(row, "device")?, sealed: row.try_get("sealed")? });
+    let accounts = found.iter().map(|row| row.try_get("account")).collect::<std::result::Result<_, _>>()?;
+    Ok((found.iter().map(seal).collect::<Result<_>>()?, accounts))
 }
 
-/// The message has come: gives its time, which is another than that of every message before.
-async fn complete(tx: &mut SqliteConnection, message: i64, now_ms: i64, unread: bool) -> Result<i64> {
-    let newest: Option<i64> =
-        sqlx::query_scalar("SELECT MAX(at_ms) FROM messages WHERE no <> $1").bind(message).fetch_one(&mut *tx).await?;
-    let at_ms = newest.map_or(now_ms, |newest| now_ms.max(newest.saturating_add(1)));
-    sqlx::query(match unread {
-        true => "UPDATE messages SET complete = 1, at_ms = $2, body = NULL, signature = NULL WHERE no = $1",
-        false => "UPDATE messages SET complete = 1, at_ms = $2 WHERE no = $1",
-    })
+/// The message has come: gives its time, which is another than that of every message before, and its sender's key.
+async fn complete(tx: &mut SqliteConnection, message: i64, now_ms: i64, unread: bool) -> Result<(i64, [u8; 32])> {
+    let row = sqlx::query(
+        "UPDATE messages SET complete = 1,
+             at_ms = MAX($2, COALESCE((SELECT MAX(o.at_ms) + 1 FROM messages o WHERE o.no <> $1), $2)),
+             body = CASE WHEN $3 THEN NULL ELSE body END, signature = CASE WHEN $3 THEN NULL ELSE signature END
+         WHERE no = $1 RETURNING at_ms, signing",
+    )
     .bind(message)
-    .bind(at_ms)
-    .execute(tx)
+    .bind(now_ms)
+    .bind(unread)
+    .fetch_one(tx)
     .await?;
-    Ok(at_ms)
+    Ok((row.try_get("at_ms")?, key(&row, "signing")?))
 }
 
 async fn acknowledge(tx: &mut SqliteConnection, caller: &Caller, messages: &[MessageId]) -> Result<Mailed> {
@@ -467,11 +481,6 @@ async fn account_no(connection: &mut SqliteConnection, account: AccountId) -> Re
         .fetch_optional(connection)
         .await?
         .ok_or_else(|| StoreError::UnknownMember(account.to_string()))
-}
-
-async fn signing_key(tx: &mut SqliteConnection, me: Me) -> Result<[u8; 32]> {
-    let row = sqlx::query("SELECT key FROM devices WHERE no = $1").bind(me.device).fetch_one(tx).await?;
-    key(&row, "key")
 }
 
 fn key(row: &SqliteRow, column: &'static str) -> Result<[u8; 32]> {
