@@ -203,7 +203,7 @@ impl Copies {
         let mut after = None;
         loop {
             let mut page = self.store.pending_copies(after.as_ref()).await?;
-            pending.extend(page.iter().map(|copy| copy.blob.to_string()));
+            pending.extend(page.iter().map(partial_name));
             after = page.pop();
             if after.is_none() {
                 break;
@@ -212,7 +212,7 @@ impl Copies {
         let Ok(entries) = fs::read_dir(&self.incoming) else { return Ok(()) };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let wanted = name.split('.').next().is_some_and(|blob| pending.contains(blob));
+            let wanted = name.rsplit_once('.').is_some_and(|(claim, _)| pending.contains(claim));
             if !wanted && let Err(error) = fs::remove_file(entry.path()) {
                 tracing::warn!(%error, "a partial file could not be removed");
             }
@@ -238,7 +238,7 @@ impl Copies {
 
     /// What comes from one member is apart from what comes from another: each claim is proved by the whole content.
     fn partial_path(&self, copy: &PendingCopy, kind: &str) -> PathBuf {
-        self.incoming.join(format!("{}.{}.{}.{kind}", copy.blob, copy.account, copy.size))
+        self.incoming.join(format!("{}.{kind}", partial_name(copy)))
     }
 
     /// Fetches one copy from the first of these devices that delivers, and stores it.
@@ -469,6 +469,11 @@ impl CopyError {
             }
         }
     }
+}
+
+/// What the files of a claim that is being fetched begin with.
+fn partial_name(copy: &PendingCopy) -> String {
+    format!("{}.{}.{}", copy.blob, copy.account, copy.size)
 }
 
 fn open(path: PathBuf) -> io::Result<File> {

@@ -10,7 +10,7 @@ use crate::{
         keys::{Action, Key},
         prompt::Survey,
     },
-    engine::api::{Command, DeviceRow, Failure, Finding, Get, InviteRow, RoomName, RuleRow, Steer, Update},
+    engine::api::{Command, DeviceRow, Failure, Finding, Get, InviteRow, RoomName, RuleRow, Steer, Update, WishRow},
 };
 
 /// What a running call is for.
@@ -62,6 +62,10 @@ pub enum Purpose {
     /// Listing invitations; those found so far.
     Invites {
         found: Vec<InviteRow>,
+    },
+    /// Listing standing searches; those found so far.
+    Wishes {
+        found: Vec<WishRow>,
     },
     Search,
     Look,

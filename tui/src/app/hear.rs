@@ -124,6 +124,10 @@ impl State {
                 self.calls.insert(call, Purpose::Invites { found });
             }
             (Purpose::Invite, Update::Invite(invite)) => self.show_invite(invite),
+            (Purpose::Wishes { mut found }, Update::Wish(wish)) => {
+                found.push(wish);
+                self.calls.insert(call, Purpose::Wishes { found });
+            }
             (Purpose::Verify { name }, Update::Verified(verified)) => self.verified(&name, verified),
             (Purpose::Rescan, Update::Rescanned(found)) => {
                 let text = format!(
@@ -291,6 +295,10 @@ impl State {
             (Purpose::People { .. }, Err(failure)) => self.messages.fail(now, "do that", &failure),
             (Purpose::Invite, Ok(())) => {}
             (Purpose::Invite, Err(failure)) => self.messages.fail(now, "invite", &failure),
+            (Purpose::Wishes { found }, Ok(())) => self.show_wishes(&found),
+            (Purpose::Wishes { .. }, Err(failure)) => {
+                self.messages.fail(now, "ask for the standing searches", &failure)
+            }
             (Purpose::Invites { found }, Ok(())) => self.show_invites(&found),
             (Purpose::Invites { .. }, Err(failure)) => self.messages.fail(now, "ask for the invitations", &failure),
             (Purpose::SignOut, Ok(())) => self.messages.success(now, "signed out on this device"),

@@ -287,6 +287,8 @@ actions! {
     ChangeEmail "email" "Change the address by which the tracker's administrator reaches you";
     Devices "devices" "Show where the account is signed in, and sign it out there";
     Invite "invite" "Make an invitation to this tracker, as its administrator";
+    Wish "wish" "Look for files that are not there yet: wish add QUERY; --fetch, --up-to 2g";
+    Wishes "wishes" "Show the standing searches, and end one";
     Invites "invitations" "Show the invitations to this tracker, and revoke one, as its administrator";
     Commands "commands" "Find and run any command by name";
     Help "help" "Show the keys of this place, and find any other";
@@ -515,6 +517,8 @@ pub const TABLE: &[Binding] = &[
 pub const UNBOUND: &[Action] = &[
     A::Limit,
     A::Request,
+    A::Wish,
+    A::Wishes,
     A::Unblock,
     A::Away,
     A::Doctor,

@@ -7,7 +7,8 @@ use shared::show::show;
 
 use super::{Purpose, act::expand_home, filter::parse_size, keys::Action};
 use crate::engine::api::{
-    Accept, ChatCommand, Command, InboxCommand, Offer, PeopleCommand, RoomName, RuleKind, RuleRow, Target, span,
+    Accept, ChatCommand, Command, InboxCommand, Offer, PeopleCommand, RoomName, RuleKind, RuleRow, Target, WishCommand,
+    span,
 };
 
 /// The words that begin such a command, and the action under which `:` lists it.
@@ -15,6 +16,7 @@ pub const FIRST: &[(&str, Action)] = &[
     ("limit ", Action::Limit),
     ("offer ", Action::Offer),
     ("request ", Action::Request),
+    ("wish ", Action::Wish),
     ("block ", Action::Block),
     ("unblock ", Action::Unblock),
     ("inbox ", Action::ShowInbox),
@@ -47,6 +49,7 @@ pub fn parse(action: Action, text: &str, home: Option<&Path>) -> Result<Wish, St
     match action {
         Action::Offer => offer(&words, home),
         Action::Request => request(&words),
+        Action::Wish => wish(&words),
         Action::Block => {
             let member = words.only("write block MEMBER")?;
             let says = format!("{} is blocked", show(&member));
@@ -109,6 +112,32 @@ fn request(words: &Words) -> Result<Wish, String> {
     }
     let text = options.value("--note").unwrap_or_default();
     Ok(Wish::inbox(InboxCommand::RequestFiles { items: options.bare, text, life_s }, format!("asked; {LOOK}")))
+}
+
+fn wish(words: &Words) -> Result<Wish, String> {
+    const EXPECTED: &str = "write wish add QUERY; --fetch, --up-to 2g; wish rm ID or wish ls";
+    let (what, rest) = words.first(EXPECTED)?;
+    match what.as_str() {
+        "ls" => Ok(Wish { command: Command::Wish(WishCommand::List), purpose: Purpose::Wishes { found: Vec::new() } }),
+        "rm" => {
+            let command = Command::Wish(WishCommand::Remove { wish: rest.only("write wish rm ID")? });
+            let says = "nobody looks for that any more; what is being fetched goes on".to_owned();
+            Ok(Wish { command, purpose: Purpose::People { says } })
+        }
+        "add" => {
+            let options = rest.options(&["--fetch"], &["--up-to"], EXPECTED)?;
+            let (fetch, up_to) = (options.has("--fetch"), size(&options, "--up-to")?);
+            if up_to.is_some() && !fetch {
+                return Err("--up-to is about fetching: write --fetch too".to_owned());
+            }
+            let query = options.some(EXPECTED)?.join(" ");
+            let then = if fetch { "is fetched" } else { "is told to you" };
+            let says = format!("what appears for {} {then}; `:` wishes shows it", show(&query));
+            let command = Command::Wish(WishCommand::Add { query, fetch, up_to });
+            Ok(Wish { command, purpose: Purpose::People { says } })
+        }
+        _ => Err(EXPECTED.to_owned()),
+    }
 }
 
 fn inbox(words: &Words, home: Option<&Path>) -> Result<Wish, String> {
@@ -175,12 +204,7 @@ fn rule(words: &Words) -> Result<Wish, String> {
         "set" => {
             let options = rest.options(&[], &["--up-to"], EXPECTED)?;
             let [member, answer] = &options.bare[..] else { return Err(EXPECTED.to_owned()) };
-            let up_to = match options.value("--up-to") {
-                Some(text) => {
-                    Some(parse_size(&text).ok_or_else(|| format!("{text:?} is not a size: write 500m or 2g"))?)
-                }
-                None => None,
-            };
+            let up_to = size(&options, "--up-to")?;
             let what = match (answer.as_str(), up_to) {
                 ("accept", up_to) => RuleKind::AcceptOffers { up_to },
                 ("decline", None) => RuleKind::DeclineOffers,
@@ -219,6 +243,11 @@ pub fn path_typed(text: &str, home: Option<&Path>) -> Option<PathBuf> {
 fn name_of(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     path.rsplit('/').next().unwrap_or(path)
+}
+
+fn size(options: &Options, name: &str) -> Result<Option<u64>, String> {
+    let Some(text) = options.value(name) else { return Ok(None) };
+    parse_size(&text).map(Some).ok_or_else(|| format!("{text:?} is not a size: write 500m or 2g"))
 }
 
 fn life(options: &Options) -> Result<Option<u64>, String> {
@@ -372,6 +401,15 @@ mod tests {
     }
 
     #[test]
+    fn standing_searches_are_typed_as_on_the_command_line() {
+        let add = |query: &str, fetch, up_to| Command::Wish(WishCommand::Add { query: query.to_owned(), fetch, up_to });
+        assert_eq!(parsed("wish add raw tapes ext:wav"), Ok(add("raw tapes ext:wav", false, None)));
+        assert_eq!(parsed("wish add tapes --fetch --up-to 2g"), Ok(add("tapes", true, Some(2 << 30))));
+        assert_eq!(parsed("wish rm 3f2a"), Ok(Command::Wish(WishCommand::Remove { wish: "3f2a".to_owned() })));
+        assert_eq!(parsed("wish ls"), Ok(Command::Wish(WishCommand::List)));
+    }
+
+    #[test]
     fn anything_else_is_answered_with_what_works() {
         for text in [
             "offer ~/x",
@@ -390,6 +428,10 @@ mod tests {
             "inbox rule set bob accept --up-to much",
             "inbox burn 3f2a",
             "inbox cancel 3f2a --hard",
+            "wish",
+            "wish add --fetch",
+            "wish add tapes --up-to 2g",
+            "wish for tapes",
         ] {
             assert!(parsed(text).is_err(), "{text}");
         }

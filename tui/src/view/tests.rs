@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use ratatui::{Terminal, backend::TestBackend, style::Modifier};
-use shared::wire::tracker::Registration;
+use shared::wire::tracker::{Audience, Registration};
 
 use super::{Targets, draw};
 use crate::{
@@ -16,9 +16,9 @@ use crate::{
         sample, start, update,
     },
     engine::api::{
-        Command, Connection, Direction, Failure, FailureKind, Finding, FolderRow, Health, IndexPage, LimitChange,
+        Command, Connection, Direction, Edit, Failure, FailureKind, Finding, FolderRow, Health, IndexPage, LimitChange,
         Limits, QueuePlace, Rank, RateRow, RateWish, Status, Steer, TrackerInfo, Traffic, TransferPage, TransferState,
-        Update,
+        Update, WishCommand, WishRow,
     },
 };
 
@@ -727,4 +727,55 @@ proptest! {
             prop_assert_eq!(terminal.backend().buffer().area().as_size(), (width, height).into());
         }
     }
+}
+
+#[test]
+fn what_is_shared_gets_other_viewers_a_remark_and_another_name() {
+    let mut play = Play::busy(80, 24);
+    play.keys("]e");
+    insta::assert_snapshot!(play.screen());
+    let edited = |play: &Play| match play.last_call().1 {
+        Command::Edit(edit) => edit.clone(),
+        other => panic!("{other:?}"),
+    };
+    let items = vec!["alice/notes.md".to_owned()];
+    play.keys("lbob, ca<tab><enter>");
+    let people = Some(Audience::People(vec!["bob".to_owned(), "carol".to_owned()]));
+    assert_eq!(edited(&play), Edit { items: items.clone(), audience: people, ..Edit::default() });
+    play.keys("enfirst draft<enter>");
+    let note = Some("first draft".to_owned());
+    assert_eq!(edited(&play), Edit { items: items.clone(), note, ..Edit::default() });
+    play.keys("er<enter>");
+    assert!(play.screen().contains("write the new name"), "{}", play.screen());
+    play.keys("final notes.md<enter>");
+    assert_eq!(edited(&play), Edit { items, name: Some("final notes.md".to_owned()), ..Edit::default() });
+}
+
+#[test]
+fn standing_searches_are_made_listed_and_ended() {
+    let mut play = Play::busy(80, 24);
+    play.keys(":wish add raw tapes --fetch<enter>");
+    let add = WishCommand::Add { query: "raw tapes".to_owned(), fetch: true, up_to: None };
+    assert_eq!(play.last_call().1, &Command::Wish(add));
+    play.end(Ok(()));
+    play.keys(":wishes<enter>");
+    assert_eq!(play.last_call().1, &Command::Wish(WishCommand::List));
+    let row = |id: &str, query: &str, fetch, matches| WishRow {
+        id: id.to_owned(),
+        query: query.to_owned(),
+        fetch,
+        up_to: fetch.then_some(2 << 30),
+        created_ms: sample::NOW,
+        known: 3,
+        matches,
+        new: 0,
+        wanted: 0,
+        last_ms: None,
+    };
+    play.answer(Update::Wish(row("3f2a", "raw tapes", true, 2)));
+    play.answer(Update::Wish(row("77aa", "user:bob ext:wav", false, 0)));
+    play.end(Ok(()));
+    insta::assert_snapshot!(play.screen());
+    play.keys("by");
+    assert_eq!(play.last_call().1, &Command::Wish(WishCommand::Remove { wish: "77aa".to_owned() }));
 }

@@ -13,6 +13,7 @@ mod prompts;
 mod take;
 mod transfers;
 mod verify;
+mod wishes;
 
 use crate::{
     app::{
@@ -161,6 +162,8 @@ impl State {
             Action::TakeTo => self.edit_folder(effects),
             Action::Offer => self.offer(effects),
             Action::Request => self.type_command("request --of "),
+            Action::Wish => self.type_command("wish add "),
+            Action::Wishes => self.ask_wishes(effects),
             Action::Unblock => self.type_command("unblock "),
             Action::Write => self.write(),
             Action::WriteTo => self.write_to(),
