@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn a_few_are_told_at_once_and_thousands_in_turn_within_a_bounded_number_of_steps() {
         assert_eq!((step_listeners(2), step_listeners(0)), (EVENTS_STEP_LISTENERS_MIN, EVENTS_STEP_LISTENERS_MIN));
-        for listeners in [100, 2_000, 12_000] {
+        for listeners in [100_usize, 2_000, 12_000] {
             assert!(listeners.div_ceil(step_listeners(listeners)) <= EVENTS_ROUND_STEPS_MAX);
         }
         let events = Arc::new(Events::default());
