@@ -428,7 +428,7 @@ mod tests {
             "inbox rule set bob accept --up-to much",
             "inbox burn 3f2a",
             "inbox cancel 3f2a --hard",
-            "wish",
+            "wish ",
             "wish add --fetch",
             "wish add tapes --up-to 2g",
             "wish for tapes",

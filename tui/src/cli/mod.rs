@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn options_of_later_versions_are_unknown_rather_than_ignored() {
-        for line in ["swapmeet edit x --name y", "swapmeet get x --to bob"] {
+        for line in ["swapmeet edit x --owner bob", "swapmeet get x --to bob"] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }

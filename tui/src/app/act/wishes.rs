@@ -33,7 +33,7 @@ impl State {
                 Act::Call { command, purpose: Purpose::People { says: format!("{query} is looked for no longer") } };
             let choices = vec![Choice::new('n', "keep it", Act::Close), Choice::new('y', "end it", act)];
             let dialog = Dialog::new("End this standing search?", lines, choices);
-            Choice::new(letter, format!("{query:<30}  {}", found(wish)), Act::Ask(Box::new(dialog)))
+            Choice::new(letter, format!("{query:<22}  {}", found(wish)), Act::Ask(Box::new(dialog)))
         });
         let more = match wishes.len().saturating_sub(LETTERS.len()) {
             0 => String::new(),
