@@ -2,33 +2,47 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
-use shared::{
-    limits::{MESSAGE_DRAFT_BYTES_MAX, TALK_MESSAGES_MAX},
-    show::{show, show_text},
-};
-use unicode_segmentation::UnicodeSegmentation;
+use shared::limits::{MESSAGE_DRAFT_BYTES_MAX, TALK_MESSAGES_MAX};
 
 use super::{
     CallId,
+    channel::Channel,
     field::Field,
     filter::{FilterMatcher, Subject},
-    format,
     index::SortBy,
     list::List,
     pane::Pane,
 };
-use crate::engine::api::{Failure, MessageRow, MessageState, RoomName, RoomRow};
+use crate::engine::api::{Failure, MessageRow, RoomName, RoomRow};
+
+/// A conversation, by what it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// A private channel, by the call that holds it.
+    Private(CallId),
+    /// One that the engine keeps.
+    Kept(RoomName),
+}
+
+impl Room {
+    /// The room of a member.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self::Kept(RoomName::Member(name.to_owned()))
+    }
+}
 
 /// All conversations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chat {
     /// In the engine's order: those with something unread first, then the newest.
     pub rooms: Vec<RoomRow>,
+    /// Private channels, the newest first. They are kept nowhere else.
+    pub channels: Vec<Channel>,
     pub view: View,
     pub pane: Pane<String>,
     /// Lines of the list of rooms.
-    pub order: Vec<usize>,
+    pub order: Vec<Room>,
     /// The conversation that is shown.
     pub talk: Option<Talk>,
     /// Whether a small window shows the conversation instead of the rooms.
@@ -36,17 +50,21 @@ pub struct Chat {
     /// Whether keys go to the message that is being written.
     pub writing: bool,
     /// What was typed and not sent, by room.
-    drafts: BTreeMap<RoomName, Field>,
+    drafts: BTreeMap<Room, Field>,
     /// When the draft of the shown room is to be kept.
     pub draft_due: Option<i64>,
+    /// The card of the conversation that keys are about.
+    pub card: Option<String>,
     /// A member with whom nothing was said yet, whose room is shown all the same.
     begun: Option<String>,
+    /// Members with whom something was offered, the newest first. Their rooms are shown too.
+    offered: Vec<String>,
 }
 
 /// A conversation, its newest part first known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Talk {
-    pub room: RoomName,
+    pub room: Room,
     /// Oldest first.
     pub messages: Vec<MessageRow>,
     /// When it is to be read.
@@ -68,17 +86,19 @@ pub struct Talk {
 impl Talk {
     /// A conversation that is yet to be read.
     #[must_use]
-    pub const fn new(room: RoomName, due: i64) -> Self {
+    pub const fn new(room: Room, due: i64) -> Self {
+        let private = matches!(room, Room::Private(_));
         Self {
             room,
             messages: Vec::new(),
-            due: Some(due),
+            // What was said in a private channel is nowhere to be read from.
+            due: if private { None } else { Some(due) },
             call: None,
             brought: 0,
             failure: None,
             new_from: None,
             back: 0,
-            whole: false,
+            whole: private,
             seen_due: None,
         }
     }
@@ -100,132 +120,6 @@ impl Talk {
             self.whole = false;
         }
     }
-
-    /// The lines of the conversation in so many columns of text.
-    #[must_use]
-    pub fn lines(&self, width: usize, offline: bool, zone: &TimeZone) -> Vec<Line<'_>> {
-        let mut lines = Vec::new();
-        let mut day = String::new();
-        for message in &self.messages {
-            let of = format::day(message.at_ms, zone);
-            if of != day {
-                lines.push(Line::Day(of.clone()));
-                day = of;
-            }
-            if self.new_from.as_deref() == Some(message.id.as_str()) {
-                lines.push(Line::New);
-            }
-            text_lines(message, width, offline, &mut lines);
-        }
-        lines
-    }
-}
-
-/// A line of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line<'a> {
-    /// What follows was said on this day.
-    Day(String),
-    /// What follows is new.
-    New,
-    /// Part of a message.
-    Text {
-        message: &'a MessageRow,
-        /// Whether it is the message's first line.
-        first: bool,
-        text: String,
-        /// How far the message has come, at the end of its last line.
-        state: String,
-    },
-}
-
-fn text_lines<'a>(message: &'a MessageRow, width: usize, offline: bool, lines: &mut Vec<Line<'a>>) {
-    let state = state_words(message, offline);
-    let mut texts = wrap(&show_text(&message.text), width);
-    let last = texts.last().map_or(0, |text| format::width(text));
-    if !state.is_empty() && last + 2 + format::width(&state) > width {
-        texts.push(String::new());
-    }
-    let end = texts.len() - 1;
-    lines.extend(texts.into_iter().enumerate().map(|(at, text)| {
-        let state = if at == end { format::cut_end(&state, width, "…") } else { String::new() };
-        Line::Text { message, first: at == 0, text, state }
-    }));
-}
-
-/// How far an own message has come, in words.
-fn state_words(message: &MessageRow, offline: bool) -> String {
-    let reason = show(&message.reason);
-    match (message.state, message.mine) {
-        (_, false) | (MessageState::Received, true) => String::new(),
-        (MessageState::Waiting, true) if offline => "waiting: offline".to_owned(),
-        (MessageState::Waiting, true) if reason.is_empty() => "waiting".to_owned(),
-        (MessageState::Waiting, true) => format!("waiting: {reason}"),
-        (MessageState::Sent, true) => "sent".to_owned(),
-        (MessageState::Delivered, true) => "delivered".to_owned(),
-        (MessageState::Failed, true) => format!("failed: {reason} (r sends it again)"),
-    }
-}
-
-/// Lines of at most `width` columns: line breaks stay, longer lines are broken at blanks, longer words anywhere.
-#[must_use]
-pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    let width = width.max(2);
-    let mut lines = Vec::new();
-    for paragraph in text.split('\n') {
-        let paragraph = paragraph.replace('\t', "    ");
-        let (mut line, mut columns) = (String::new(), 0);
-        for word in paragraph.split_word_bounds() {
-            let wide = format::width(word);
-            if columns + wide > width && columns > 0 {
-                lines.push(std::mem::take(&mut line).trim_end().to_owned());
-                columns = 0;
-                if word.trim().is_empty() {
-                    continue;
-                }
-            }
-            for grapheme in word.graphemes(true) {
-                let wide = format::width(grapheme);
-                if columns + wide > width {
-                    lines.push(std::mem::take(&mut line));
-                    columns = 0;
-                }
-                line.push_str(grapheme);
-                columns += wide;
-            }
-        }
-        lines.push(line.trim_end().to_owned());
-    }
-    lines
-}
-
-/// What is typed, in lines of at most `width` columns, and the line and column of the cursor.
-#[must_use]
-pub fn typed_lines(field: &Field, width: usize) -> (Vec<String>, (usize, usize)) {
-    let width = width.max(2);
-    let at = field.before_cursor().len();
-    let (mut lines, mut columns, mut cursor) = (vec![String::new()], 0, (0, 0));
-    for (start, grapheme) in field.text().grapheme_indices(true) {
-        let wide = format::width(grapheme);
-        if grapheme != "\n" && columns + wide > width {
-            lines.push(String::new());
-            columns = 0;
-        }
-        if start == at {
-            cursor = (lines.len() - 1, columns);
-        }
-        if grapheme == "\n" {
-            lines.push(String::new());
-            columns = 0;
-        } else if let Some(line) = lines.last_mut() {
-            line.push_str(grapheme);
-            columns += wide;
-        }
-    }
-    if at == field.text().len() {
-        cursor = (lines.len() - 1, columns);
-    }
-    (lines, cursor)
 }
 
 /// The views of the rooms.
@@ -254,6 +148,7 @@ impl Default for Chat {
     fn default() -> Self {
         Self {
             rooms: Vec::new(),
+            channels: Vec::new(),
             view: View::default(),
             pane: Pane::new(SortBy::Added),
             order: Vec::new(),
@@ -262,7 +157,9 @@ impl Default for Chat {
             writing: false,
             drafts: BTreeMap::new(),
             draft_due: None,
+            card: None,
             begun: None,
+            offered: Vec::new(),
         }
     }
 }
@@ -270,28 +167,46 @@ impl Default for Chat {
 impl Chat {
     /// Takes in the rooms.
     pub fn apply(&mut self, rooms: Vec<RoomRow>) {
-        let selected = self.selected().map(|room| room.room.clone());
+        let selected = self.selected().cloned();
         self.rooms = rooms;
-        self.add_begun();
+        self.add_others();
         self.arrange_around(selected);
     }
 
-    fn add_begun(&mut self) {
-        let Some(name) = &self.begun else { return };
-        let room = RoomName::Member(name.clone());
-        if self.rooms.iter().any(|row| row.room == room) {
-            self.begun = None;
-            return;
+    /// Takes in with whom something was offered, the newest first.
+    pub fn apply_offered(&mut self, members: Vec<String>) {
+        if self.offered != members {
+            let selected = self.selected().cloned();
+            self.offered = members;
+            self.add_others();
+            self.arrange_around(selected);
         }
-        let row = RoomRow { room, account: None, unread: 0, muted: false, last_ms: None, draft: String::new() };
-        self.rooms.insert(0, row);
     }
 
-    /// Goes to the first room with something unread, unless there is something in the one under the cursor.
-    pub fn show_news(&mut self) {
-        let unread = |room: Option<&RoomRow>| room.is_some_and(|room| room.unread > 0 && !room.muted);
-        if !unread(self.selected())
-            && let Some(at) = (0..self.order.len()).find(|at| unread(self.get(*at)))
+    /// Adds the rooms in which nothing was said yet.
+    fn add_others(&mut self) {
+        let row = |room| RoomRow { room, account: None, unread: 0, muted: false, last_ms: None, draft: String::new() };
+        let is_known = |rooms: &[RoomRow], room: &RoomName| rooms.iter().any(|row| row.room == *room);
+        for room in self.offered.iter().map(|name| RoomName::Member(name.clone())) {
+            if !is_known(&self.rooms, &room) {
+                self.rooms.push(row(room));
+            }
+        }
+        if let Some(room) = self.begun.clone().map(RoomName::Member) {
+            match is_known(&self.rooms, &room) {
+                true => self.begun = None,
+                false => self.rooms.insert(0, row(room)),
+            }
+        }
+    }
+
+    /// Goes to the first room with something unread, or that of a member in `offering`, unless there is something in the
+    /// one under the cursor.
+    pub fn show_news(&mut self, offering: &[Room]) {
+        let is_news = |chat: &Self, room: &Room| chat.news_in(room) > 0 || offering.contains(room);
+        let unread = |chat: &Self, room: Option<&Room>| room.is_some_and(|room| is_news(chat, room));
+        if !unread(self, self.selected())
+            && let Some(at) = (0..self.order.len()).find(|at| unread(self, self.get(*at)))
         {
             self.pane.list.follow(at);
         }
@@ -308,8 +223,13 @@ impl Chat {
         let room = RoomName::Member(name.to_owned());
         if !self.rooms.iter().any(|row| row.room == room) {
             self.begun = Some(name.to_owned());
-            self.add_begun();
+            self.add_others();
         }
+        self.go_to(Room::Kept(room));
+    }
+
+    /// Goes to a room.
+    pub fn go_to(&mut self, room: Room) {
         self.view = View::All;
         self.pane.finder.field.clear();
         self.pane.finder.filter = super::filter::Filter::default();
@@ -318,29 +238,87 @@ impl Chat {
 
     /// The room in line `at`.
     #[must_use]
-    pub fn get(&self, at: usize) -> Option<&RoomRow> {
-        self.rooms.get(*self.order.get(at)?)
+    pub fn get(&self, at: usize) -> Option<&Room> {
+        self.order.get(at)
     }
 
     /// The room under the cursor.
     #[must_use]
-    pub fn selected(&self) -> Option<&RoomRow> {
+    pub fn selected(&self) -> Option<&Room> {
         self.get(self.pane.list.cursor)
+    }
+
+    /// What the engine tells of a room that it keeps.
+    #[must_use]
+    pub fn row(&self, room: &RoomName) -> Option<&RoomRow> {
+        self.rooms.iter().find(|row| row.room == *room)
+    }
+
+    /// The private channel that this call holds.
+    #[must_use]
+    pub fn channel(&self, call: CallId) -> Option<&Channel> {
+        self.channels.iter().find(|channel| channel.call == call)
+    }
+
+    /// The same, to be changed.
+    pub fn channel_mut(&mut self, call: CallId) -> Option<&mut Channel> {
+        self.channels.iter_mut().find(|channel| channel.call == call)
+    }
+
+    /// The private channel that is shown.
+    #[must_use]
+    pub fn shown_channel(&self) -> Option<&Channel> {
+        match self.talk.as_ref()?.room {
+            Room::Private(call) => self.channel(call),
+            Room::Kept(_) => None,
+        }
+    }
+
+    /// Takes a private channel off the list, with everything that was said in it.
+    pub fn close_channel(&mut self, call: CallId) {
+        self.channels.retain(|channel| channel.call != call);
+        self.drafts.remove(&Room::Private(call));
+        if self.talk.as_ref().is_some_and(|talk| talk.room == Room::Private(call)) {
+            (self.talk, self.writing, self.card, self.open) = (None, false, None, false);
+        }
+        self.arrange();
+    }
+
+    /// What a room is called, as it came; names of members never begin with a `#`.
+    #[must_use]
+    pub fn name(&self, room: &Room) -> String {
+        match room {
+            Room::Kept(room) => room_name(room),
+            Room::Private(call) => self.channel(*call).map(|channel| channel.row.with.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// What was not read in a room, unless it keeps quiet.
+    #[must_use]
+    pub fn news_in(&self, room: &Room) -> u64 {
+        match room {
+            Room::Kept(room) => self.row(room).filter(|row| !row.muted).map_or(0, |row| row.unread),
+            Room::Private(call) => self.channel(*call).map_or(0, |channel| channel.unread),
+        }
     }
 
     /// How many rooms a view has.
     #[must_use]
     pub fn count(&self, view: View) -> usize {
         match view {
-            View::All => self.rooms.len(),
-            View::Unread => self.rooms.iter().filter(|room| room.unread > 0).count(),
+            View::All => self.rooms.len() + self.channels.len(),
+            View::Unread => {
+                let kept = self.rooms.iter().filter(|room| room.unread > 0).count();
+                kept + self.channels.iter().filter(|channel| channel.unread > 0).count()
+            }
         }
     }
 
     /// Messages that were not read, in rooms that may make themselves noticed.
     #[must_use]
     pub fn unread(&self) -> u64 {
-        self.rooms.iter().filter(|room| !room.muted).map(|room| room.unread).sum()
+        let kept: u64 = self.rooms.iter().filter(|room| !room.muted).map(|room| room.unread).sum();
+        kept + self.channels.iter().map(|channel| channel.unread).sum::<u64>()
     }
 
     /// Whether a room keeps quiet.
@@ -360,23 +338,28 @@ impl Chat {
 
     /// Makes the order again; the cursor follows its room.
     pub fn arrange(&mut self) {
-        let selected = self.selected().map(|room| room.room.clone());
+        let selected = self.selected().cloned();
         self.arrange_around(selected);
     }
 
-    fn arrange_around(&mut self, selected: Option<RoomName>) {
+    fn arrange_around(&mut self, selected: Option<Room>) {
         let mut matcher = FilterMatcher::new();
         let shown = self.talk.as_ref().map(|talk| &talk.room);
-        let keep = |at: &usize| {
-            let room = &self.rooms[*at];
-            let name = room_name(&room.room);
+        let keep = |room: &Room| {
+            let name = self.name(room);
             let subject = Subject { text: &name, name: &name, size: 0, owner: &name, have: None, online: false };
+            let unread = match room {
+                Room::Kept(room) => self.row(room).map_or(0, |row| row.unread),
+                Room::Private(_) => self.news_in(room),
+            };
             // A room does not vanish under the eyes of whoever reads it.
-            let in_view = self.view == View::All || room.unread > 0 || shown == Some(&room.room);
+            let in_view = self.view == View::All || unread > 0 || shown == Some(room);
             in_view && self.pane.finder.filter.score(&subject, &mut matcher).is_some()
         };
-        self.order = (0..self.rooms.len()).filter(keep).collect();
-        let again = selected.and_then(|room| self.order.iter().position(|at| self.rooms[*at].room == room));
+        let private = self.channels.iter().map(|channel| Room::Private(channel.call));
+        let all = private.chain(self.rooms.iter().map(|row| Room::Kept(row.room.clone())));
+        self.order = all.filter(keep).collect();
+        let again = selected.and_then(|room| self.order.iter().position(|other| *other == room));
         if let Some(at) = again {
             self.pane.list.follow(at);
         }
@@ -391,7 +374,10 @@ impl Chat {
     /// The same, to be typed into; begins with what was kept.
     pub fn draft_mut(&mut self) -> Option<&mut Field> {
         let room = self.talk.as_ref()?.room.clone();
-        let kept = self.rooms.iter().find(|row| row.room == room).map(|row| row.draft.clone()).unwrap_or_default();
+        let kept = match &room {
+            Room::Kept(room) => self.row(room).map(|row| row.draft.clone()).unwrap_or_default(),
+            Room::Private(_) => String::new(),
+        };
         Some(self.drafts.entry(room).or_insert_with(|| {
             let mut field = Field::lines(MESSAGE_DRAFT_BYTES_MAX);
             field.set(&kept);
@@ -400,7 +386,7 @@ impl Chat {
     }
 
     /// Puts a text back that could not be sent, where nothing else was typed meanwhile.
-    pub fn put_back(&mut self, room: &RoomName, text: &str) {
+    pub fn put_back(&mut self, room: &Room, text: &str) {
         let field = self.drafts.entry(room.clone()).or_insert_with(|| Field::lines(MESSAGE_DRAFT_BYTES_MAX));
         if field.is_empty() {
             field.set(text);
@@ -420,26 +406,7 @@ pub fn room_name(room: &RoomName) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn long_lines_break_at_blanks_and_long_words_anywhere() {
-        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
-        assert_eq!(wrap("abcdefghij k", 4), ["abcd", "efgh", "ij k"]);
-        assert_eq!(wrap("a\n\n  b\tc", 10), ["a", "", "  b    c"]);
-        assert_eq!(wrap("日本語日本語", 5), ["日本", "語日", "本語"]);
-        assert_eq!(wrap("", 5), [""]);
-    }
-
-    #[test]
-    fn the_cursor_is_where_typing_goes_on() {
-        let mut field = Field::lines(100);
-        field.insert("abc\ndef");
-        assert_eq!(typed_lines(&field, 10), (vec!["abc".to_owned(), "def".to_owned()], (1, 3)));
-        field.start();
-        assert_eq!(typed_lines(&field, 2).1, (0, 0));
-        field.end();
-        assert_eq!(typed_lines(&field, 2), (["ab", "c", "de", "f"].map(str::to_owned).to_vec(), (3, 1)));
-    }
+    use crate::engine::api::MessageState;
 
     fn message(id: &str, at_ms: i64, state: MessageState) -> MessageRow {
         MessageRow {
@@ -460,7 +427,7 @@ mod tests {
 
     #[test]
     fn a_message_stands_once_where_its_time_puts_it() {
-        let mut talk = Talk::new(RoomName::Everyone, 0);
+        let mut talk = Talk::new(Room::Kept(RoomName::Everyone), 0);
         for (id, at) in [("b", 2), ("a", 1), ("c", 3)] {
             talk.put(message(id, at, MessageState::Received));
         }
@@ -471,7 +438,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_on_screen_is_bounded() {
-        let mut talk = Talk { whole: true, ..Talk::new(RoomName::Everyone, 0) };
+        let mut talk = Talk { whole: true, ..Talk::new(Room::Kept(RoomName::Everyone), 0) };
         for at in 0..=TALK_MESSAGES_MAX {
             talk.put(message(&format!("{at:08}"), i64::try_from(at).unwrap(), MessageState::Received));
         }

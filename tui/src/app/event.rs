@@ -5,12 +5,15 @@ use std::{path::PathBuf, sync::Arc};
 use crate::{
     app::{
         CallId, Tab,
+        card::Reading,
+        chat::Room,
+        dropped::Dropped,
         gate::{self},
         index::{Arrange, Arranged, Index, SortBy},
         keys::{Action, Key},
         prompt::Survey,
     },
-    engine::api::{Command, DeviceRow, Failure, Finding, Get, InviteRow, RoomName, RuleRow, Steer, Update, WishRow},
+    engine::api::{Command, DeviceRow, Failure, Finding, Get, InviteRow, RuleRow, Steer, Update, WishRow},
 };
 
 /// What a running call is for.
@@ -48,9 +51,17 @@ pub enum Purpose {
     Read,
     /// Sending a message; it comes back to be written again where that fails.
     Say {
-        room: RoomName,
+        room: Room,
         text: String,
     },
+    /// Holding a private channel, from the invitation to its end.
+    Channel,
+    /// Leaving the private channel that another call holds.
+    Leave {
+        channel: CallId,
+    },
+    /// Offering something in a conversation; how far it is read.
+    Offering(Box<Reading>),
     /// Telling what was seen of a conversation.
     Seen,
     /// Keeping what is typed.
@@ -133,6 +144,8 @@ pub enum Target {
     /// Number of an answer in a dialog or menu, or of a line in the list of commands.
     Choice(usize),
     Part(gate::Part),
+    /// Number of a card in the conversation that is shown.
+    Card(usize),
 }
 
 /// Which list an arrangement is for.
@@ -171,6 +184,12 @@ pub enum Event {
         generation: u64,
         arranged: Arranged,
         took_us: u64,
+    },
+    /// What was pasted into a conversation: what lies at its paths, where all of them exist.
+    Weighed {
+        room: Room,
+        text: String,
+        found: Option<Vec<Dropped>>,
     },
     /// Paths that `typed` may go on with.
     Completed {
@@ -212,6 +231,12 @@ pub enum Effect {
         generation: u64,
         index: Arc<Index>,
         wanted: Arrange,
+    },
+    /// Look whether there is something at every one of these paths; answered by [`Event::Weighed`].
+    Weigh {
+        room: Room,
+        text: String,
+        paths: Vec<PathBuf>,
     },
     /// Find paths that begin so; answered by [`Event::Completed`].
     Complete {

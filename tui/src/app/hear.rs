@@ -53,6 +53,12 @@ impl State {
             (_, Update::Rooms(rooms)) => self.on_rooms(rooms),
             (Purpose::Watch, Update::Message(row)) => self.on_message(*row, effects),
             (Purpose::Read, Update::Message(row)) => self.on_read(call, *row),
+            (Purpose::Channel, Update::Channel(row)) => self.on_channel(call, row, effects),
+            (Purpose::Channel, Update::ChannelLine(line)) => self.on_channel_line(call, *line, effects),
+            (Purpose::Offering(mut reading), Update::Hashing(hashing)) => {
+                (reading.bytes, reading.bytes_done) = (hashing.bytes, hashing.bytes_done);
+                self.calls.insert(call, Purpose::Offering(reading));
+            }
             (Purpose::Offered, Update::Offered(file)) => self.on_offered(call, file),
             (Purpose::Rules { mut found }, Update::Rule(rule)) => {
                 found.push(rule);
@@ -285,6 +291,17 @@ impl State {
             (Purpose::Say { .. } | Purpose::Seen | Purpose::Draft | Purpose::Rooms, Ok(())) => {}
             (Purpose::Rooms, Err(failure)) => self.messages.fail(now, "ask for the conversations", &failure),
             (Purpose::Say { room, text }, Err(failure)) => self.not_sent(&room, &text, &failure),
+            (Purpose::Channel, result) => self.channel_ended(call, result),
+            (Purpose::Leave { .. }, Ok(())) => {}
+            (Purpose::Leave { channel }, Err(failure)) => self.not_left(channel, &failure, effects),
+            (Purpose::Offering(reading), Ok(())) => {
+                let with = show(&self.chat.name(&reading.room));
+                let look = if self.tab == Tab::Chat { "" } else { "; 3 shows what becomes of it" };
+                self.messages.success(now, format!("{} is offered to {with}{look}", reading.name));
+            }
+            (Purpose::Offering(reading), Err(failure)) => {
+                self.messages.fail(now, &format!("offer {}", reading.name), &failure);
+            }
             (Purpose::Seen, Err(failure)) => self.messages.fail(now, "note what was read", &failure),
             (Purpose::Draft, Err(failure)) => self.messages.fail(now, "keep what is typed", &failure),
             (Purpose::Offered, result) => self.offered_ended(call, result),

@@ -81,6 +81,8 @@ pub enum Context {
     Sent,
     Members,
     Chat,
+    /// A card of a conversation.
+    Card,
     /// A message that is being written.
     Writing,
     /// A page of details over the whole screen.
@@ -108,7 +110,7 @@ pub enum Context {
 
 impl Context {
     /// Every context, in the order of the help screen.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Public,
         Self::Mine,
         Self::Search,
@@ -121,6 +123,7 @@ impl Context {
         Self::Sent,
         Self::Inbox,
         Self::Members,
+        Self::Card,
         Self::Chat,
         Self::Panes,
         Self::Page,
@@ -158,6 +161,7 @@ impl Context {
             Self::Sent => "inbox: sent",
             Self::Members => "members",
             Self::Chat => "chat",
+            Self::Card => "chat: a card",
             Self::Writing => "writing",
             Self::Page => "details",
             Self::Typing => "typing",
@@ -253,6 +257,9 @@ actions! {
     NewLine "new-line" "Begin a new line of the message";
     Resend "send-again" "Send the newest message again that failed";
     Mute "mute" "Let the room keep quiet, or be heard again";
+    Cards "cards" "Go to what was offered in the conversation, to answer or open it";
+    Channel "channel" "Invite the member to a private channel, between two devices and kept nowhere; channel MEMBER";
+    Leave "leave" "Leave the private channel, or close its room when it is over";
     MemberFiles "member-files" "Show what this member shares";
     Away "away" "Let others see you as away, whatever you press; again, or back: as online";
     Block "block" "Hide this member and yourself from each other, or take that back; block MEMBER; nobody is told";
@@ -389,13 +396,25 @@ pub const TABLE: &[Binding] = &[
     shown(C::Members, &[Enter], A::MemberFiles, "their files"),
     shown(C::Members, &[Char('m')], A::WriteTo, "write"),
     shown(C::Members, &[Char('o')], A::Offer, "offer"),
+    shown(C::Members, &[Char('c')], A::Channel, "channel"),
     shown(C::Members, &[Char('b')], A::Block, "block"),
     shown(C::Members, &[Char('y')], A::CopyMenu, "copy"),
     shown(C::Chat, &[Char('i')], A::Write, "write"),
     shown(C::Chat, &[Enter], A::Open, "open"),
+    shown(C::Chat, &[Char('l'), Right], A::Cards, "cards"),
+    shown(C::Chat, &[Char('x')], A::Leave, "leave"),
+    shown(C::Chat, &[Char('o')], A::Offer, "offer"),
+    shown(C::Chat, &[Char('c')], A::Channel, "channel"),
     shown(C::Chat, &[Char('r')], A::Resend, "send again"),
     shown(C::Chat, &[Char('M')], A::Mute, "mute"),
     shown(C::Chat, &[Char('y')], A::CopyMenu, "copy"),
+    shown(C::Card, &[Enter], A::Open, "open"),
+    shown(C::Card, &[Char('a')], A::SayYes, "accept"),
+    shown(C::Card, &[Char('x')], A::SayNo, "decline"),
+    shown(C::Card, &[Char('X')], A::SayNever, "and block"),
+    shown(C::Card, &[Char('o')], A::OpenFile, "open file"),
+    shown(C::Card, &[Char('O')], A::OpenFolder, "folder"),
+    shown(C::Card, &[Esc, Char('h'), Left], A::Back, "to the rooms"),
     shown(C::Panes, &[Char('s')], A::SortMenu, "sort"),
     shown(C::Panes, &[Char('/')], A::Filter, "filter"),
     quiet(C::Panes, &[Char('S')], A::SortReverse),

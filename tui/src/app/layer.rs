@@ -1,5 +1,7 @@
 //! What can lie over the panes: dialogs, menus, the list of commands, the message log, a page of details, sharing.
 
+use std::path::PathBuf;
+
 use nucleo_matcher::{
     Config, Matcher, Utf32Str,
     pattern::{AtomKind, CaseMatching, Normalization, Pattern},
@@ -8,6 +10,7 @@ use shared::limits::{PATH_BYTES_MAX, QUERY_BYTES_MAX};
 
 use super::{
     CallId,
+    chat::Room,
     field::Field,
     index::SortBy,
     keys::{self, Action, Context},
@@ -81,6 +84,20 @@ pub enum Act {
     Prompt(Box<Prompt>),
     /// Asks for a password to share something with.
     Protect(Box<Share>),
+    /// Accepts an invitation to a private channel with that member.
+    Join {
+        item: String,
+        with: String,
+    },
+    /// Leaves the private channel that this call holds.
+    Leave(CallId),
+    /// Forgets a private channel that is over.
+    CloseRoom(CallId),
+    /// Offers these in a conversation.
+    Offer {
+        room: Room,
+        paths: Vec<PathBuf>,
+    },
     Quit(super::Leaving),
 }
 

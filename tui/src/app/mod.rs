@@ -4,7 +4,10 @@
 
 pub mod act;
 pub mod attention;
+pub mod card;
+pub mod channel;
 pub mod chat;
+pub mod dropped;
 mod event;
 pub mod field;
 pub mod files;
@@ -24,6 +27,7 @@ pub mod notices;
 pub mod pane;
 pub mod prompt;
 mod settle;
+pub mod timeline;
 pub mod transfers;
 mod typing;
 pub mod words;
@@ -136,6 +140,8 @@ pub struct Setup {
     pub away_after_ms: i64,
     /// How somebody is told who does not look.
     pub notices: Notices,
+    /// What no other screen has: names that are made here begin with it.
+    pub seed: u128,
 }
 
 /// Everything the screen knows. Plain data.
@@ -255,6 +261,7 @@ pub fn update(state: &mut State, event: Event) -> Vec<Effect> {
         Event::Arranged { which, generation, arranged, took_us } => {
             state.on_arranged(which, generation, arranged, took_us);
         }
+        Event::Weighed { room, text, found } => state.on_weighed(room, &text, found, &mut effects),
         Event::Completed { typed, paths } => state.on_completed(&typed, paths),
         Event::Surveyed(survey) => state.on_surveyed(survey),
         Event::Copied { what, way: Ok(way) } => state.messages.success(state.now, format!("{what} copied {way}")),
@@ -454,6 +461,7 @@ impl State {
                 inbox::View::History => vec![Context::Inbox],
             },
             (Tab::Members, ..) => vec![Context::Members],
+            (Tab::Chat, ..) if self.at_card() => vec![Context::Card, Context::Chat],
             (Tab::Chat, ..) => vec![Context::Chat],
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use shared::limits::PATH_BYTES_MAX;
 
-use super::{field::Field, list::List};
+use super::{chat::Room, field::Field, list::List};
 use crate::engine::api::ItemRow;
 
 /// A line that is asked for, and what becomes of it.
@@ -42,7 +42,7 @@ pub enum Then {
     /// Asks for these files with it as a note; `name`: what they are, for people.
     Request { items: Vec<String>, name: String },
     /// Offers the file or folder at that path.
-    OfferPath { member: String },
+    OfferPath { room: Room },
     /// Offers something shared to the members named.
     OfferTo { items: Vec<String>, name: String },
     /// Changes this about what is shared; `name`: what it is, for people.

@@ -11,6 +11,9 @@ impl State {
     pub(in crate::app) fn on_paste(&mut self, text: &str, effects: &mut Vec<Effect>) {
         self.pressed_ms = self.now;
         self.touch();
+        if self.weigh_paste(text, effects) {
+            return;
+        }
         if self.writing() {
             self.paste_into_message(text, effects);
             return;

@@ -1,11 +1,11 @@
 //! Commands with words of their own, typed after `:` in the grammar of the command line: `offer`, `request`, `block`,
-//! `unblock`, `inbox`, `chat`. Pure: what they ask of the engine comes out.
+//! `unblock`, `inbox`, `chat`, `channel`. Pure: what they ask of the engine comes out.
 
 use std::path::{Path, PathBuf};
 
 use shared::show::show;
 
-use super::{Purpose, act::expand_home, filter::parse_size, keys::Action};
+use super::{Purpose, act::expand_home, chat::Room, filter::parse_size, keys::Action};
 use crate::engine::api::{
     Accept, ChatCommand, Command, InboxCommand, Offer, PeopleCommand, RoomName, RuleKind, RuleRow, Target, WishCommand,
     span,
@@ -21,6 +21,7 @@ pub const FIRST: &[(&str, Action)] = &[
     ("unblock ", Action::Unblock),
     ("inbox ", Action::ShowInbox),
     ("chat ", Action::ShowChat),
+    ("channel ", Action::Channel),
 ];
 
 /// What a typed command wants of the engine.
@@ -171,7 +172,7 @@ fn chat(words: &Words) -> Result<Wish, String> {
         "broadcast" => (RoomName::Everyone, rest.only(EXPECTED)?),
         _ => return Err(EXPECTED.to_owned()),
     };
-    let purpose = Purpose::Say { room: room.clone(), text: text.clone() };
+    let purpose = Purpose::Say { room: Room::Kept(room.clone()), text: text.clone() };
     Ok(Wish { command: Command::Chat(ChatCommand::Send { room, text }), purpose })
 }
 
@@ -217,6 +218,22 @@ fn rule(words: &Words) -> Result<Wish, String> {
         }
         _ => Err(EXPECTED.to_owned()),
     }
+}
+
+/// The member that a command is about.
+///
+/// # Errors
+/// A sentence about what was expected.
+pub fn member(text: &str) -> Result<String, String> {
+    Words::split(text)?.only("write channel MEMBER")
+}
+
+/// The one path that a command is about.
+#[must_use]
+pub fn only_path(text: &str, home: Option<&Path>) -> Option<PathBuf> {
+    let Words(words) = Words::split(text).ok()?;
+    let [word] = &words[..] else { return None };
+    path_typed(word, home).filter(|path| !path.as_os_str().is_empty())
 }
 
 /// What a standing answer does, in a sentence without its end.

@@ -7,7 +7,7 @@ use shared::limits::{CLIPBOARD_BYTES_MAX, SORTED_INLINE_MAX};
 
 use super::{
     ScreenError, Shell,
-    outside::{complete, follow, notice_bytes, open, survey},
+    outside::{complete, follow, notice_bytes, open, survey, weigh},
 };
 use crate::app::{self, Effect, Event, index};
 
@@ -53,6 +53,10 @@ impl Shell {
             Effect::Complete { typed } => self.work(move || {
                 let paths = complete(&typed);
                 Event::Completed { typed, paths }
+            }),
+            Effect::Weigh { room, text, paths } => self.work(move || {
+                let found = weigh(&paths);
+                Event::Weighed { room, text, found }
             }),
             Effect::Survey { folder, name } => self.work(move || Event::Surveyed(survey(folder, &name))),
             Effect::Copy { what, text } => {

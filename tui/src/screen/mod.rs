@@ -124,6 +124,7 @@ async fn run_here(client: Client, options: ScreenOptions) -> Result<ScreenEnd, S
         account_hint: options.account_hint.unwrap_or_default(),
         away_after_ms: i64::try_from(options.away_after.as_millis()).unwrap_or(i64::MAX),
         notices: options.notices,
+        seed: rand::random(),
     };
     let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
     let (gone, hung_up) = mpsc::channel(1);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::Report;
 use crate::{
-    app::{CallId, Event, keys::Key, prompt::Survey},
+    app::{CallId, Event, dropped::Dropped, keys::Key, prompt::Survey},
     engine::{api::Command, client::Client},
 };
 
@@ -56,6 +56,16 @@ pub(super) fn complete(typed: &str) -> Vec<String> {
     paths.sort();
     paths.truncate(PATH_SUGGESTIONS_MAX);
     paths
+}
+
+/// What lies at these paths; `None` where one of them leads to nothing that can be offered.
+pub(super) fn weigh(paths: &[PathBuf]) -> Option<Vec<Dropped>> {
+    let look = |path: &PathBuf| {
+        let found = std::fs::metadata(path).ok().filter(|found| found.is_file() || found.is_dir())?;
+        let size = if found.is_file() { found.len() } else { 0 };
+        Some(Dropped { path: path.clone(), folder: found.is_dir(), size })
+    };
+    paths.iter().map(look).collect()
 }
 
 /// What a folder is like that something of this name shall go to.

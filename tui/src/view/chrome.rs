@@ -6,7 +6,10 @@ use shared::show::show;
 use super::canvas::{Canvas, columns};
 use crate::{
     app::{
-        State, Tab, Target, chat, files, format,
+        State, Tab, Target,
+        card::Stage,
+        chat::{self, Room},
+        files, format,
         gate::Kind,
         inbox,
         index::SortBy,
@@ -17,7 +20,7 @@ use crate::{
         prompt::Completes,
         transfers,
     },
-    engine::api::{Connection, Direction, NoticeLevel, ordinal},
+    engine::api::{Act, Connection, Direction, NoticeLevel, ordinal},
 };
 
 /// Draws all of them.
@@ -320,7 +323,7 @@ fn filter_count(state: &State) -> String {
             format!("{} of {}", format::count(shown), format::count(all as u64))
         }
         Tab::Members => format!("{} of {}", format::count(shown), format::count(state.members.all.len() as u64)),
-        Tab::Chat => format!("{} of {}", format::count(shown), format::count(state.chat.rooms.len() as u64)),
+        Tab::Chat => format!("{} of {}", format::count(shown), format::count(state.chat.count(chat::View::All) as u64)),
     }
 }
 
@@ -470,13 +473,39 @@ fn lacks_item(state: &State, action: Action) -> bool {
             | Action::TakeBack
             | Action::WriteTo
     );
-    let sorts_nothing = action == Action::SortMenu && state.tab == Tab::Chat;
-    sorts_nothing || needs_one && matches!(state.tab, Tab::Transfers | Tab::Inbox) && state.list_len() == 0
+    if state.tab == Tab::Chat {
+        return lacks_in_chat(state, action);
+    }
+    needs_one && matches!(state.tab, Tab::Transfers | Tab::Inbox) && state.list_len() == 0
+}
+
+/// The same in the chat, where what helps most is shown first.
+fn lacks_in_chat(state: &State, action: Action) -> bool {
+    let private = matches!(state.chat.selected(), Some(Room::Private(_)));
+    let card = state.at_card().then(|| state.chosen_card()).flatten();
+    match action {
+        Action::SortMenu => true,
+        Action::Leave => !private || card.is_some(),
+        Action::Channel | Action::Write | Action::Offer | Action::Resend | Action::Mute | Action::CopyMenu
+            if card.is_some() =>
+        {
+            true
+        }
+        Action::Mute | Action::Resend => private,
+        Action::Cards => card.is_some() || state.cards().is_empty(),
+        Action::SayYes => card.is_none_or(|(_, card)| card.stage != Stage::ForMe),
+        Action::SayNo => state.item_here().is_none_or(|item| item.acts.is_empty()),
+        Action::SayNever => state.item_here().is_none_or(|item| !item.acts.contains(&Act::Decline)),
+        Action::OpenFile | Action::OpenFolder => state.card_path().is_none(),
+        _ => false,
+    }
 }
 
 /// A hint that says more where the state makes it clearer.
 fn hint_word(state: &State, action: Action, word: &'static str) -> &'static str {
     match (action, &state.gate, state.layers.last()) {
+        (Action::SayNo, ..) if state.at_card() && state.item_here().is_some_and(|item| !item.incoming) => "take back",
+        (Action::Leave, ..) if state.chat.shown_channel().is_some_and(|channel| !channel.is_live()) => "close",
         (Action::Back, Some(gate), None) if gate.kind == Kind::SignIn => "work offline",
         (Action::Pause, _, None | Some(Layer::Page(_))) => {
             use crate::engine::api::TransferState as S;

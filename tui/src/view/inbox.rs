@@ -192,6 +192,9 @@ fn strip(state: &State, item: &ItemRow) -> Vec<String> {
         (ItemState::Waiting, ItemKind::Request) if item.incoming && item.name.is_empty() => {
             "a answers with a file of this machine".to_owned()
         }
+        (ItemState::Waiting, ItemKind::Channel) if item.incoming => {
+            "a opens it: straight between two devices, and kept nowhere".to_owned()
+        }
         _ => format!("since {}", format::moment_full(item.changed_ms, &state.setup.zone)),
     };
     vec![first, second.join(&format!(" {dot} ")), third]
@@ -268,7 +271,7 @@ pub(super) fn file_line(path: &str, size: u64, width: usize) -> String {
 
 /// The page of details of what is under the cursor.
 pub(super) fn page(state: &State, width: usize) -> (String, Vec<String>) {
-    let Some(item) = state.inbox.selected() else {
+    let Some(item) = state.item_here() else {
         return (String::new(), vec!["It is no longer here.".to_owned()]);
     };
     let mut lines = facts(state, item, width);

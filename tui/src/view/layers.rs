@@ -181,8 +181,8 @@ fn page(canvas: &mut Canvas<'_>, state: &State, top: usize, areas: &Areas) {
     let (title, lines) = match state.tab {
         Tab::Files => super::files::page(state, width),
         Tab::Transfers => super::transfers::page(state, width),
-        Tab::Inbox => super::inbox::page(state, width),
-        Tab::Members | Tab::Chat => (String::new(), Vec::new()),
+        Tab::Inbox | Tab::Chat => super::inbox::page(state, width),
+        Tab::Members => (String::new(), Vec::new()),
     };
     let inside = whole(canvas, areas, &title);
     let top = top.min(lines.len().saturating_sub(usize::from(inside.height)));

@@ -46,6 +46,7 @@ impl Play {
             account_hint: String::new(),
             away_after_ms: 600_000,
             notices: Notices { bell: true, osc9: true },
+            seed: 7,
         });
         let mut play = Self { state, calls: Vec::new(), wanted: Vec::new() };
         play.carry_out(effects);
@@ -210,6 +211,7 @@ macro_rules! pictures {
 // Below the macro, which they use.
 mod chat;
 mod inbox;
+mod rooms;
 
 pictures! {
     files_at_80x24: 80 x 24, |play| play.keys("jjjjjjjj");

@@ -184,7 +184,8 @@ const fn bar_style(look: Look, state: TransferState) -> Style {
     }
 }
 
-fn bar(look: Look, percent: u8, width: usize) -> String {
+/// How much of something is there.
+pub(super) fn bar(look: Look, percent: u8, width: usize) -> String {
     let full = usize::from(percent) * width / 100;
     look.glyphs.full.repeat(full) + &look.glyphs.empty.repeat(width - full)
 }

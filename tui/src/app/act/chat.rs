@@ -2,23 +2,22 @@
 
 use ratatui::layout::Rect;
 use shared::{
-    limits::{MESSAGE_TEXT_BYTES_MAX, PASTED_LINES_MAX, TALK_MESSAGES_MAX, TALK_PAGE},
+    limits::{CHANNEL_TEXT_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX, PASTED_LINES_MAX, TALK_MESSAGES_MAX, TALK_PAGE},
     show::show,
 };
 
 use crate::{
     app::{
         CallId, Effect, Purpose, State, Tab, chat,
-        chat::{Talk, room_name},
+        chat::{Room, Talk, room_name},
         inbox,
         index::Item,
         layer::{Act, Choice, Dialog, Layer},
         layout::{self, Shape},
         list::{List, Step},
+        timeline,
     },
-    engine::api::{
-        ChatCommand, Command, Connection, Failure, MessageRow, MessageState, NoticeLevel, RoomName, RoomRow,
-    },
+    engine::api::{ChatCommand, Command, Failure, MessageRow, MessageState, NoticeLevel, RoomName, RoomRow},
 };
 
 impl State {
@@ -29,8 +28,9 @@ impl State {
 
     /// A message came, or came further.
     pub(in crate::app) fn on_message(&mut self, row: MessageRow, effects: &mut Vec<Effect>) {
-        let looking = self.looking_at(&row.room);
-        if let Some(talk) = self.chat.talk.as_ref().filter(|talk| talk.room == row.room) {
+        let room = Room::Kept(row.room.clone());
+        let looking = self.looking_at(&room);
+        if let Some(talk) = self.chat.talk.as_ref().filter(|talk| talk.room == room) {
             let is_new = row.unread && !talk.messages.iter().any(|message| message.id == row.id);
             let begins = is_new && !talk.has_unread() && !looking;
             let before = (talk.back > 0).then(|| self.talk_len());
@@ -82,19 +82,19 @@ impl State {
     /// What was said may have been missed: reads the conversation again.
     pub(in crate::app) fn read_again(&mut self) {
         let now = self.now;
-        if let Some(talk) = &mut self.chat.talk {
+        if let Some(talk) = self.chat.talk.as_mut().filter(|talk| matches!(talk.room, Room::Kept(_))) {
             talk.due = Some(now);
         }
     }
 
     /// Whether somebody sees the newest of this room now.
-    fn looking_at(&self, room: &RoomName) -> bool {
+    pub(in crate::app) fn looking_at(&self, room: &Room) -> bool {
         let at_end = self.chat.talk.as_ref().is_some_and(|talk| talk.room == *room && talk.back == 0);
         at_end && self.focused && self.tab == Tab::Chat && self.talk_area().is_some() && self.is_bare()
     }
 
     /// Whether nothing lies over the panes.
-    fn is_bare(&self) -> bool {
+    pub(in crate::app) fn is_bare(&self) -> bool {
         self.layers.is_empty() && self.gate.is_none()
     }
 
@@ -110,11 +110,24 @@ impl State {
     }
 
     /// The lines that have room in the conversation, and the columns of its text.
-    fn talk_room(&self) -> (usize, usize) {
+    pub(in crate::app) fn talk_room(&self) -> (usize, usize) {
         let area = self.talk_area().unwrap_or_default();
         let typed = usize::from(self.composer_height(area));
         let titled = usize::from(self.areas().shape == Shape::Pocket);
-        (usize::from(area.height).saturating_sub(typed + titled), text_width(area))
+        let pinned = self.pinned(area).len();
+        (usize::from(area.height).saturating_sub(typed + titled + pinned), text_width(area))
+    }
+
+    /// What stays above the conversation however far back it is read: the key words of a private channel.
+    #[must_use]
+    pub fn pinned(&self, area: Rect) -> Vec<String> {
+        match self.chat.shown_channel() {
+            Some(channel) if !channel.row.words.is_empty() => {
+                let words = format!("key words: {}", show(&channel.row.words.join(" ")));
+                timeline::wrap(&words, usize::from(area.width).saturating_sub(2))
+            }
+            Some(_) | None => Vec::new(),
+        }
     }
 
     /// Lines of what is being written.
@@ -123,14 +136,12 @@ impl State {
         let draft = self.chat.draft().filter(|field| self.chat.writing || !field.is_empty());
         let Some(field) = draft else { return u16::from(self.chat.writing) };
         let width = usize::from(area.width).saturating_sub(layout::TALK_INDENT + 2);
-        let lines = chat::typed_lines(field, width).0.len();
+        let lines = timeline::typed_lines(field, width).0.len();
         u16::try_from(lines.clamp(1, COMPOSER_LINES)).unwrap_or(1).min(area.height.saturating_sub(1))
     }
 
-    fn talk_len(&self) -> usize {
-        let (_, width) = self.talk_room();
-        let offline = !matches!(self.connection, Connection::Online { .. });
-        self.chat.talk.as_ref().map_or(0, |talk| talk.lines(width, offline, &self.setup.zone).len())
+    pub(in crate::app) fn talk_len(&self) -> usize {
+        self.talk_lines(self.talk_room().1).len()
     }
 
     /// Scrolls the conversation, and asks for what is older at its beginning.
@@ -164,6 +175,10 @@ impl State {
         if self.tab != Tab::Chat || !self.is_bare() {
             return false;
         }
+        if self.at_card() && !matches!(step, Step::PageDown | Step::PageUp) {
+            self.step_card(step);
+            return true;
+        }
         let page = isize::try_from(self.talk_room().0.saturating_sub(1).max(1)).unwrap_or(1);
         let reading = self.chat.writing || self.talk_area() == Some(self.areas().list);
         match step {
@@ -179,7 +194,7 @@ impl State {
     }
 
     fn read(&mut self, before: Option<String>, effects: &mut Vec<Effect>) {
-        let Some(room) = self.chat.talk.as_ref().map(|talk| talk.room.clone()) else { return };
+        let Some(Room::Kept(room)) = self.chat.talk.as_ref().map(|talk| talk.room.clone()) else { return };
         let command = ChatCommand::Read { room: Some(room), unread: false, before, limit: TALK_PAGE };
         let call = self.call(Command::Chat(command), Purpose::Read, effects);
         if let Some(talk) = &mut self.chat.talk {
@@ -190,7 +205,7 @@ impl State {
     /// After every event: reads what is shown, keeps what is typed, and notes what was seen.
     pub(in crate::app) fn settle_chat(&mut self, effects: &mut Vec<Effect>) {
         if self.tab == Tab::Chat {
-            let wanted = self.chat.selected().map(|room| room.room.clone());
+            let wanted = self.chat.selected().cloned();
             if self.chat.talk.as_ref().map(|talk| &talk.room) != wanted.as_ref() && !self.chat.writing {
                 self.keep_draft(effects);
                 if let Some(call) = self.chat.talk.take().and_then(|talk| talk.call) {
@@ -198,6 +213,7 @@ impl State {
                 }
                 let due = self.now + READ_AFTER_MS;
                 self.chat.talk = wanted.map(|room| Talk::new(room, due));
+                self.chat.card = None;
                 self.chat.draft_mut();
             }
         }
@@ -218,8 +234,12 @@ impl State {
         let now = self.now;
         let Some(room) = self.chat.talk.as_ref().map(|talk| talk.room.clone()) else { return };
         let looking = self.looking_at(&room);
+        let unread = match &room {
+            Room::Kept(_) => self.chat.talk.as_ref().is_some_and(Talk::has_unread),
+            Room::Private(call) => self.chat.channel(*call).is_some_and(|channel| channel.unread > 0),
+        };
         let Some(talk) = &mut self.chat.talk else { return };
-        let due = match (looking && talk.call.is_none() && talk.has_unread(), talk.seen_due) {
+        let due = match (looking && talk.call.is_none() && unread, talk.seen_due) {
             (false, _) => {
                 talk.seen_due = None;
                 return;
@@ -230,12 +250,24 @@ impl State {
             }
             (true, Some(due)) => due,
         };
-        let Some(up_to) = talk.messages.last().map(|message| message.id.clone()).filter(|_| due <= now) else { return };
-        talk.seen_due = None;
-        for message in &mut talk.messages {
-            message.unread = false;
+        if due > now {
+            return;
         }
-        self.call(Command::Chat(ChatCommand::Seen { room, up_to }), Purpose::Seen, effects);
+        talk.seen_due = None;
+        match room {
+            Room::Private(call) => {
+                if let Some(channel) = self.chat.channel_mut(call) {
+                    channel.unread = 0;
+                }
+            }
+            Room::Kept(room) => {
+                let Some(up_to) = talk.messages.last().map(|message| message.id.clone()) else { return };
+                for message in &mut talk.messages {
+                    message.unread = false;
+                }
+                self.call(Command::Chat(ChatCommand::Seen { room, up_to }), Purpose::Seen, effects);
+            }
+        }
     }
 
     /// Keeps what is typed over restarts.
@@ -243,7 +275,8 @@ impl State {
         if self.chat.draft_due.take().is_none() {
             return;
         }
-        let Some(room) = self.chat.talk.as_ref().map(|talk| talk.room.clone()) else { return };
+        // What is typed for a private channel is kept nowhere.
+        let Some(Room::Kept(room)) = self.chat.talk.as_ref().map(|talk| talk.room.clone()) else { return };
         let text = self.chat.draft().map(|field| field.text().to_owned()).unwrap_or_default();
         self.call(Command::Chat(ChatCommand::Draft { room, text }), Purpose::Draft, effects);
     }
@@ -263,8 +296,12 @@ impl State {
             self.messages.warn(self.now, "there is no room here to write in; m on a member opens one");
             return;
         }
+        if self.chat.shown_channel().is_some_and(|channel| !channel.is_live()) {
+            self.messages.warn(self.now, CHANNEL_OVER);
+            return;
+        }
         self.chat.draft_mut();
-        (self.chat.writing, self.chat.open) = (true, true);
+        (self.chat.writing, self.chat.open, self.chat.card) = (true, true, None);
         if let Some(talk) = &mut self.chat.talk {
             talk.back = 0;
         }
@@ -293,23 +330,38 @@ impl State {
             self.messages.warn(now, "there is nothing written yet; Esc goes back");
             return;
         }
-        if text.len() > MESSAGE_TEXT_BYTES_MAX {
-            let (has, most) = (text.len(), MESSAGE_TEXT_BYTES_MAX);
+        let most = match room {
+            Room::Kept(_) => MESSAGE_TEXT_BYTES_MAX,
+            Room::Private(_) => CHANNEL_TEXT_BYTES_MAX,
+        };
+        if text.len() > most {
+            let has = text.len();
             self.messages
                 .warn(now, format!("it has {has} bytes, a message up to {most}: send it in parts, or as a file"));
             return;
         }
-        field.clear();
+        if let Room::Private(call) = room
+            && let Some(why) = self.not_open(call)
+        {
+            self.messages.warn(now, why);
+            return;
+        }
+        if let Some(field) = self.chat.draft_mut() {
+            field.clear();
+        }
         if let Some(talk) = &mut self.chat.talk {
             (talk.back, talk.new_from) = (0, None);
         }
         self.chat.draft_due = Some(now);
         let purpose = Purpose::Say { room: room.clone(), text: text.clone() };
-        self.call(Command::Chat(ChatCommand::Send { room, text }), purpose, effects);
+        match room {
+            Room::Kept(room) => self.call(Command::Chat(ChatCommand::Send { room, text }), purpose, effects),
+            Room::Private(call) => self.call(Command::Channel(self.saying(call, text)), purpose, effects),
+        };
     }
 
     /// It could not be sent: it is there to be written again.
-    pub(in crate::app) fn not_sent(&mut self, room: &RoomName, text: &str, failure: &Failure) {
+    pub(in crate::app) fn not_sent(&mut self, room: &Room, text: &str, failure: &Failure) {
         self.chat.put_back(room, text);
         self.chat.draft_due = Some(self.now);
         self.messages.fail(self.now, "send the message", failure);
@@ -330,7 +382,15 @@ impl State {
 
     /// Lets a room keep quiet, or be heard again.
     pub(in crate::app) fn mute(&mut self, effects: &mut Vec<Effect>) {
-        let Some(row) = self.chat.selected() else {
+        let row = match self.chat.selected() {
+            Some(Room::Kept(room)) => self.chat.row(room),
+            Some(Room::Private(_)) => {
+                self.messages.warn(self.now, "a private channel is heard as long as it lasts; x leaves it");
+                return;
+            }
+            None => None,
+        };
+        let Some(row) = row else {
             self.messages.warn(self.now, "there is no room under the cursor");
             return;
         };
@@ -368,9 +428,10 @@ impl State {
         self.layers.retain(|layer| !matches!(layer, Layer::Page(_)));
         self.show_tab(Tab::Chat);
         self.chat.enter(&name);
-        let room = RoomName::Member(name);
+        let room = Room::of(&name);
         if self.chat.talk.as_ref().is_none_or(|talk| talk.room != room) {
             self.chat.talk = Some(Talk::new(room, self.now));
+            self.chat.card = None;
         }
         self.write();
     }
@@ -427,6 +488,8 @@ pub fn text_width(area: Rect) -> usize {
     usize::from(area.width).saturating_sub(layout::TALK_INDENT + 1).max(8)
 }
 
+/// Why nothing is said in a private channel any more.
+pub(in crate::app) const CHANNEL_OVER: &str = "this channel is over; c invites again, x closes the room";
 /// Time that the cursor rests on a room before it is read, milliseconds.
 const READ_AFTER_MS: i64 = 80;
 /// Time after which what is shown counts as read, milliseconds.

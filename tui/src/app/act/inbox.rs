@@ -7,7 +7,9 @@ use shared::{
 
 use crate::{
     app::{
-        CallId, Effect, Purpose, State, Tab, format,
+        CallId, Effect, Purpose, State, Tab,
+        chat::Room,
+        format,
         inbox::{self, Looked, other, sentence, what, who},
         index::Item,
         layer::{Act, Choice, Dialog, Layer, Menu, Page},
@@ -17,7 +19,7 @@ use crate::{
     },
     engine::api::{
         self, Accept, Command, Failure, InboxCommand, ItemKind, ItemRow, ItemState, NoticeLevel, OfferedRow,
-        PeopleCommand, RuleRow,
+        PeopleCommand, RoomName, RuleRow,
     },
 };
 
@@ -26,6 +28,7 @@ impl State {
     pub(in crate::app) fn on_inbox(&mut self, items: Vec<ItemRow>, effects: &mut Vec<Effect>) {
         self.tell_answers(&items);
         let news = self.inbox.apply(items);
+        self.add_offered_rooms();
         if let Some(item) = news.first() {
             let others = match news.len() {
                 1 => String::new(),
@@ -39,6 +42,17 @@ impl State {
             let text = format!("{} from {}", inbox::kind(&item), who(&item));
             self.notify(&item.from, text, effects);
         }
+    }
+
+    /// With whom something was offered has a room, where its card is.
+    fn add_offered_rooms(&mut self) {
+        let mut members: Vec<String> = Vec::new();
+        for name in self.inbox.all.iter().filter(|item| item.kind == ItemKind::Offer).filter_map(other) {
+            if !members.iter().any(|member| member == name) {
+                members.push(name.to_owned());
+            }
+        }
+        self.chat.apply_offered(members);
     }
 
     /// Says what others answered to what this member asked or offered.
@@ -106,7 +120,7 @@ impl State {
     }
 
     fn item_for(&mut self, act: api::Act, why_not: &str) -> Option<ItemRow> {
-        let item = self.inbox.selected().cloned();
+        let item = self.item_here().cloned();
         match item {
             Some(item) if item.acts.contains(&act) => Some(item),
             Some(item) => {
@@ -131,7 +145,7 @@ impl State {
             ItemKind::Request => {
                 self.layers.push(Layer::Dialog(Self::approval(&item)));
             }
-            ItemKind::Channel => self.messages.warn(self.now, "this version knows no private channels"),
+            ItemKind::Channel => self.ask_join(&item),
         }
     }
 
@@ -251,8 +265,8 @@ impl State {
                 match self.members.selected() {
                     Some(member) if member.me => self.messages.warn(self.now, "this is you"),
                     Some(member) => {
-                        let member = member.name.clone();
-                        self.offer_path(member, effects);
+                        let room = Room::of(&member.name);
+                        self.offer_path(room, effects);
                     }
                     None => self.messages.warn(self.now, "there is no member under the cursor"),
                 }
@@ -273,7 +287,14 @@ impl State {
                 }
                 None => (Vec::new(), String::new()),
             },
-            Tab::Transfers | Tab::Inbox | Tab::Chat => {
+            Tab::Chat => {
+                match self.chat.selected().cloned() {
+                    Some(room) if room != Room::Kept(RoomName::Everyone) => self.offer_path(room, effects),
+                    Some(_) | None => self.type_command("offer "),
+                }
+                return;
+            }
+            Tab::Transfers | Tab::Inbox => {
                 self.type_command("offer ");
                 return;
             }
@@ -288,11 +309,18 @@ impl State {
         self.open_prompt(prompt, "", effects);
     }
 
-    fn offer_path(&mut self, member: String, effects: &mut Vec<Effect>) {
-        let who = show(&member);
-        let lines = vec![format!("A file or folder of this machine, for {who} alone. It stays where it is.")];
-        let prompt =
-            Prompt::new(format!("Offer {who} something"), lines, "path ", PATH_BYTES_MAX, Then::OfferPath { member });
+    fn offer_path(&mut self, room: Room, effects: &mut Vec<Effect>) {
+        let who = show(&self.chat.name(&room));
+        if let Room::Private(call) = room
+            && let Some(why) = self.not_open(call)
+        {
+            self.messages.warn(self.now, why);
+            return;
+        }
+        let what = if matches!(room, Room::Private(_)) { "A file" } else { "A file or folder" };
+        let lines = vec![format!("{what} of this machine, for {who} alone. It stays where it is.")];
+        let title = format!("Offer {who} something");
+        let prompt = Prompt::new(title, lines, "path ", PATH_BYTES_MAX, Then::OfferPath { room });
         self.open_prompt(prompt, "~/", effects);
     }
 
@@ -313,14 +341,14 @@ impl State {
     }
 }
 
-fn decline_prompt(item: &ItemRow) -> Prompt {
+pub(in crate::app) fn decline_prompt(item: &ItemRow) -> Prompt {
     let who = who(item);
     let lines = vec![format!("{}.", sentence(item)), format!("{who} is told, and what you write here:")];
     let then = Then::Decline { item: item.id.clone(), who: who.clone() };
     Prompt::new(format!("Decline what {who} sent?"), lines, "word ", ITEM_TEXT_BYTES_MAX, then)
 }
 
-fn ask_block(item: &ItemRow) -> Dialog {
+pub(in crate::app) fn ask_block(item: &ItemRow) -> Dialog {
     let who = who(item);
     let lines = vec![
         format!("{}. It is declined.", sentence(item)),

@@ -1,6 +1,8 @@
 //! What keys, clicks and commands do.
 
 mod account;
+mod cards;
+mod channel;
 mod chat;
 mod edit;
 mod files;
@@ -107,6 +109,14 @@ impl State {
                 }
                 Some(_) | None => {}
             },
+            Target::Card(number) => {
+                let Some(id) = self.cards().get(number).map(|(id, _)| id.clone()) else { return };
+                self.stop_writing();
+                self.chat.card = Some(id);
+                if twice {
+                    self.open_card(effects);
+                }
+            }
             Target::Part(part) => {
                 if let Some(gate) = &mut self.gate {
                     gate.focus = part;
@@ -121,7 +131,7 @@ impl State {
     pub(in crate::app) fn perform(&mut self, action: Action, effects: &mut Vec<Effect>) {
         match action {
             Action::Download => self.download(effects),
-            Action::Open => self.open(),
+            Action::Open => self.open(effects),
             Action::In => self.go_in(),
             Action::Out => self.go_out(),
             Action::Mark if self.taking() => self.choose_offered(),
@@ -151,9 +161,12 @@ impl State {
             Action::Limit => self.type_limit(),
             Action::Forget => self.forget(effects),
             Action::ForgetAll => self.forget_all(effects),
+            Action::OpenFile | Action::OpenFolder if self.at_card() => self.open_card_file(action, effects),
             Action::OpenFile => self.open_file(effects),
             Action::OpenFolder => self.open_folder(effects),
+            Action::SayYes if self.at_card() => self.accept_card(effects),
             Action::SayYes => self.say_yes(effects),
+            Action::SayNo if self.at_card() && !self.taking() => self.refuse_card(),
             Action::SayNo => self.say_no(),
             Action::SayNever => self.say_never(),
             Action::TakeBack => self.ask_take_back(),
@@ -171,6 +184,9 @@ impl State {
             Action::NewLine => self.type_text("\n", effects),
             Action::Resend => self.resend(effects),
             Action::Mute => self.mute(effects),
+            Action::Cards => self.enter_cards(),
+            Action::Channel => self.channel_here(effects),
+            Action::Leave => self.ask_leave(),
             Action::MemberFiles => self.member_files(),
             Action::Block => self.block(effects),
             Action::Away => self.turn_away(),
@@ -250,6 +266,10 @@ impl State {
             Act::Ask(dialog) => self.layers.push(Layer::Dialog(*dialog)),
             Act::Paste(text) => self.type_text(&text, effects),
             Act::Prompt(prompt) => self.layers.push(Layer::Prompt(prompt)),
+            Act::Join { item, with } => self.join_channel(&item, &with, effects),
+            Act::Leave(call) => self.leave_channel(call, effects),
+            Act::CloseRoom(call) => self.chat.close_channel(call),
+            Act::Offer { room, paths } => self.offer_in(&room, paths, effects),
             Act::Protect(share) => self.gate = Some(Gate::of_files(About::Share(*share), self.now)),
             Act::Quit(leaving) => effects.push(Effect::Quit(leaving)),
         }

@@ -1,14 +1,18 @@
 //! Moving about: cursors, tabs, views, folders, and the marks and order of lists.
 
-use crate::app::{
-    Effect, State, Tab, chat,
-    files::{self, Place},
-    filter::Filter,
-    inbox,
-    index::{Item, ItemKey, SortBy},
-    layer::{Act, Choice, Layer, Menu, Page},
-    list::{List, Step},
-    members, transfers,
+use crate::{
+    app::{
+        Effect, State, Tab, chat,
+        chat::Room,
+        files::{self, Place},
+        filter::Filter,
+        inbox,
+        index::{Item, ItemKey, SortBy},
+        layer::{Act, Choice, Layer, Menu, Page},
+        list::{List, Step},
+        members, transfers,
+    },
+    engine::api::{ItemKind, ItemRow},
 };
 
 impl State {
@@ -60,7 +64,9 @@ impl State {
         self.finder_mut().editing = false;
         self.stop_writing();
         if tab == Tab::Chat && self.tab != tab {
-            self.chat.show_news();
+            let waits = |item: &&ItemRow| item.kind == ItemKind::Offer && inbox::waits(item);
+            let offering: Vec<Room> = self.inbox.all.iter().filter(waits).map(|item| Room::of(&item.from)).collect();
+            self.chat.show_news(&offering);
         }
         self.tab = tab;
         self.layers.retain(|layer| !matches!(layer, Layer::Page(_)));
@@ -125,10 +131,11 @@ impl State {
         }
     }
 
-    pub(in crate::app) fn open(&mut self) {
+    pub(in crate::app) fn open(&mut self, effects: &mut Vec<Effect>) {
         match self.tab {
             Tab::Members => self.member_files(),
             Tab::Inbox => self.open_item(),
+            Tab::Chat if self.at_card() => self.open_card(effects),
             Tab::Chat => self.open_room(),
             Tab::Transfers if self.transfers.selected().is_none() => {
                 self.messages.warn(self.now, "there is no transfer here to open");

@@ -85,6 +85,13 @@ impl State {
                 .members
                 .selected()
                 .map(|member| vec![copy('n', "name", "name", show(&member.name)), json(serde_json::to_string(member))]),
+            Tab::Chat if self.chat.shown_channel().is_some() => self.chat.shown_channel().map(|channel| {
+                let text = channel.lines().rev().find(|line| line.file.is_none()).map(|line| show_text(&line.text));
+                let mut choices = vec![copy('w', "words", "key words", channel.row.words.join(" "))];
+                choices.extend(text.map(|text| copy('t', "text", "text", text)));
+                choices.push(copy('n', "name", "name", show(&channel.row.with)));
+                choices
+            }),
             Tab::Chat => self.chat.talk.as_ref().and_then(|talk| {
                 let last = talk.messages.last()?;
                 Some(vec![
@@ -270,6 +277,7 @@ impl State {
                 if let Some((action, typed)) = palette.typed().map(|(action, typed)| (action, typed.to_owned())) {
                     return match action {
                         Action::Limit => self.set_limit(&typed, effects),
+                        Action::Channel => self.channel_typed(&typed, effects),
                         action => self.run_typed(action, &typed, effects),
                     };
                 }
@@ -304,7 +312,7 @@ impl State {
             Context::Sent => Some((Tab::Inbox, Some(1))),
             Context::Inbox => Some((Tab::Inbox, None)),
             Context::Members => Some((Tab::Members, None)),
-            Context::Chat => Some((Tab::Chat, None)),
+            Context::Chat | Context::Card => Some((Tab::Chat, None)),
             Context::Always
             | Context::Panes
             | Context::Page
@@ -432,6 +440,10 @@ impl State {
             self.stop_writing();
             return;
         }
+        if self.at_card() {
+            self.chat.card = None;
+            return;
+        }
         let finder = self.finder_mut();
         if finder.editing || !finder.field.is_empty() {
             let was_empty = finder.field.is_empty();
@@ -479,21 +491,30 @@ impl State {
             return;
         }
         let running = self.transfers.unfinished();
+        let channels = self.chat.channels.iter().filter(|channel| channel.is_live()).count();
         let stop = Leaving { stop_engine: true, unfinished: running };
         let leave = Leaving { stop_engine: false, unfinished: running };
-        if running == 0 {
+        if running == 0 && channels == 0 {
             effects.push(Effect::Quit(Leaving { stop_engine: !self.setup.engine_is_separate, unfinished: 0 }));
             return;
         }
         let mut choices = vec![Choice::new('n', "stay", Act::Close)];
-        if self.setup.engine_is_separate {
-            choices.push(Choice::new('b', "leave them to the background engine", Act::Quit(leave)));
+        let mut lines = Vec::new();
+        if channels > 0 {
+            let channels = format::plural(channels as u64, "private channel ends", "private channels end");
+            lines.push(format!("{channels}, and what was said there is gone."));
         }
-        choices.push(Choice::new('s', "stop, resume next time", Act::Quit(stop)));
-        let lines = vec![
-            format!("{} under way.", format::plural(running as u64, "transfer is", "transfers are")),
-            "Nothing that was fetched is lost.".to_owned(),
-        ];
+        if running == 0 {
+            let quit = Leaving { stop_engine: !self.setup.engine_is_separate, unfinished: 0 };
+            choices.push(Choice::new('y', "quit", Act::Quit(quit)));
+        } else {
+            lines.push(format!("{} under way.", format::plural(running as u64, "transfer is", "transfers are")));
+            lines.push("Nothing that was fetched is lost.".to_owned());
+            if self.setup.engine_is_separate {
+                choices.push(Choice::new('b', "leave them to the background engine", Act::Quit(leave)));
+            }
+            choices.push(Choice::new('s', "stop, resume next time", Act::Quit(stop)));
+        }
         self.layers.push(Layer::Dialog(Dialog::new("Quit?", lines, choices)));
     }
 

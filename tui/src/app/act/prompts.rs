@@ -1,18 +1,19 @@
 //! A line that is asked for: typed, completed, and what becomes of it. And commands with words of their own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use shared::{show::show, wire::tracker::Audience};
 
 use crate::{
     app::{
-        Effect, Purpose, State,
+        Effect, Purpose, State, Tab,
+        chat::Room,
         keys::Action,
         layer::{Layer, Palette},
         prompt::{Completes, Edited, Prompt, Then},
         words::{self, path_typed},
     },
-    engine::api::{Accept, Command, Edit, InboxCommand, Offer},
+    engine::api::{Accept, Command, Edit, InboxCommand, Offer, RoomName},
 };
 
 impl State {
@@ -87,11 +88,10 @@ impl State {
                 let says = format!("asked for {name}; 3 shows what becomes of it");
                 Ok((Command::Inbox(InboxCommand::RequestFiles { items, text, life_s: None }), says))
             }
-            Then::OfferPath { member } => match path_typed(&text, home.as_deref()) {
-                Some(path) if path != Path::new("/") => {
-                    let says = format!("offered to {}; 3 shows what becomes of it", show(&member));
-                    let offer = Offer { paths: vec![path], to: vec![member], ..Offer::default() };
-                    Ok((Command::Inbox(InboxCommand::Offer(offer)), says))
+            Then::OfferPath { room } => match path_typed(&text, home.as_deref()) {
+                Some(path) if path != Path::new("/") && !path.as_os_str().is_empty() => {
+                    self.layers.pop();
+                    return self.offer_in(&room, vec![path], effects);
                 }
                 Some(_) | None => Err("write the whole path, beginning with / or ~"),
             },
@@ -134,6 +134,34 @@ impl State {
             Ok(wish) => {
                 self.layers.pop();
                 self.call(wish.command, wish.purpose, effects);
+            }
+            Err(why) => match self.offered_here(action, text) {
+                Some((room, path)) => {
+                    self.layers.pop();
+                    self.offer_in(&room, vec![path], effects);
+                }
+                None => self.messages.warn(self.now, why),
+            },
+        }
+    }
+
+    /// What is offered without saying to whom, in a conversation with one member.
+    fn offered_here(&self, action: Action, text: &str) -> Option<(Room, PathBuf)> {
+        let room = self.chat.talk.as_ref().map(|talk| &talk.room).filter(|_| self.tab == Tab::Chat)?;
+        let fits = match room {
+            Room::Private(call) => self.not_open(*call).is_none(),
+            Room::Kept(room) => *room != RoomName::Everyone,
+        };
+        let path = words::only_path(text, self.setup.home.as_deref())?;
+        (fits && action == Action::Offer).then(|| (room.clone(), path))
+    }
+
+    /// Invites the member named.
+    pub(in crate::app) fn channel_typed(&mut self, text: &str, effects: &mut Vec<Effect>) {
+        match words::member(text) {
+            Ok(member) => {
+                self.layers.pop();
+                self.begin_channel(&member, effects);
             }
             Err(why) => self.messages.warn(self.now, why),
         }

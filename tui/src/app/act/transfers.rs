@@ -7,6 +7,7 @@ use shared::show::show;
 use crate::{
     app::{
         Effect, Purpose, State, Undo, format,
+        keys::Action,
         layer::{Act, Choice, Dialog, Layer},
     },
     engine::api::{Command, Direction, Steer, TransferState},
@@ -123,6 +124,23 @@ impl State {
             self.messages.warn(self.now, "only a complete and verified file is opened");
         } else if name != transfer.row.name || runs(&path) {
             let text = format!("{name} may run as a program: O opens its folder, decide there");
+            self.messages.warn(self.now, text);
+        } else {
+            effects.push(Effect::Open { path });
+        }
+    }
+
+    /// Opens what came by the chosen card, or the folder in which it lies.
+    pub(in crate::app) fn open_card_file(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        let Some(path) = self.card_path() else {
+            self.messages.warn(self.now, "only what is complete and verified here is opened");
+            return;
+        };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if action == Action::OpenFolder {
+            effects.extend(path.parent().map(|folder| Effect::Open { path: folder.to_owned() }));
+        } else if show(&name) != name || runs(&path) {
+            let text = format!("{} may run as a program: O opens its folder, decide there", show(&name));
             self.messages.warn(self.now, text);
         } else {
             effects.push(Effect::Open { path });

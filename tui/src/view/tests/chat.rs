@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    app::{chat::room_name, field::Field},
+    app::{chat::Room, field::Field},
     engine::api::{ChatCommand, MessageRow, MessageState, RoomName},
 };
 
@@ -277,8 +277,8 @@ fn m_writes_to_whom_a_row_is_about() {
         let mut play = Play::busy(80, 24);
         play.keys(keys);
         assert_eq!((play.state.tab, play.state.chat.writing), (Tab::Chat, true), "{keys}");
-        let room = play.state.chat.talk.as_ref().map(|talk| room_name(&talk.room));
-        assert_eq!(room.as_deref(), Some(name), "{keys}");
+        let room = play.state.chat.talk.as_ref().map(|talk| talk.room.clone());
+        assert_eq!(room, Some(Room::of(name)), "{keys}");
     }
     let mut play = Play::busy(80, 24);
     play.keys("4/grace<enter>mhello<enter>");
@@ -331,7 +331,7 @@ fn the_chat_opens_where_something_is_unread_and_knows_nothing_of_who_was_here_be
     play.tell(Update::Rooms(rooms.split_off(1)));
     play.tell(Update::Rooms(sample::rooms()));
     play.keys("5");
-    assert_eq!(play.state.chat.selected().map(|room| room.room.clone()), Some(bob()));
+    assert_eq!(play.state.chat.selected(), Some(&Room::of("bob")));
     read(&mut play, sample::messages());
     play.keys("ihalf a word<esc>");
     play.tell(Update::Account(None));

@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     app::{
+        chat::Room,
         keys::Action,
         layer::Layer,
         prompt::{Survey, Then},
@@ -245,7 +246,7 @@ fn offers_go_to_those_named_or_are_for_a_member() {
     let mut play = Play::busy(80, 24);
     play.keys("4/bob<enter>o");
     assert!(
-        matches!(play.state.layers.last(), Some(Layer::Prompt(prompt)) if matches!(&prompt.then, Then::OfferPath { member } if member == "bob"))
+        matches!(play.state.layers.last(), Some(Layer::Prompt(prompt)) if matches!(&prompt.then, Then::OfferPath { room } if *room == Room::of("bob")))
     );
     play.keys("tapes.tar<enter>");
     let InboxCommand::Offer(offer) = asked(&play) else { panic!("{:?}", play.last_call()) };
