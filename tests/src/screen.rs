@@ -98,6 +98,12 @@ impl Screen {
         run(&mut self.tmux(&["send-keys", "-l", text]));
     }
 
+    /// Pastes text, as a terminal does with what is dropped on it.
+    pub fn paste(&self, text: &str) {
+        run(&mut self.tmux(&["set-buffer", "--", text]));
+        run(&mut self.tmux(&["paste-buffer", "-p"]));
+    }
+
     /// Gives the window another size.
     pub fn resize(&self, columns: u16, rows: u16) {
         run(&mut self.tmux(&["resize-window", "-x", &columns.to_string(), "-y", &rows.to_string()]));

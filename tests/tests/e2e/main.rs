@@ -29,6 +29,7 @@ mod presence;
 mod protected;
 mod relayed;
 mod repair;
+mod rooms;
 mod screens;
 mod sharing;
 mod story;
