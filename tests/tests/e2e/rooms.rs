@@ -41,7 +41,9 @@ fn go_to(screen: &Screen, member: &str) {
     screen.wait_for("write >");
 }
 
+/// Quits, once what was sent is no longer counted as under way.
 fn leave(screen: &Screen) {
+    screen.wait_until("no transfer under way", |shown| !shown.contains("Transfers (") && !shown.contains("Xfer("));
     screen.type_text("q");
     screen.wait_for("[script ended: 0]");
 }

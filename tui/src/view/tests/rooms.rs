@@ -46,6 +46,8 @@ fn items() -> Vec<ItemRow> {
     items.push(ItemRow { word: "no room".to_owned(), ..mine(42, "photo\u{202e}gpj.exe", ItemState::Declined, "bob") });
     items.push(mine(43, "score.pdf", ItemState::Waiting, "bob"));
     items.push(mine(44, "secret.pdf", ItemState::Waiting, "carol"));
+    // As the engine tells them.
+    items.sort_by_key(|item| std::cmp::Reverse(item.created_ms));
     items
 }
 
@@ -113,7 +115,7 @@ rooms! {
     };
     channel_offered_in_the_inbox: 80 x 24, |play| {
         invited(&mut play);
-        play.keys("3a");
+        play.keys("3ga");
     };
 }
 
@@ -192,7 +194,7 @@ fn a_card_stands_with_whom_it_is_about_and_where_its_time_puts_it() {
     assert!(screen.contains("photo‹U+202E›gpj.exe") && !screen.contains('\u{202e}'), "{screen}");
     // Somebody with whom nothing was said yet, but something offered, has a room too.
     let mut items = items();
-    let first = items[0].clone();
+    let first = sample::items().remove(0);
     items.push(ItemRow { from: "grace".to_owned(), id: "5a".repeat(16), ..first });
     play.tell(Update::Inbox(items));
     assert!(line_with(&play.screen(), "grace").contains("offer"));
@@ -272,7 +274,8 @@ fn invited(play: &mut Play) {
         size: 0,
         hash: None,
         text: String::new(),
-        ..items[0].clone()
+        created_ms: sample::NOW - 1_000,
+        ..sample::items().remove(0)
     };
     items.insert(0, invitation);
     play.tell(Update::Inbox(items));
@@ -378,7 +381,7 @@ fn a_channel_is_begun_and_held_by_its_call() {
 
 #[test]
 fn an_invitation_is_accepted_in_the_inbox_or_by_inviting_back() {
-    for keys in ["3a", ":channel carol<enter>"] {
+    for keys in ["3ga", ":channel carol<enter>"] {
         let mut play = at_bob(80, 24);
         invited(&mut play);
         play.keys(keys);
@@ -395,7 +398,7 @@ fn an_invitation_is_accepted_in_the_inbox_or_by_inviting_back() {
     }
     let mut play = at_bob(80, 24);
     invited(&mut play);
-    play.keys("3xno time<enter>");
+    play.keys("3gxno time<enter>");
     let decline = InboxCommand::Decline { items: vec!["66".repeat(16)], word: "no time".to_owned() };
     assert_eq!(play.last_call().1, &Command::Inbox(decline));
 }
