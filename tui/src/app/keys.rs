@@ -81,7 +81,6 @@ pub enum Context {
     Sent,
     Members,
     Chat,
-    /// A card of a conversation.
     Card,
     /// A message that is being written.
     Writing,
