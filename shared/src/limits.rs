@@ -4,12 +4,14 @@ use std::time::Duration;
 
 mod asking;
 mod channels;
+mod events;
 mod messages;
 mod protected;
 mod ways;
 
 pub use asking::*;
 pub use channels::*;
+pub use events::*;
 pub use messages::*;
 pub use protected::*;
 pub use ways::*;
@@ -78,10 +80,6 @@ pub const GRANT_LIFE: Duration = Duration::from_secs(10 * 60);
 pub const GRANT_RENEW: Duration = Duration::from_secs(5 * 60);
 /// Wait before another try when a running download did not get a new grant.
 pub const GRANT_RENEW_AGAIN: Duration = Duration::from_secs(30);
-/// Interval at which the tracker looks whether its clock was set, and the difference that counts as that.
-pub const CLOCK_LOOK: Duration = Duration::from_secs(1);
-/// See [`CLOCK_LOOK`].
-pub const CLOCK_JUMP: Duration = Duration::from_secs(5);
 /// Clock difference tolerated where an expiry is checked.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// Entries in one publish request.
@@ -154,9 +152,6 @@ pub const FILES_PER_ACCOUNT_MAX: u64 = 1_000_000;
 pub const COPIES_AT_ONCE_MAX: usize = 4;
 /// Copies waiting to be fetched.
 pub const COPIES_WAITING_MAX: usize = 10_000;
-/// Events waiting for one reader before it is told to resynchronise: what half a second of a storm brings, when all
-/// members come back after a restart.
-pub const EVENTS_WAITING_MAX: usize = 1024;
 /// Time a stopping program gives its connections to end by themselves.
 pub const SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -389,17 +384,6 @@ pub const LEFT_COPY_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
 pub const INBOX_RETRY: Duration = Duration::from_secs(30);
 /// How long an asker must be away before a copy is left: who is back soon fetches it straight.
 pub const LEAVE_COPY_AFTER: Duration = Duration::from_secs(5);
-/// Time in which changes of presence and index gather before the members are told, so that a storm of them is one
-/// message.
-pub const EVENTS_GATHER: Duration = Duration::from_millis(50);
-/// Time between two steps of a round in which all members are told something. In between, messages pass.
-pub const EVENTS_ROUND_STEP: Duration = Duration::from_millis(10);
-/// Steps of such a round at most: everyone is told within half a second, and each device wakes twice a second at most.
-pub const EVENTS_ROUND_STEPS_MAX: usize = 50;
-/// Listeners that are told in one step at least: a millisecond's work, and all of a small group at once.
-pub const EVENTS_STEP_LISTENERS_MIN: usize = 20;
-/// Bytes of events that are written to a listener together before more are looked for.
-pub const EVENTS_WRITE_BYTES: usize = 16 * 1024;
 /// Time for a handshake with a client.
 pub const TRACKER_HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time a reply may take to be read by the client.

@@ -3,7 +3,9 @@
 //! A binding belongs to a [`Context`]; at any moment a stack of contexts is in force, and the first one that knows the
 //! key decides. Keys that only exist inside a popup (the letters of a menu or a dialog) are printed by that popup.
 
-use serde::Serialize;
+mod rows;
+
+pub use rows::{KeyRow, rows};
 
 /// A key as the screen understands it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -568,38 +570,6 @@ pub fn in_force(stack: &[Context]) -> impl Iterator<Item = &'static Binding> {
 #[must_use]
 pub fn key_of(stack: &[Context], action: Action) -> Option<Key> {
     in_force(stack).chain(TABLE).find(|row| row.action == action).and_then(|row| row.keys.first().copied())
-}
-
-/// A row of the key table for `swapmeet keys --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KeyRow {
-    /// Where it is in force.
-    pub context: &'static str,
-    /// Labels of the keys; empty: only by name, in `:`.
-    pub keys: Vec<String>,
-    /// The action's name.
-    pub action: &'static str,
-    /// What it does.
-    pub sentence: &'static str,
-}
-
-/// The whole table, for `swapmeet keys`, documentation and the man page.
-#[must_use]
-pub fn rows() -> Vec<KeyRow> {
-    let bound = Context::ALL.into_iter().flat_map(|context| TABLE.iter().filter(move |row| row.context == context));
-    let bound = bound.map(|row| KeyRow {
-        context: row.context.name(),
-        keys: row.keys.iter().map(|key| key.label()).collect(),
-        action: row.action.name(),
-        sentence: row.action.sentence(),
-    });
-    let unbound = UNBOUND.iter().map(|action| KeyRow {
-        context: Context::Panes.name(),
-        keys: Vec::new(),
-        action: action.name(),
-        sentence: action.sentence(),
-    });
-    bound.chain(unbound).collect()
 }
 
 #[cfg(test)]
