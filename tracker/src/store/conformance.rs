@@ -315,7 +315,7 @@ async fn a_renamed_file_is_the_same_file_elsewhere() {
     let renamed = store.rename(&anna, vec![renaming(file.id, "dailies/day 1/a")]).await.unwrap().files;
     let expected = FileEntry { path: "dailies/day 1/a".into(), ..file.clone() };
     assert_eq!(renamed, slice::from_ref(&expected));
-    assert_eq!(walk(&*store, &ben).await.into_values().collect::<HashSet<_>>(), [expected, other.clone()].into());
+    assert_eq!(walk(&*store, &anna).await.into_values().collect::<HashSet<_>>(), [expected, other.clone()].into());
     for (words, hits) in [("dailies", 1), ("takes of may", 1), ("rushes a", 0), ("rushes", 1)] {
         assert_eq!(store.search(&ben, &Words::of(words), 0).await.unwrap().0.len(), hits, "{words}");
     }

@@ -1,9 +1,9 @@
 //! Copies, and who claims them.
 
-use shared::wire::tracker::CopyState;
+use shared::wire::tracker::{CopyState, Visibility};
 
 use super::{Fresh, blob, fresh, member, people, publication, put, store_copies, walk};
-use crate::store::{Audience, Publication};
+use crate::store::{Audience, Publication, Whereabouts};
 
 #[tokio::test]
 async fn a_copy_lives_as_long_as_a_file_wants_it() {
@@ -122,7 +122,14 @@ async fn who_knows_only_the_hash_of_a_stored_copy_gets_nothing_by_claiming_it() 
         let kept = store.keep_copies(&eve, &[claimed.id], 6).await.unwrap();
         assert_eq!((kept.count, kept.stored, kept.effects.copies_wanted), (1, vec![], true));
         assert_eq!(store.file(&eve, claimed.id).await.unwrap().unwrap().copy, CopyState::Pending);
-        assert_eq!(store.copy_for(eve.device, blob(content)).await.unwrap(), None);
+        let located = store.locate(&eve, &[claimed.id]).await.unwrap();
+        assert!(
+            matches!(located[..], [Whereabouts::Allowed { copy: false, .. }]),
+            "no grant names the copy: {located:?}"
+        );
+        // A hidden file is for whoever has a grant.
+        let allowed = store.copy_for(eve.device, blob(content)).await.unwrap();
+        assert_eq!(allowed, (file.visibility == Visibility::Hidden).then_some(u64::from(content) * 10));
         let pending = store.pending_copies(None).await.unwrap();
         assert_eq!((pending.len(), pending[0].account, pending[0].stored), (1, eve.account, true));
         assert_eq!(pending[0].devices, [eve.device], "it is to show that it has the content");
