@@ -175,7 +175,9 @@ fn a_renamed_file_and_a_renamed_folder_keep_their_ids_their_links_and_who_fetche
     let film = pair.alice.desk().join("film.bin");
     corpus::large_file(&film, 301, SIZE);
     let folder = pair.alice.desk().join("rushes");
-    corpus::small_files(&folder, 302, 5, 4_000);
+    for n in 0..5 {
+        pair.alice.write(&format!("rushes/{n}.bin"), corpus::bytes(302 + n, 4_000));
+    }
     let id = pair.alice.share(&[&film], &["--note", "first cut"]);
     pair.alice.run(&["share", folder.to_str().unwrap(), "--visibility", "ask"]).ok();
     let below = |member: &Member, name: &str| {
@@ -235,7 +237,9 @@ fn a_renamed_file_and_a_renamed_folder_keep_their_ids_their_links_and_who_fetche
 fn a_renaming_that_is_cut_short_is_finished_by_the_next_engine() {
     let mut pair = Pair::start();
     let folder = pair.alice.desk().join("rushes");
-    corpus::small_files(&folder, 303, 5, 4_000);
+    for n in 0..5 {
+        pair.alice.write(&format!("rushes/{n}.bin"), corpus::bytes(312 + n, 4_000));
+    }
     pair.alice.run(&["share", folder.to_str().unwrap()]).ok();
     // The tracker goes away between the question and the answer, and the engine with it.
     pair.tracker.process().signal(Signal::STOP);

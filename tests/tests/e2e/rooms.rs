@@ -197,6 +197,7 @@ fn a_no_a_quit_and_a_kill_each_end_a_channel_with_a_clear_line() {
     bob.wait_for("Decline what alice sent?");
     bob.keys(&["Enter"]);
     alice.wait_for("The channel has ended: bob declined.");
+    bob.wait_until("nothing to answer any more", |shown| !shown.contains("alice invites you"));
 
     open(&alice, &bob);
     bob.type_text("q");

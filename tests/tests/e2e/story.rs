@@ -84,7 +84,7 @@ impl Group {
         // Whose engine has not noticed yet that the tracker is another one is no source.
         if self.alices.is_some() {
             let sees_alice = |output: &Output| {
-                output.records().iter().any(|member| member["name"] == "alice" && member["status"] == "online")
+                output.records().iter().any(|member| member["name"] == "alice" && member["status"] != "offline")
             };
             let _members = until(&self.carol, &["members"], sees_alice);
         }
