@@ -314,7 +314,7 @@ impl State {
             (Purpose::Invite, Err(failure)) => self.messages.fail(now, "invite", &failure),
             (Purpose::Wishes { found }, Ok(())) => self.show_wishes(&found),
             (Purpose::Wishes { .. }, Err(failure)) => {
-                self.messages.fail(now, "ask for the standing searches", &failure)
+                self.messages.fail(now, "ask for the standing searches", &failure);
             }
             (Purpose::Invites { found }, Ok(())) => self.show_invites(&found),
             (Purpose::Invites { .. }, Err(failure)) => self.messages.fail(now, "ask for the invitations", &failure),

@@ -30,7 +30,7 @@ impl State {
     /// Goes to the cards of the conversation: to the newest that waits for an answer, else to the newest.
     pub(in crate::app) fn enter_cards(&mut self) {
         let cards = self.cards();
-        let waits = cards.iter().rev().find(|(_, card)| card.stage == Stage::ForMe).or(cards.last());
+        let waits = cards.iter().rev().find(|(_, card)| card.stage == Stage::ForMe).or_else(|| cards.last());
         match waits.map(|(id, _)| id.clone()) {
             Some(id) => {
                 (self.chat.card, self.chat.open) = (Some(id), true);
