@@ -11,6 +11,7 @@ use crate::{
         gate::{self},
         index::{Arrange, Arranged, Index, SortBy},
         keys::{Action, Key},
+        notices::Notices,
         prompt::Survey,
     },
     engine::api::{Command, DeviceRow, Failure, Finding, Get, InviteRow, RuleRow, Steer, Update, WishRow},
@@ -256,9 +257,9 @@ pub enum Effect {
     },
     /// Tell somebody who does not look.
     Notify {
-        bell: bool,
+        ways: Notices,
         /// What the terminal's desktop shows; cleaned.
-        note: Option<String>,
+        text: String,
     },
     Mouse(bool),
     Suspend,

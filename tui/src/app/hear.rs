@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::show::show;
+use shared::{limits::QUERY_BYTES_MAX, show::show};
 
 use crate::{
     app::{
@@ -10,6 +10,7 @@ use crate::{
         gate::{About, Gate, Kind, Probe},
         index::{Arranged, SortBy},
         layer::{Act, Choice, Dialog, Layer},
+        prompt::{Prompt, Then},
     },
     engine::{
         api::{
@@ -433,6 +434,9 @@ impl State {
         };
         let (files, bytes) = (sharing.files, sharing.bytes);
         let path = share.paths.first().map(|path| show(&path.to_string_lossy())).unwrap_or_default();
+        let paths = share.paths.clone();
+        let name = paths.first().and_then(|path| path.file_name()).map(|name| show(&name.to_string_lossy()));
+        let name = name.unwrap_or_else(|| path.clone());
         let lines = vec![
             path,
             format!("{}, {}", format::files(files), format::bytes(bytes)),
@@ -443,10 +447,14 @@ impl State {
         let protected = share.clone();
         let yes = Act::Call { command: Command::Share(share), purpose: Purpose::Share { files: 0 } };
         let protect = Act::Protect(Box::new(protected));
+        let then = Then::OfferTo { items: Vec::new(), paths, name: name.clone() };
+        let to_whom = vec![format!("{name} is offered to those named here, and to nobody else.")];
+        let prompt = Prompt::new(format!("Offer {name}"), to_whom, "to ", QUERY_BYTES_MAX, then);
         let choices = vec![
             Choice::new('n', "not now", Act::Close),
             Choice::new('y', "share", yes),
             Choice::new('p', "share with a password", protect),
+            Choice::new('o', "offer to…", Act::Prompt(Box::new(prompt))),
         ];
         self.layers.pop();
         self.layers.push(Layer::Dialog(Dialog::new("Share this?", lines, choices)));

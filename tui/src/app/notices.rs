@@ -9,12 +9,16 @@ use super::{Effect, State};
 pub struct Notices {
     /// The terminal's bell.
     pub bell: bool,
-    /// A note of the desktop, by OSC 9.
+    /// A note of the desktop, by OSC 9 (iTerm2, WezTerm, Ghostty, Windows Terminal).
     pub osc9: bool,
+    /// The same by OSC 777 (rxvt-unicode, foot, VTE).
+    pub osc777: bool,
+    /// The same by OSC 99 (kitty).
+    pub osc99: bool,
 }
 
 impl Notices {
-    /// Reads names with commas between them: `bell`, `osc9`; nothing, or `none`, for neither.
+    /// Reads names with commas between them: `bell`, `osc9`, `osc777`, `osc99`; nothing, or `none`, for none of them.
     ///
     /// # Errors
     /// The name that is not known.
@@ -24,6 +28,8 @@ impl Notices {
             match name {
                 "bell" => notices.bell = true,
                 "osc9" => notices.osc9 = true,
+                "osc777" => notices.osc777 = true,
+                "osc99" => notices.osc99 = true,
                 "none" => {}
                 other => return Err(other.to_owned()),
             }
@@ -40,7 +46,7 @@ impl State {
     /// Tells of something that came, unless somebody looks or was told of the same one just now.
     pub(super) fn notify(&mut self, about: &str, text: String, effects: &mut Vec<Effect>) {
         let notices = self.setup.notices;
-        if self.focused || !(notices.bell || notices.osc9) {
+        if self.focused || notices == Notices::default() {
             return;
         }
         let now = self.now;
@@ -49,7 +55,7 @@ impl State {
             return;
         }
         self.told.0.insert(about.to_owned(), now);
-        effects.push(Effect::Notify { bell: notices.bell, note: notices.osc9.then_some(text) });
+        effects.push(Effect::Notify { ways: notices, text });
     }
 }
 
@@ -62,9 +68,10 @@ mod tests {
 
     #[test]
     fn each_way_is_chosen_by_itself() {
-        let both = Notices { bell: true, osc9: true };
+        let both = Notices { bell: true, osc9: true, ..Notices::default() };
         assert_eq!(Notices::parse("bell, osc9"), Ok(both));
         assert_eq!(Notices::parse("osc9"), Ok(Notices { bell: false, ..both }));
+        assert_eq!(Notices::parse("osc777,osc99"), Ok(Notices { osc777: true, osc99: true, ..Notices::default() }));
         assert_eq!(Notices::parse(""), Ok(Notices::default()));
         assert_eq!(Notices::parse("none"), Ok(Notices::default()));
         assert_eq!(Notices::parse("bell,loud"), Err("loud".to_owned()));

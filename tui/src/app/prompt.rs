@@ -43,8 +43,8 @@ pub enum Then {
     Request { items: Vec<String>, name: String },
     /// Offers the file or folder at that path.
     OfferPath { room: Room },
-    /// Offers something shared to the members named.
-    OfferTo { items: Vec<String>, name: String },
+    /// Offers something shared, or something of the disk, to the members named.
+    OfferTo { items: Vec<String>, paths: Vec<PathBuf>, name: String },
     /// Changes this about what is shared; `name`: what it is, for people.
     Edit { items: Vec<String>, name: String, what: Edited },
 }

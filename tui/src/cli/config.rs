@@ -101,7 +101,11 @@ const VARIABLES: [(&str, &str, bool); 9] = [
         "time without a key press after which the screen shows you as away, like 10m; 0 is never",
         false,
     ),
-    ("SWAPMEET_NOTICES", "bell, osc9 or both: how messages and offers are told while nobody looks", false),
+    (
+        "SWAPMEET_NOTICES",
+        "bell, osc9, osc777, osc99, with commas: how messages and offers are told while nobody looks",
+        false,
+    ),
     ("SWAPMEET_CONGESTION", "cubic sends as most programs do, not by the model", false),
     ("NO_COLOR", "no colour unless --color always", false),
 ];

@@ -64,7 +64,10 @@ pub(super) const AWAY_AFTER_VARIABLE: &str = "SWAPMEET_AWAY_AFTER";
 fn notices() -> Result<Notices, Ended> {
     let text = env::var(NOTICES_VARIABLE).unwrap_or_default();
     Notices::parse(&text).map_err(|name| {
-        Ended::usage(format!("{NOTICES_VARIABLE}: {name:?} is not known"), "write bell, osc9, or both with a comma")
+        Ended::usage(
+            format!("{NOTICES_VARIABLE}: {name:?} is not known"),
+            "write bell, osc9, osc777 or osc99, several with commas",
+        )
     })
 }
 

@@ -72,9 +72,9 @@ impl Shell {
                     }
                 });
             }
-            Effect::Notify { bell, note } => {
+            Effect::Notify { ways, text } => {
                 let backend = self.terminal.backend_mut();
-                backend.write_all(&notice_bytes(bell, note.as_deref(), self.in_tmux))?;
+                backend.write_all(&notice_bytes(ways, &text, self.in_tmux))?;
                 self.frames.send()?;
             }
             Effect::Mouse(on) => self.guard.set_mouse(on)?,

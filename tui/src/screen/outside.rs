@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::Report;
 use crate::{
-    app::{CallId, Event, dropped::Dropped, keys::Key, prompt::Survey},
+    app::{CallId, Event, dropped::Dropped, keys::Key, notices::Notices, prompt::Survey},
     engine::{api::Command, client::Client},
 };
 
@@ -77,16 +77,23 @@ pub(super) fn survey(folder: PathBuf, name: &str) -> Survey {
     Survey { folder, free, taken }
 }
 
-/// What makes a terminal ring, and its desktop show a note. Inside tmux the note is handed through to the terminal
-/// around it; the bell is tmux's own business.
-pub(super) fn notice_bytes(bell: bool, note: Option<&str>, in_tmux: bool) -> Vec<u8> {
+/// What makes a terminal ring, and its desktop show a note. Inside tmux a note is handed through to the terminal around
+/// it, which tmux may be told not to do: it rings too, and that is tmux's own business.
+pub(super) fn notice_bytes(ways: Notices, text: &str, in_tmux: bool) -> Vec<u8> {
+    let notes = [
+        (ways.osc9, format!("\x1b]9;{text}\x1b\\")),
+        // Semicolons stand between its parts.
+        (ways.osc777, format!("\x1b]777;notify;swapmeet;{}\x1b\\", text.replace(';', ","))),
+        (ways.osc99, format!("\x1b]99;;{text}\x1b\\")),
+    ];
     let mut bytes = Vec::new();
-    if let Some(note) = note {
-        let note = format!("\x1b]9;{note}\x1b\\");
-        let note = if in_tmux { format!("\x1bPtmux;{}\x1b\\", note.replace('\x1b', "\x1b\x1b")) } else { note };
-        bytes.extend_from_slice(note.as_bytes());
+    for (_, note) in notes.iter().filter(|(chosen, _)| *chosen) {
+        match in_tmux {
+            true => bytes.extend(format!("\x1bPtmux;{}\x1b\\", note.replace('\x1b', "\x1b\x1b")).into_bytes()),
+            false => bytes.extend_from_slice(note.as_bytes()),
+        }
     }
-    if bell {
+    if ways.bell || (in_tmux && !bytes.is_empty()) {
         bytes.push(BELL);
     }
     bytes
@@ -178,9 +185,12 @@ mod tests {
 
     #[test]
     fn a_notice_rings_or_notes_and_reaches_the_terminal_around_tmux() {
-        assert_eq!(notice_bytes(true, None, false), b"\x07");
-        assert_eq!(notice_bytes(false, Some("message from bob"), false), b"\x1b]9;message from bob\x1b\\");
+        let ways = |text: &str| Notices::parse(text).unwrap();
+        assert_eq!(notice_bytes(ways("bell"), "message from bob", false), b"\x07");
+        assert_eq!(notice_bytes(ways("osc9"), "message from bob", false), b"\x1b]9;message from bob\x1b\\");
+        assert_eq!(notice_bytes(ways("osc777"), "a; b", false), b"\x1b]777;notify;swapmeet;a, b\x1b\\");
+        assert_eq!(notice_bytes(ways("osc99,bell"), "message from bob", false), b"\x1b]99;;message from bob\x1b\\\x07");
         let wrapped = b"\x1bPtmux;\x1b\x1b]9;message from bob\x1b\x1b\\\x1b\\\x07";
-        assert_eq!(notice_bytes(true, Some("message from bob"), true), wrapped);
+        assert_eq!(notice_bytes(ways("osc9"), "message from bob", true), wrapped, "tmux may keep it from the terminal");
     }
 }

@@ -16,9 +16,9 @@ use crate::{
         sample, start, update,
     },
     engine::api::{
-        Command, Connection, Direction, Edit, Failure, FailureKind, Finding, FolderRow, Health, IndexPage, LimitChange,
-        Limits, QueuePlace, Rank, RateRow, RateWish, Status, Steer, TrackerInfo, Traffic, TransferPage, TransferState,
-        Update, WishCommand, WishRow,
+        Command, Connection, Direction, Edit, Failure, FailureKind, Finding, FolderRow, Health, InboxCommand,
+        IndexPage, LimitChange, Limits, QueuePlace, Rank, RateRow, RateWish, Status, Steer, TrackerInfo, Traffic,
+        TransferPage, TransferState, Update, WishCommand, WishRow,
     },
 };
 
@@ -45,7 +45,7 @@ impl Play {
             tracker_hint: String::new(),
             account_hint: String::new(),
             away_after_ms: 600_000,
-            notices: Notices { bell: true, osc9: true },
+            notices: Notices { bell: true, osc9: true, ..Notices::default() },
             seed: 7,
         });
         let mut play = Self { state, calls: Vec::new(), wanted: Vec::new() };
@@ -525,8 +525,8 @@ fn the_cursor_follows_its_file_when_the_index_changes() {
     assert_eq!(play.state.list().cursor, 5);
 }
 
-#[test]
-fn sharing_counts_first_and_asks_before_anything_is_shared() {
+/// A screen that asks whether a folder shall be shared, which was counted.
+fn about_to_share() -> Play {
     let mut play = Play::busy(80, 24);
     play.keys("]a");
     play.keys("Music<enter>");
@@ -545,9 +545,25 @@ fn sharing_counts_first_and_asks_before_anything_is_shared() {
     };
     play.answer(Update::Folder(folder));
     play.end(Ok(()));
+    play
+}
+
+#[test]
+fn sharing_counts_first_and_asks_before_anything_is_shared() {
+    let mut play = about_to_share();
     insta::assert_snapshot!(play.screen());
     play.keys("y");
     assert!(matches!(play.last_call().1, Command::Share(share) if !share.dry_run));
+}
+
+#[test]
+fn what_is_about_to_be_shared_can_be_offered_to_a_few_instead() {
+    let mut play = about_to_share();
+    play.keys("obob, ca<tab><enter>");
+    let Command::Inbox(InboxCommand::Offer(offer)) = play.last_call().1 else { panic!("{:?}", play.last_call()) };
+    assert_eq!(offer.paths, [PathBuf::from("/home/alice/Music")]);
+    assert_eq!(offer.to, ["bob", "carol"]);
+    assert!(!play.calls.iter().any(|(_, call)| matches!(call, Command::Share(share) if !share.dry_run)));
 }
 
 #[test]

@@ -304,7 +304,7 @@ impl State {
             return;
         }
         let lines = vec![format!("{name} is offered to those named here, and to nobody else.")];
-        let then = Then::OfferTo { items, name: name.clone() };
+        let then = Then::OfferTo { items, paths: Vec::new(), name: name.clone() };
         let prompt = Prompt::new(format!("Offer {name}"), lines, "to ", QUERY_BYTES_MAX, then);
         self.open_prompt(prompt, "", effects);
     }

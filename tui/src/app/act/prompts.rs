@@ -95,13 +95,13 @@ impl State {
                 }
                 Some(_) | None => Err("write the whole path, beginning with / or ~"),
             },
-            Then::OfferTo { items, name } => {
+            Then::OfferTo { items, paths, name } => {
                 let to = names_in(&text);
                 let says = format!("{name} is offered to {}; 3 shows what becomes of it", show(&to.join(", ")));
                 match to.is_empty() {
                     true => Err("name at least one member"),
                     false => {
-                        let offer = Offer { items, to, ..Offer::default() };
+                        let offer = Offer { items, paths, to, ..Offer::default() };
                         Ok((Command::Inbox(InboxCommand::Offer(offer)), says))
                     }
                 }

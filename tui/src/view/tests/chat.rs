@@ -237,10 +237,10 @@ fn whoever_does_not_look_is_told_once_in_a_while_for_each_room() {
     play.tell(comes(61, bob(), "again"));
     assert_eq!(notices(&play), 1);
     let note = play.wanted.iter().rev().find_map(|effect| match effect {
-        Effect::Notify { bell, note } => Some((*bell, note.clone())),
+        Effect::Notify { ways, text } => Some((*ways, text.clone())),
         _ => None,
     });
-    assert_eq!(note, Some((true, Some("message from bob".to_owned()))));
+    assert_eq!(note, Some((play.state.setup.notices, "message from bob".to_owned())));
     play.tell(comes(62, RoomName::Everyone, "to all"));
     assert_eq!(notices(&play), 2, "another room");
     play.tell(comes(63, RoomName::Member("mallory\u{202e}".to_owned()), "psst"));
