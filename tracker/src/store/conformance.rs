@@ -333,6 +333,21 @@ async fn a_renamed_file_is_the_same_file_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_renaming_that_moves_nothing_leaves_no_folder_behind() {
+    let Fresh { store, folder: _folder } = fresh().await;
+    let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
+    let (annas, bens) = (put(&*store, &anna, "x/a", 1, None).await, put(&*store, &ben, "b", 1, None).await);
+    assert!(store.rename(&anna, vec![renaming(bens.id, "x/y/a")]).await.unwrap().files.is_empty());
+    let twice = vec![renaming(annas.id, "x/b"), renaming(annas.id, "x/z/b")];
+    assert_eq!(store.rename(&anna, twice).await.unwrap().files[0].path, "x/b");
+    store.withdraw(&anna, &[annas.id], 2).await.unwrap();
+    for path in ["x/y/c", "x/z/c"] {
+        put(&*store, &anna, path, 2, None).await;
+    }
+    assert_eq!(walk(&*store, &ben).await.len(), 3);
+}
+
+#[tokio::test]
 async fn a_since_from_nowhere_starts_anew() {
     let Fresh { store, folder: _folder } = fresh().await;
     let anna = member(&*store, "anna", 1).await;

@@ -13,23 +13,24 @@ pub(in crate::store::sqlite) async fn rename(
     let ids: Vec<FileId> = files.iter().map(|renaming| renaming.file).collect();
     let mut known: HashMap<FileId, Existing> =
         own_files(tx, me, &ids).await?.into_iter().map(|found| (found.row.id, found)).collect();
+    let moves: Vec<(Existing, &Renaming)> =
+        files.iter().filter_map(|renaming| Some((known.remove(&renaming.file)?, renaming))).collect();
     let mut ledger = Ledger::open(tx, me.account).await?;
-    let old = known.values().map(|found| (found.row.path.clone(), found.row.fold.clone())).collect::<Vec<_>>();
-    let old = old.iter().map(|(path, fold)| (&**path, &**fold));
-    let folders =
-        Folders::above_all(tx, caller, me, old.chain(files.iter().map(|renaming| (&*renaming.path, &*renaming.fold))))
-            .await?;
-    let mut plans = Vec::with_capacity(files.len());
-    let mut texts = Vec::with_capacity(files.len());
-    for renaming in files {
-        let Some(Existing { row: before, origin_known }) = known.remove(&renaming.file) else { continue };
+    // For nothing but what moves: a folder in which no file ever counted is never taken away.
+    let places = moves
+        .iter()
+        .flat_map(|(found, renaming)| [(&*found.row.path, &*found.row.fold), (&*renaming.path, &*renaming.fold)]);
+    let folders = Folders::above_all(tx, caller, me, places).await?;
+    let mut plans = Vec::with_capacity(moves.len());
+    let mut texts = Vec::with_capacity(moves.len());
+    for (Existing { row: before, origin_known }, renaming) in &moves {
         if before.path == renaming.path {
-            plans.push(Plan::Unchanged(before));
+            plans.push(Plan::Unchanged(before.clone()));
             texts.push(renaming.search_text.as_str());
             continue;
         }
-        if before.device != me.device && origin_known {
-            return Err(StoreError::OtherDevice(before.path));
+        if before.device != me.device && *origin_known {
+            return Err(StoreError::OtherDevice(before.path.clone()));
         }
         let viewers = before.seen_by.viewers(me.account, before.device);
         let (from, to) = (folders.above(&before.fold), folders.above(&renaming.fold));
@@ -42,7 +43,7 @@ pub(in crate::store::sqlite) async fn rename(
             ..before.clone()
         };
         after.seq = if after.seen_by == SeenBy::Hidden { 0 } else { ledger.next_seq() };
-        plans.push(Plan::Changed { before: Box::new(before), after });
+        plans.push(Plan::Changed { before: Box::new(before.clone()), after });
         texts.push(renaming.search_text.as_str());
     }
     refuse_taken(tx, me, &plans).await?;
