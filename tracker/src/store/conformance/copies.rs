@@ -169,6 +169,25 @@ async fn who_may_fetch_a_copied_file_need_not_send_it_for_a_copy_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_claim_that_counts_because_of_another_is_told_when_that_is_decided_and_never_in_passing() {
+    let Fresh { store, folder: _folder } = fresh().await;
+    let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
+    let carl = member(&*store, "carl", 3).await;
+    let annas = put(&*store, &anna, "a", 1, people(&["anna"])).await;
+    store.keep_copies(&anna, &[annas.id], 5).await.unwrap();
+    store_copies(&*store, blob(1)).await;
+    let bens = put(&*store, &ben, "b", 1, None).await;
+    assert!(store.keep_copies(&ben, &[bens.id], 6).await.unwrap().stored.is_empty());
+    // Now everybody may have it, and Carl asks for a copy of his own.
+    store.publish(&anna, vec![publication("a", 1, Some(Audience::Public))], 7).await.unwrap();
+    let carls = put(&*store, &carl, "c", 1, None).await;
+    assert_eq!(store.keep_copies(&carl, &[carls.id], 8).await.unwrap().stored, [carls.id]);
+    let pending = store.pending_copies(None).await.unwrap();
+    assert_eq!(pending.iter().map(|copy| copy.account).collect::<Vec<_>>(), [ben.account], "Ben hears it by his own");
+    assert_eq!(store_copies(&*store, blob(1)).await, [bens.id]);
+}
+
+#[tokio::test]
 async fn a_lost_copy_is_claimed_again_by_everyone_who_wants_it() {
     let Fresh { store, folder: _folder } = fresh().await;
     let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);

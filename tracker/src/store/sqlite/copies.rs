@@ -98,12 +98,12 @@ pub(super) async fn keep(tx: &mut SqliteConnection, caller: &Caller, files: &[Fi
     let mut changed = Vec::new();
     for row in &found {
         let (blob, size) = (rows::blob_hash(row, "blob")?, rows::count(row, "size")?);
-        let copy = sqlx::query("SELECT size FROM copies WHERE blob = $1 AND state = $2")
+        let verified: Option<i64> = sqlx::query_scalar("SELECT size FROM copies WHERE blob = $1 AND state = $2")
             .bind(rows::bytes(blob.as_bytes()))
             .bind(COPY_STORED)
             .fetch_optional(&mut *tx)
             .await?;
-        if copy.is_some_and(|copy| rows::count(&copy, "size").is_ok_and(|stored| stored != size)) {
+        if verified.is_some_and(|verified| verified.unsigned_abs() != size) {
             // The stored copy is verified, so this file's size is wrong, and a copy of it cannot exist.
             kept.count -= 1;
             continue;
@@ -300,7 +300,7 @@ async fn stored(tx: &mut SqliteConnection, copy: &PendingCopy) -> Result<CopyEnd
         .bind(rows::bytes(copy.account.as_bytes()))
         .fetch_all(&mut *tx)
         .await?;
-    claimants.extend(effects::settle(tx, copy.blob).await?);
+    claimants.extend(effects::settle(tx, copy.blob, None).await?);
     let (numbers, files) = files_of(tx, copy.blob, copy.size, &claimants).await?;
     Ok(CopyEnd { files, seq: touch(tx, &numbers).await? })
 }

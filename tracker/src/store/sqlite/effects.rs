@@ -247,18 +247,19 @@ pub(super) async fn want(
     .bind(now_ms)
     .execute(&mut *tx)
     .await?;
-    settle(tx, blob).await?;
+    // Nobody else: whose claim counts is told so.
+    settle(tx, blob, Some(account)).await?;
     let counts = "SELECT EXISTS (SELECT 1 FROM claims WHERE blob = $1 AND account = $2 AND size = $3 AND state = 1)";
     Ok(sqlx::query_scalar(counts).bind(key).bind(account).bind(size).fetch_one(tx).await?)
 }
 
-/// Lets claims to a stored copy count whose members may fetch the content anyway from somebody whose claim counts. Returns
-/// whose they are.
-pub(super) async fn settle(tx: &mut SqliteConnection, blob: BlobHash) -> Result<Vec<i64>> {
+/// Lets claims to a stored copy count, of one member or of everybody, whose members may fetch the content anyway from
+/// somebody whose claim counts. Returns whose they are.
+pub(super) async fn settle(tx: &mut SqliteConnection, blob: BlobHash, of: Option<i64>) -> Result<Vec<i64>> {
     let mut settled = Vec::new();
     loop {
         let open: Vec<i64> = sqlx::query_scalar(concat!(
-            "UPDATE claims SET state = 1 WHERE blob = $1 AND state = 0 AND EXISTS (
+            "UPDATE claims SET state = 1 WHERE blob = $1 AND state = 0 AND ($2 IS NULL OR account = $2) AND EXISTS (
                  SELECT 1 FROM files f JOIN claims k ON k.blob = f.blob AND k.account = f.owner AND k.size = f.size
                      AND k.state = 1
                  WHERE f.blob = claims.blob AND f.size = claims.size AND f.copy = 1 AND",
@@ -266,6 +267,7 @@ pub(super) async fn settle(tx: &mut SqliteConnection, blob: BlobHash) -> Result<
             ") RETURNING account"
         ))
         .bind(rows::bytes(blob.as_bytes()))
+        .bind(of)
         .fetch_all(&mut *tx)
         .await?;
         if open.is_empty() {
