@@ -58,12 +58,18 @@ impl State {
             self.layers.push(Layer::Dialog(invitation(&item)));
             return;
         }
-        // Unlike every other, without anything random in here.
-        let id = format!("{:032x}", self.setup.seed.wrapping_add(u128::from(self.next_call)));
+        let id = self.fresh_id();
         let member = self.members.all.iter().find(|row| is_them(&row.name)).map_or(member, |row| &row.name).to_owned();
         let open = ChannelCommand::Open { id: id.clone(), member: member.clone(), life_s: None };
         let call = self.call(Command::Channel(open), Purpose::Channel, effects);
         self.add_channel(Channel::new(call, &id, &member, false));
+    }
+
+    /// An id unlike every other, without anything random in here. Nobody who has seen one knows the next.
+    fn fresh_id(&self) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("swapmeet 2026-11 ids that a screen chooses");
+        hasher.update(&self.setup.seed.to_le_bytes()).update(&self.next_call.to_le_bytes());
+        hasher.finalize().as_bytes()[..ID_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Accepts an invitation: the channel lives as long as this call.
@@ -277,6 +283,9 @@ impl State {
         self.layers.push(Layer::Dialog(Dialog::new(format!("Take what {with} offers?"), lines, choices)));
     }
 }
+
+/// Bytes of an id.
+const ID_BYTES: usize = 16;
 
 fn invitation(item: &ItemRow) -> Dialog {
     let who = inbox::who(item);
