@@ -74,7 +74,7 @@ fn wait_for_item(member: &Member, id: &str, state: &str) {
 }
 
 /// Whether any file below a folder holds these bytes.
-fn holds(folder: &Path, needle: &str) -> bool {
+pub(crate) fn holds(folder: &Path, needle: &str) -> bool {
     fs::read_dir(folder).unwrap().flatten().any(|entry| {
         let path = entry.path();
         if path.is_dir() {

@@ -1,9 +1,9 @@
 //! Rooms of the chat in the screen: cards of what is offered in a conversation, and private channels.
 
-use std::{fs, path::Path};
-
 use rustix::process::{Pid, Signal, kill_process};
 use tests::{Member, Screen, Tracker, corpus, tree};
+
+use crate::channels::holds;
 
 struct Two {
     tracker: Tracker,
@@ -107,18 +107,6 @@ fn key_words(screen: &Screen) -> String {
     let words = words.split_once("key words: ").unwrap().1.split_whitespace().take(6).collect::<Vec<_>>();
     assert!(words.iter().all(|word| word.len() > 2 && word.chars().all(|c| c.is_ascii_lowercase())), "{words:?}");
     words.join(" ")
-}
-
-/// Whether any file below a folder holds these bytes.
-fn holds(folder: &Path, needle: &str) -> bool {
-    fs::read_dir(folder).unwrap().flatten().any(|entry| {
-        let path = entry.path();
-        if path.is_dir() {
-            return holds(&path, needle);
-        }
-        let bytes = fs::read(&path).unwrap_or_default();
-        bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
-    })
 }
 
 /// Alice invites bob, who accepts in the inbox.

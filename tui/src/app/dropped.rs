@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use shared::limits::PATH_BYTES_MAX;
 
+use super::words::split;
+
 /// Something of this machine that was dropped and is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
@@ -30,26 +32,6 @@ pub fn paths(text: &str) -> Option<Vec<PathBuf>> {
 
 fn is_path(word: &str) -> bool {
     word.starts_with('/') || word.starts_with(LOCAL)
-}
-
-/// Words as a shell would see them; a line break ends one too. `None`: a quotation mark is missing its other.
-fn split(text: &str) -> Option<Vec<String>> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match (c, quote) {
-            (c, Some(open)) if c == open => quote = None,
-            ('\'' | '"', None) => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            ('\\', None) => word.get_or_insert_default().extend(chars.next()),
-            (c, None) if c.is_whitespace() => words.extend(word.take()),
-            (c, _) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    quote.is_none().then_some(words)
 }
 
 fn path(word: &str) -> Option<PathBuf> {

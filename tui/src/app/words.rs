@@ -271,32 +271,35 @@ fn life(options: &Options) -> Result<Option<u64>, String> {
     options.value("--expires").map(|text| span::parse(&text).map(|life| life.as_secs())).transpose()
 }
 
+/// Splits at blanks and line breaks; quotes and backslashes keep them, as in a shell. `None`: a quotation mark is missing
+/// its other.
+#[must_use]
+pub fn split(text: &str) -> Option<Vec<String>> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            (c, Some(open)) if c == open => quote = None,
+            ('\'' | '"', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            ('\\', None | Some('"')) => word.get_or_insert_default().extend(chars.next()),
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            (c, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
 /// Words as a shell would see them.
 #[derive(Debug, PartialEq, Eq)]
 struct Words(Vec<String>);
 
 impl Words {
-    /// Splits at blanks; quotes and backslashes keep them.
     fn split(text: &str) -> Result<Self, String> {
-        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            match (c, quote) {
-                (c, Some(open)) if c == open => quote = None,
-                ('\'' | '"', None) => {
-                    quote = Some(c);
-                    word.get_or_insert_default();
-                }
-                ('\\', None | Some('"')) => word.get_or_insert_default().extend(chars.next()),
-                (c, None) if c.is_whitespace() => words.extend(word.take()),
-                (c, _) => word.get_or_insert_default().push(c),
-            }
-        }
-        if quote.is_some() {
-            return Err("a quotation mark is missing its other".to_owned());
-        }
-        words.extend(word);
-        Ok(Self(words))
+        split(text).map(Self).ok_or_else(|| "a quotation mark is missing its other".to_owned())
     }
 
     /// The first one, and the others.
