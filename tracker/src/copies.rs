@@ -55,6 +55,8 @@ pub struct Copies {
     blobs: BlobStore,
     incoming: PathBuf,
     changed: Notify,
+    /// Contents of which something may have arrived for a claim that has ended.
+    untidy: Mutex<BTreeSet<BlobHash>>,
     served: Mutex<HashMap<BlobHash, Weak<AtomicBool>>>,
 }
 
@@ -100,12 +102,17 @@ impl Copies {
     /// When the folder cannot be made.
     pub fn new(store: Arc<dyn Store>, blobs: BlobStore, incoming: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&incoming)?;
-        Ok(Self { store, blobs, incoming, changed: Notify::new(), served: Mutex::default() })
+        Ok(Self { store, blobs, incoming, changed: Notify::new(), untidy: Mutex::default(), served: Mutex::default() })
     }
 
     /// Something may be done now that could not be done before.
     pub fn look(&self) {
         self.changed.notify_one();
+    }
+
+    /// Claims to these contents have ended: what arrived for them goes, once somebody looks.
+    pub fn tidy_later(&self, blobs: impl IntoIterator<Item = BlobHash>) {
+        self.untidy.lock().unwrap_or_else(PoisonError::into_inner).extend(blobs);
     }
 
     /// Running streams of these blobs end: what they were allowed is no longer so.
@@ -203,7 +210,7 @@ impl Copies {
         let mut after = None;
         loop {
             let mut page = self.store.pending_copies(after.as_ref()).await?;
-            pending.extend(page.iter().map(partial_name));
+            pending.extend(page.iter().map(|copy| partial_name(copy.blob, copy.account, copy.size)));
             after = page.pop();
             if after.is_none() {
                 break;
@@ -212,8 +219,9 @@ impl Copies {
         let Ok(entries) = fs::read_dir(&self.incoming) else { return Ok(()) };
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let wanted = name.rsplit_once('.').is_some_and(|(claim, _)| pending.contains(claim));
-            if !wanted && let Err(error) = fs::remove_file(entry.path()) {
+            if !is_of(&name, &pending)
+                && let Err(error) = fs::remove_file(entry.path())
+            {
                 tracing::warn!(%error, "a partial file could not be removed");
             }
         }
@@ -238,7 +246,7 @@ impl Copies {
 
     /// What comes from one member is apart from what comes from another: each claim is proved by the whole content.
     fn partial_path(&self, copy: &PendingCopy, kind: &str) -> PathBuf {
-        self.incoming.join(format!("{}.{kind}", partial_name(copy)))
+        self.incoming.join(format!("{}.{kind}", partial_name(copy.blob, copy.account, copy.size)))
     }
 
     /// Fetches one copy from the first of these devices that delivers, and stores it.
@@ -284,33 +292,16 @@ impl Copies {
         Ok(())
     }
 
-    async fn remove_partial(&self, copy: &PendingCopy) {
-        let paths = ["log", "tree", "data"].map(|kind| self.partial_path(copy, kind));
-        self.remove_files(paths.into()).await;
-    }
-
-    /// Removes what arrived of a content, from whomever.
-    async fn remove_partials(&self, blob: BlobHash) {
+    /// Removes what arrived of a content but for these claims.
+    async fn remove_partials(&self, blob: BlobHash, kept: &[(AccountId, u64)]) {
         let (incoming, prefix) = (self.incoming.clone(), format!("{blob}."));
-        let listed = on_disk(move || {
-            let entries = fs::read_dir(incoming)?.collect::<io::Result<Vec<_>>>()?;
-            let of_blob = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
-            Ok(entries.iter().filter(|entry| of_blob(entry)).map(fs::DirEntry::path).collect())
-        });
-        match listed.await {
-            Ok(paths) => self.remove_files(paths).await,
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the partial files could not be listed");
-            }
-        }
-    }
-
-    async fn remove_files(&self, paths: Vec<PathBuf>) {
+        let kept: HashSet<String> = kept.iter().map(|(account, size)| partial_name(blob, *account, *size)).collect();
         let removed = on_disk(move || {
-            for path in paths {
-                match fs::remove_file(path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    Ok(()) | Err(_) => {}
+            for entry in fs::read_dir(incoming)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.starts_with(&prefix) && !is_of(&name, &kept) {
+                    fs::remove_file(entry.path())?;
                 }
             }
             Ok(())
@@ -344,6 +335,7 @@ struct Work {
 impl Work {
     async fn begin_what_can_be_done(&mut self) -> Result<(), StoreError> {
         self.delete_unwanted().await?;
+        self.tidy().await?;
         let now = Instant::now();
         let mut after = None;
         while self.jobs.len() < COPIES_AT_ONCE_MAX {
@@ -390,11 +382,31 @@ impl Work {
                     tracing::error!(error = &error as &dyn std::error::Error, "a copy could not be deleted");
                     return Ok(());
                 }
-                self.copies.remove_partials(blob).await;
+                self.copies.remove_partials(blob, &[]).await;
                 self.late.retain(|(late, _), _| *late != blob);
                 self.copies.store.copy_deleted(blob).await?;
             }
         }
+    }
+
+    /// Removes what arrived for claims that have ended. What is being worked on waits for that to end.
+    async fn tidy(&mut self) -> Result<(), StoreError> {
+        let mut untidy = std::mem::take(&mut *self.copies.untidy.lock().unwrap_or_else(PoisonError::into_inner));
+        while let Some(blob) = untidy.pop_first() {
+            if self.busy.contains(&blob) {
+                self.copies.tidy_later([blob]);
+                continue;
+            }
+            match self.copies.store.pending_claims(blob).await {
+                Ok(claims) => self.copies.remove_partials(blob, &claims).await,
+                Err(error) => {
+                    untidy.insert(blob);
+                    self.copies.tidy_later(untidy);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn end(&mut self, copy: PendingCopy, outcome: Outcome) {
@@ -411,7 +423,8 @@ impl Work {
 
     async fn stored(&mut self, copy: &PendingCopy) -> Result<(), StoreError> {
         let CopyEnd { files, seq } = self.copies.store.copy_stored(copy).await?;
-        self.copies.remove_partial(copy).await;
+        // Others' claims may count with this one.
+        self.copies.tidy_later([copy.blob]);
         self.late.remove(&(copy.blob, copy.account));
         tracing::debug!(files = files.len(), "a copy is stored");
         for (file, owner) in files {
@@ -431,7 +444,7 @@ impl Work {
         }
         self.late.remove(&claim);
         let CopyEnd { files, seq } = self.copies.store.copy_failed(copy).await?;
-        self.copies.remove_partial(copy).await;
+        self.copies.tidy_later([copy.blob]);
         for (file, owner) in files {
             self.events.send(Target::Account(owner), Event::CopyFailed { file, refusal: refusal.clone() });
         }
@@ -472,8 +485,13 @@ impl CopyError {
 }
 
 /// What the files of a claim that is being fetched begin with.
-fn partial_name(copy: &PendingCopy) -> String {
-    format!("{}.{}.{}", copy.blob, copy.account, copy.size)
+fn partial_name(blob: BlobHash, account: AccountId, size: u64) -> String {
+    format!("{blob}.{account}.{size}")
+}
+
+/// Whether a file is of one of these claims.
+fn is_of(file: &str, claims: &HashSet<String>) -> bool {
+    file.rsplit_once('.').is_some_and(|(claim, _)| claims.contains(claim))
 }
 
 fn open(path: PathBuf) -> io::Result<File> {

@@ -1,6 +1,6 @@
 //! When the owner is away: the tracker's copy, in the middle of a file too; and what happens without one.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Instant};
 
 use serde_json::Value;
 use tests::{
@@ -126,6 +126,35 @@ fn a_copy_asked_for_later_is_stored_too() {
     pair.engine.take().unwrap().stop();
     let transfer = pair.get(&id);
     pair.assert_got(&transfer, Path::new(&original));
+}
+
+#[test]
+fn what_came_for_a_copy_that_nobody_claims_any_more_goes() {
+    let pair = Pair::start();
+    let bytes = corpus::bytes(19, 24 << 20);
+    let hers = pair.alice.write("hers.bin", &bytes);
+    pair.alice.share(&[&hers], &["--visibility", "hidden", "--copy"]);
+    // Bob may not fetch hers, so his own comes once more; and he goes when a part of it is there.
+    let his = pair.bob.write("his.bin", &bytes);
+    pair.bob.run(&["limit", "up", "1MiB", "--lan"]).ok();
+    let engine = pair.bob.engine();
+    let id = pair.bob.share(&[&his], &[]);
+    let copying = pair.bob.start(&["copy", &id]);
+    let parts = || fs::read_dir(pair.tracker.data().join("incoming")).unwrap().count();
+    until("a part of bob's", || pair.bob.run(&["status"]).code == 0 && parts() > 0);
+    engine.kill();
+    drop(copying);
+    let tablet = pair.bob.second_device(&pair.tracker);
+    tablet.run(&["uncopy", &id]).ok();
+    until("the end of that part", || tablet.run(&["ls"]).code == 0 && parts() == 0);
+}
+
+/// Waits until this holds; asking takes its time.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "no sign of {what}");
+    }
 }
 
 /// A get of Bob's that waits for a source.

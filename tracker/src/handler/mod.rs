@@ -258,8 +258,9 @@ fn apply_effects(ctx: &Ctx, effects: Effects) {
     inbox::tell(ctx, effects.told);
     tell_revoked(ctx, effects.revoked);
     ctx.copies.revoke(effects.narrowed);
-    if !effects.released.is_empty() || effects.copies_wanted {
+    if !effects.released.is_empty() || !effects.unclaimed.is_empty() || effects.copies_wanted {
         ctx.copies.revoke(effects.released);
+        ctx.copies.tidy_later(effects.unclaimed);
         ctx.copies.look();
     }
 }

@@ -18,6 +18,8 @@ pub trait CopyStore {
     async fn drop_copies(&self, caller: &Caller, files: &[FileId]) -> Result<Withdrawn, StoreError>;
     /// Claims that do not count yet, oldest first, behind the given place of the page before.
     async fn pending_copies(&self, after: Option<&PendingCopy>) -> Result<Vec<PendingCopy>, StoreError>;
+    /// Who claims this content without that it counts yet, and of which size.
+    async fn pending_claims(&self, blob: BlobHash) -> Result<Vec<(AccountId, u64)>, StoreError>;
     /// Copies whose objects are to be deleted.
     async fn unwanted_copies(&self) -> Result<Vec<BlobHash>, StoreError>;
     /// The object of an unwanted copy is gone; the row goes too, unless it is wanted again.

@@ -405,6 +405,8 @@ pub struct Effects {
     pub narrowed: Vec<BlobHash>,
     /// Copies that nobody wants any more.
     pub released: Vec<BlobHash>,
+    /// Contents to which a claim ended before it counted.
+    pub unclaimed: Vec<BlobHash>,
     /// Whether there are copies to fetch.
     pub copies_wanted: bool,
     /// Who is to be told that their inbox changed.
@@ -419,6 +421,7 @@ impl Effects {
         self.revoked.extend(other.revoked);
         self.narrowed.extend(other.narrowed);
         self.released.extend(other.released);
+        self.unclaimed.extend(other.unclaimed);
         self.copies_wanted |= other.copies_wanted;
         self.told.absorb(other.told);
     }

@@ -25,7 +25,7 @@ async fn a_copy_lives_as_long_as_a_file_wants_it() {
     assert_eq!(store.copy_for(anna.device, blob(1)).await.unwrap(), Some(10));
 
     let dropped = store.drop_copies(&anna, &[a.id]).await.unwrap();
-    assert!(dropped.effects.released.is_empty());
+    assert!(dropped.effects.released.is_empty() && dropped.effects.unclaimed.is_empty());
     assert_eq!(store.stored_among(&[blob(1), blob(2)]).await.unwrap(), [blob(1)]);
     let withdrawn = store.withdraw(&ben, &[b.id], 9).await.unwrap();
     assert_eq!(withdrawn.effects.released, [blob(1)]);
@@ -36,7 +36,10 @@ async fn a_copy_lives_as_long_as_a_file_wants_it() {
     store.keep_copies(&anna, &[a.id], 6).await.unwrap();
     store.copy_deleted(blob(1)).await.unwrap();
     assert_eq!(store.pending_copies(None).await.unwrap().len(), 1);
-    store.drop_copies(&anna, &[a.id]).await.unwrap();
+    assert_eq!(store.pending_claims(blob(1)).await.unwrap(), [(anna.account, 10)]);
+    let dropped = store.drop_copies(&anna, &[a.id]).await.unwrap();
+    assert_eq!(dropped.effects.unclaimed, [blob(1)], "nothing that came for it is wanted");
+    assert!(store.pending_claims(blob(1)).await.unwrap().is_empty());
     store.copy_deleted(blob(1)).await.unwrap();
     assert!(store.unwanted_copies().await.unwrap().is_empty());
     assert!(store.copy_stored(&pending[0]).await.unwrap().files.is_empty());

@@ -14,7 +14,7 @@ use super::{
     Result, SqliteStore, effects, fact,
     locks::{closed, locks_it},
     me,
-    rows::{self, COPY_PENDING, COPY_STORED, COPY_UNWANTED, HIDDEN},
+    rows::{self, CLAIM_PENDING, COPY_PENDING, COPY_STORED, COPY_UNWANTED, HIDDEN},
     set_fact,
 };
 use crate::store::{Caller, CopyEnd, CopyStore, Effects, Kept, PendingCopy, StoreError, Withdrawn};
@@ -38,6 +38,10 @@ impl CopyStore for SqliteStore {
 
     async fn pending_copies(&self, after: Option<&PendingCopy>) -> Result<Vec<PendingCopy>> {
         pending(&mut *self.read().await?, after).await
+    }
+
+    async fn pending_claims(&self, blob: BlobHash) -> Result<Vec<(AccountId, u64)>> {
+        pending_claims(&mut *self.read().await?, blob).await
     }
 
     async fn unwanted_copies(&self) -> Result<Vec<BlobHash>> {
@@ -142,8 +146,8 @@ async fn drop(tx: &mut SqliteConnection, caller: &Caller, files: &[FileId]) -> R
         blobs.push(rows::blob_hash(row, "blob")?);
     }
     let seq = set_copy(tx, false, &changed).await?;
-    let released = effects::release(tx, blobs).await?;
-    Ok(Withdrawn { count: found.len() as u64, effects: Effects { seq, released, ..Effects::default() } })
+    let effects = Effects { seq, ..effects::release(tx, blobs).await? };
+    Ok(Withdrawn { count: found.len() as u64, effects })
 }
 
 /// A request for which a copy was left is over: the copy goes, unless another such request needs it or the owner has
@@ -165,7 +169,7 @@ pub(super) async fn drop_left(tx: &mut SqliteConnection, file: FileId) -> Result
     let listed = row.try_get::<i64, _>("visibility")? < HIDDEN;
     let seq = set_copy(tx, false, &[(row.try_get("no")?, listed)]).await?;
     let released = effects::release(tx, [rows::blob_hash(&row, "blob")?]).await?;
-    Ok(Effects { seq, released, ..Effects::default() })
+    Ok(Effects { seq, ..released })
 }
 
 /// The owner wants these copies for good: the end of a request no longer takes them away.
@@ -255,6 +259,20 @@ async fn pending(connection: &mut SqliteConnection, after: Option<&PendingCopy>)
         }
     }
     Ok(copies)
+}
+
+async fn pending_claims(connection: &mut SqliteConnection, blob: BlobHash) -> Result<Vec<(AccountId, u64)>> {
+    sqlx::query(
+        "SELECT a.id AS account, k.size AS size FROM claims k JOIN accounts a ON a.no = k.account
+         WHERE k.blob = $1 AND k.state = $2 ORDER BY a.no, k.size",
+    )
+    .bind(rows::bytes(blob.as_bytes()))
+    .bind(CLAIM_PENDING)
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| Ok((rows::account_id(row, "account")?, rows::count(row, "size")?)))
+    .collect()
 }
 
 async fn unwanted(connection: &mut SqliteConnection) -> Result<Vec<BlobHash>> {

@@ -7,13 +7,14 @@ use shared::{
     id::{BlobHash, FileId},
     limits::{INSERT_ROWS_MAX, TOMBSTONE_CHANGES_MAX},
 };
-use sqlx::{QueryBuilder, SqliteConnection};
+use sqlx::{QueryBuilder, Row as _, SqliteConnection};
 
 use super::{
     Result, fact,
-    rows::{self, fetchable_by},
+    rows::{self, CLAIM_PENDING, fetchable_by},
     set_fact,
 };
+use crate::store::Effects;
 
 /// Viewer of what every member sees.
 pub(super) const EVERYONE: i64 = 0;
@@ -135,8 +136,8 @@ impl Ledger {
         !self.wanted.is_empty()
     }
 
-    /// Writes everything, after the file rows were written. Returns the copies that nobody wants any more.
-    pub(super) async fn write(self, tx: &mut SqliteConnection, now_ms: i64) -> Result<Vec<BlobHash>> {
+    /// Writes everything, after the file rows were written. Returns what became of copies and claims to them.
+    pub(super) async fn write(self, tx: &mut SqliteConnection, now_ms: i64) -> Result<Effects> {
         self.write_counts(tx).await?;
         for chunk in self.gone.chunks(INSERT_ROWS_MAX) {
             QueryBuilder::new("INSERT INTO gone (seq, viewer, id) ")
@@ -277,32 +278,34 @@ pub(super) async fn settle(tx: &mut SqliteConnection, blob: BlobHash, of: Option
     }
 }
 
-/// Forgets the claims to these that no file makes, marks the copies that no file wants, and returns them.
-pub(super) async fn release(
-    tx: &mut SqliteConnection,
-    blobs: impl IntoIterator<Item = BlobHash>,
-) -> Result<Vec<BlobHash>> {
+/// Forgets the claims to these that no file makes, marks the copies that no file wants, and returns both.
+pub(super) async fn release(tx: &mut SqliteConnection, blobs: impl IntoIterator<Item = BlobHash>) -> Result<Effects> {
     let blobs: Vec<BlobHash> = blobs.into_iter().collect();
     if blobs.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Effects::default());
     }
     let list = rows::hex_list(blobs.iter().map(|blob| blob.as_bytes().as_slice()));
-    sqlx::query(
+    let ended = sqlx::query(
         "DELETE FROM claims WHERE blob IN (SELECT unhex(value) FROM json_each($1)) AND NOT EXISTS (
              SELECT 1 FROM files f WHERE f.blob = claims.blob AND f.owner = claims.account AND f.size = claims.size
-             AND f.copy = 1)",
+             AND f.copy = 1) RETURNING blob, state",
     )
     .bind(&list)
-    .execute(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
-    sqlx::query(
+    let mut unclaimed = Vec::new();
+    for claim in &ended {
+        if claim.try_get::<i64, _>("state")? == CLAIM_PENDING {
+            unclaimed.push(rows::blob_hash(claim, "blob")?);
+        }
+    }
+    let released = sqlx::query(
         "UPDATE copies SET state = 2 WHERE blob IN (SELECT unhex(value) FROM json_each($1))
          AND NOT EXISTS (SELECT 1 FROM files f WHERE f.blob = copies.blob AND f.copy = 1) RETURNING blob",
     )
     .bind(&list)
     .fetch_all(tx)
-    .await?
-    .iter()
-    .map(|row| rows::blob_hash(row, "blob"))
-    .collect()
+    .await?;
+    let released = released.iter().map(|row| rows::blob_hash(row, "blob")).collect::<Result<_>>()?;
+    Ok(Effects { released, unclaimed, ..Effects::default() })
 }

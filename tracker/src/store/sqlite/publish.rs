@@ -162,7 +162,7 @@ pub(super) async fn publish(
     effects.seq = ledger.moved_to().or(effects.seq);
     effects.shares_changed |= ledger.shares_changed();
     effects.copies_wanted |= ledger.wants_copies();
-    effects.released.extend(ledger.write(tx, now_ms).await?);
+    effects.absorb(ledger.write(tx, now_ms).await?);
     let opened: Vec<FileId> = plans.iter().filter(|plan| plan.opens()).map(|plan| plan.state().id).collect();
     if !opened.is_empty() {
         effects.absorb(inbox::now_open(tx, &opened).await?);
@@ -510,7 +510,7 @@ pub(super) async fn withdraw(
         narrowed: gone.iter().filter(|row| row.copy).map(|row| row.blob).collect(),
         ..Effects::default()
     };
-    effects.released = ledger.write(tx, 0).await?;
+    effects.absorb(ledger.write(tx, 0).await?);
     effects.absorb(closed);
     Ok(Withdrawn { count: gone.len() as u64, effects })
 }

@@ -138,6 +138,9 @@ pub(super) const COPY_PENDING: i64 = 0;
 pub(super) const COPY_STORED: i64 = 1;
 pub(super) const COPY_UNWANTED: i64 = 2;
 
+/// `claims.state` of what does not count yet.
+pub(super) const CLAIM_PENDING: i64 = 0;
+
 // Values of `accounts.role`.
 pub(super) const ROLE_MEMBER: i64 = 0;
 pub(super) const ROLE_ADMIN: i64 = 1;

@@ -200,8 +200,8 @@ pub(super) async fn unpack(tx: &mut SqliteConnection, after: &mut Aftermath, par
         .bind(rows::number_list(numbers))
         .execute(&mut *tx)
         .await?;
-    let released = ledger.write(tx, 0).await?;
-    after.effects().absorb(Effects { released, ..Effects::default() });
+    let ended = ledger.write(tx, 0).await?;
+    after.effects().absorb(ended);
     Ok(())
 }
 

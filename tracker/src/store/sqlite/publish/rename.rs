@@ -53,7 +53,7 @@ pub(in crate::store::sqlite) async fn rename(
         }
     }
     let mut effects = Effects { seq: ledger.moved_to(), ..Effects::default() };
-    effects.released = ledger.write(tx, 0).await?;
+    effects.absorb(ledger.write(tx, 0).await?);
     let named = ids_of_people(tx, &plans).await?;
     let files = plans.into_iter().map(|plan| entry_of(caller, &named, plan)).collect();
     Ok(Published { files, effects })
