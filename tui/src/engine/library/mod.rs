@@ -90,6 +90,12 @@ impl Library {
         self.rows().iter().map(|row| row.files).sum()
     }
 
+    /// How a share was when it was last looked at.
+    fn state_of(&self, share: i64) -> ShareState {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.get(&share).map_or(ShareState::Ready, |row| row.state.clone())
+    }
+
     fn set_row(&self, core: &Core, (id, row): (i64, ShareRow)) {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner).insert(id, row);
         core.hub.shares_changed.store(true, Ordering::Relaxed);

@@ -12,7 +12,7 @@ use shared::{
 
 use super::{Library, row_of};
 use crate::engine::{
-    api::{Failure, FailureKind, ShareState},
+    api::{Failure, FailureKind},
     core::Core,
     failure,
     state::ShareRecord,
@@ -96,7 +96,7 @@ impl Library {
         // The new places first: whoever fetches meanwhile notices nothing.
         core.catalog.add(&renamed, &files);
         core.catalog.remove(record.id, |path| is_below(&record.name, path));
-        self.set_row(core, row_of(&renamed, &files, ShareState::Ready));
+        self.set_row(core, row_of(&renamed, &files, self.state_of(record.id)));
         Ok(())
     }
 }
