@@ -350,4 +350,11 @@ fn the_screen_shares_with_a_password_and_asks_for_it_before_it_fetches() {
     right.wait_until("the file", |_| got.exists());
     assert!(fs::read(got).unwrap() == bytes, "the plaintext, under its name");
     assert!(holding(&tracker.data(), &bytes[..64]).is_empty(), "the tracker has none of it");
+    right.wait_for("you have it, complete and verified");
+    right.type_text("2");
+    right.wait_for("Done 1");
+    right.type_text("q");
+    right.wait_for("[script ended: 0]");
+    let again = Screen::client(80, 24, &bob);
+    again.wait_for("you have it, complete and verified");
 }

@@ -21,6 +21,9 @@ fn from_the_first_start_to_the_first_verified_file() {
     screen.type_text("2");
     screen.wait_until("a finished transfer", |_| carol.downloads().join("welcome.bin").exists());
     tree::assert_same(&original, &carol.downloads().join("welcome.bin"));
+    screen.wait_for("Done 1");
+    screen.type_text("1");
+    screen.wait_for("you have it, complete and verified");
     screen.type_text("q");
     screen.wait_for("[script ended: 0]");
 }

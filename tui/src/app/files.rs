@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use shared::id::FileId;
+
 use super::{
     CallId,
     index::{Arrange, Arranged, Entry, Index, Item, ItemKey, SortBy},
@@ -304,6 +306,21 @@ impl Files {
             if let Some(incoming) = self.incoming.take() {
                 self.swap(*incoming, now);
             }
+        }
+        self.public.refresh_later(now);
+        self.mine.refresh_later(now);
+    }
+
+    /// These are on this device from now on.
+    pub fn note_fetched(&mut self, files: &[FileId], now: i64) {
+        for index in [&mut self.index, &mut self.search.hits] {
+            // Not copied, where a worker looks at it, for what it does not hold.
+            if files.iter().any(|id| index.holds(id)) {
+                Arc::make_mut(index).note_fetched(files);
+            }
+        }
+        if let Some(incoming) = &mut self.incoming {
+            incoming.note_fetched(files);
         }
         self.public.refresh_later(now);
         self.mine.refresh_later(now);

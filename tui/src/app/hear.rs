@@ -39,6 +39,7 @@ impl State {
             (_, Update::Connection(connection)) => self.on_connection(connection),
             (purpose, Update::Account(account)) => self.on_account(account, &purpose, effects),
             (_, Update::Index(page)) => self.files.apply(page, now),
+            (_, Update::Fetched(files)) => self.files.note_fetched(&files, now),
             (_, Update::Shares(shares)) => self.files.apply_shares(shares),
             (_, Update::Members(members)) => {
                 if self.members.apply(members) {

@@ -254,6 +254,22 @@ impl Index {
         Entry::file(slot)
     }
 
+    /// Whether a file is in it.
+    #[must_use]
+    pub fn holds(&self, id: &FileId) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    /// These are on this device from now on.
+    pub fn note_fetched(&mut self, files: &[FileId]) {
+        for id in files {
+            let row = self.by_id.get(id).and_then(|slot| self.rows[*slot as usize].as_mut());
+            if let Some(row) = row {
+                Arc::make_mut(row).have = true;
+            }
+        }
+    }
+
     /// Takes a file out.
     pub fn take(&mut self, id: &FileId) {
         if let Some(slot) = self.by_id.remove(id) {

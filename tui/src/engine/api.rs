@@ -300,6 +300,8 @@ pub enum Update {
     /// A private channel, as it is now.
     Channel(ChannelRow),
     ChannelLine(Box<ChannelLineRow>),
+    /// Files of the index whose content this device has from now on.
+    Fetched(Vec<FileId>),
 }
 
 /// Why a call ended badly: what happened, and what to do next.

@@ -15,7 +15,7 @@ use shared::{
     name::{MemberName, NameKey},
     wire::{
         Refusal,
-        tracker::{Answer, Change, Changes, MemberEntry, Presence, Request},
+        tracker::{Answer, Change, Changes, FileEntry, MemberEntry, Presence, Request},
     },
 };
 use tokio::{
@@ -89,6 +89,8 @@ pub struct Core {
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
     fetched: Mutex<HashSet<BlobHash>>,
+    /// Encrypted contents of which the device has what was in them.
+    opened: Mutex<HashSet<BlobHash>>,
     exchanged: Mutex<HashMap<AccountId, (u64, u64)>>,
     copies: broadcast::Sender<CopyEnd>,
 }
@@ -118,6 +120,7 @@ impl Engine {
         let sealing = SealingKey::open(&profile.state.join("message.key")).map_err(failure::unexpected)?;
         let state = State::open(&profile.state.join("state.db")).await.map_err(failure::unexpected)?;
         let fetched = state.fetched_blobs().await.map_err(failure::unexpected)?.into_iter().collect();
+        let opened = state.opened_blobs().await.map_err(failure::unexpected)?.into_iter().collect();
         let exchanged = state.exchanged().await.map_err(failure::unexpected)?;
         let limits = limits::load(&state).await?;
         let catalog = Arc::new(Catalog::new(profile));
@@ -141,6 +144,7 @@ impl Engine {
             stop: CancellationToken::new(),
             members: Mutex::default(),
             fetched: Mutex::new(fetched),
+            opened: Mutex::new(opened),
             exchanged: Mutex::new(exchanged.into_iter().map(|(id, from, to)| (id, (from, to))).collect()),
             copies: broadcast::Sender::new(1024),
             catalog,
@@ -281,8 +285,20 @@ impl Core {
     }
 
     /// This device now has these contents.
-    pub fn note_fetched(&self, blobs: impl IntoIterator<Item = BlobHash>) {
+    pub fn note_fetched(&self, files: impl IntoIterator<Item = (FileId, BlobHash)>) {
+        let (files, blobs): (Vec<FileId>, Vec<BlobHash>) = files.into_iter().unzip();
         locked(&self.fetched).extend(blobs);
+        self.hub.tell(Update::Fetched(files));
+    }
+
+    /// What was in this encrypted content lies here.
+    pub fn note_opened(&self, blob: BlobHash) {
+        locked(&self.opened).insert(blob);
+    }
+
+    /// Whether this device has what is in a file of the index.
+    pub fn has(&self, entry: &FileEntry) -> bool {
+        self.has_blob(&entry.blob) || (entry.protected && locked(&self.opened).contains(&entry.blob))
     }
 
     /// Whether a member has a device connected.

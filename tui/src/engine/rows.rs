@@ -30,7 +30,7 @@ impl Core {
             modified_ms: entry.modified_ms,
             shared_ms: entry.shared_ms,
             mine,
-            have: self.has_blob(&entry.blob),
+            have: self.has(entry),
             available: stored || mine || self.is_online(entry.owner),
             link: self.link_to("file", &entry.id.to_string()),
         }

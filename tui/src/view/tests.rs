@@ -379,6 +379,21 @@ fn what_is_had_already_is_not_fetched_again_and_the_reason_is_said() {
 }
 
 #[test]
+fn what_has_come_is_had_at_once() {
+    let mut play = Play::busy(80, 24);
+    play.keys("/'live-server-amd64<enter>");
+    assert!(play.screen().contains("you have nothing of it"), "{}", play.screen());
+    play.tell(Update::Fetched(vec![sample::file_id(2), sample::file_id(99)]));
+    assert!(play.screen().contains("✓ ubuntu-26.04-live-server-amd64.iso"), "{}", play.screen());
+    assert!(play.screen().contains("you have it, complete and verified"), "{}", play.screen());
+    let before = play.calls.len();
+    play.keys("d");
+    assert_eq!(play.calls.len(), before);
+    play.keys("<esc>/have:yes<enter>");
+    assert!(play.screen().contains("live-server-amd64"), "{}", play.screen());
+}
+
+#[test]
 fn answers_to_forgotten_questions_change_nothing() {
     let mut play = Play::busy(80, 24);
     let before = play.state.clone();

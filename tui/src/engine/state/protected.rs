@@ -59,6 +59,17 @@ impl State {
         Ok(())
     }
 
+    /// The encrypted contents of which this device has what was in them.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn opened_blobs(&self) -> Result<Vec<BlobHash>, StateError> {
+        let rows = sqlx::query("SELECT blob FROM opened WHERE plain IN (SELECT blob FROM fetched)")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| blob_of(row.try_get(0)?)).collect()
+    }
+
     /// What was in those of these contents that were opened here.
     ///
     /// # Errors

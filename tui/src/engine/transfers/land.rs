@@ -8,7 +8,7 @@ use std::{
 };
 
 use shared::{
-    id::BlobHash,
+    id::{BlobHash, FileId},
     transfer::{
         hash::hash_file,
         jail::{EntryKind, Folder, Jail, JailError, Stamp},
@@ -21,10 +21,19 @@ use crate::engine::state::PlannedFile;
 #[derive(Debug, Clone)]
 pub struct Landed {
     pub position: u64,
+    pub file: FileId,
     pub name: String,
     pub blob: BlobHash,
     pub local: PathBuf,
     pub stamp: Option<Stamp>,
+}
+
+impl Landed {
+    /// A planned file that lies there under this name.
+    pub fn new(file: &PlannedFile, folder: &Folder, name: String) -> Self {
+        let (local, stamp) = (folder.path().join(&name), stamp_of(folder, &name));
+        Self { position: file.position, file: file.file, name, blob: file.blob, local, stamp }
+    }
 }
 
 /// The folder that a planned file belongs into, and its name there.

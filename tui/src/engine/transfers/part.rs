@@ -105,9 +105,7 @@ pub fn finish(
     let name = land::publish(folder, part_name, folder, wanted).map_err(jail_failure)?;
     folder.sync().map_err(jail_failure)?;
     keep_tree(sidecar, tree);
-    let local = folder.path().join(&name);
-    let stamp = land::stamp_of(folder, &name);
-    Ok(Landed { position: file.position, name, blob: file.blob, local, stamp })
+    Ok(Landed::new(file, folder, name))
 }
 
 /// Of a file that has its name, keeps the hash tree: with it this device can serve the file, or tell what is wrong with

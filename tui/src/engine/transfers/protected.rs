@@ -128,10 +128,10 @@ pub async fn open(
         let name = land::publish(folder, &temporary, folder, wanted).map_err(jail_failure)?;
         folder.sync().map_err(jail_failure)?;
         part::remove(folder, part_name, sidecar)?;
-        let (local, stamp) = (folder.path().join(&name), land::stamp_of(folder, &name));
-        Ok(Landed { position: file_in.position, name, blob: opened.plain, local, stamp })
+        Ok(Landed { blob: opened.plain, ..Landed::new(&file_in, folder, name) })
     })
     .await?;
+    core.note_opened(file.blob);
     core.passwords.forget(&file.blob);
     transfer.change(|row| {
         if !row.folder {

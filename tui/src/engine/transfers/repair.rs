@@ -23,7 +23,7 @@ use shared::{
 
 use super::{
     DAMAGED_SUFFIX, Halt, Transfer, delta,
-    land::{self, Landed},
+    land::Landed,
     local::StopOnDrop,
     part::{Sidecar, disk_failure, keep_tree},
     work::{disk, jail_failure},
@@ -183,14 +183,7 @@ pub fn finish(
     let aside = folder.replace(part_name, name, &aside(name)).map_err(jail_failure)?;
     folder.sync().map_err(jail_failure)?;
     keep_tree(sidecar, tree);
-    let landed = Landed {
-        position: file.position,
-        name: name.to_owned(),
-        blob: file.blob,
-        local: folder.path().join(name),
-        stamp: land::stamp_of(folder, name),
-    };
-    Ok((landed, aside))
+    Ok((Landed::new(file, folder, name.to_owned()), aside))
 }
 
 /// `name.swapmeet-bad`, within what a file system holds.

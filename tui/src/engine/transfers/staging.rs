@@ -86,9 +86,7 @@ impl Staging {
             let (folder, number) = staging.place_of(file.position).map_err(jail_failure)?;
             let (home, wanted) = homes.of(file).map_err(jail_failure)?;
             let name = land::publish(&folder, &number, &home, wanted).map_err(jail_failure)?;
-            let local = home.path().join(&name);
-            let stamp = land::stamp_of(&home, &name);
-            landed.push(Landed { position: file.position, name, blob: file.blob, local, stamp });
+            landed.push(Landed::new(file, &home, name));
         }
         Ok(landed)
     }

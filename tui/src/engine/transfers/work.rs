@@ -82,7 +82,7 @@ pub async fn note(core: &Core, transfer: &Transfer, landed: Vec<Landed>) -> Resu
     core.state.mark_landed(transfer.id, &names).await.map_err(failure::unexpected)?;
     let fetched: Vec<_> = landed.iter().filter_map(|file| Some((file.blob, file.local.clone(), file.stamp?))).collect();
     core.state.put_fetched(&fetched).await.map_err(failure::unexpected)?;
-    core.note_fetched(landed.iter().map(|file| file.blob));
+    core.note_fetched(landed.iter().map(|file| (file.file, file.blob)));
     transfer.change(|row| {
         row.files_done += landed.len() as u64;
         if !row.folder
@@ -145,9 +145,7 @@ fn sort_out(jail: &Jail, files: Vec<PlannedFile>, opened: &HashMap<BlobHash, Ope
             let (blob, size) = opened.get(&file.blob).map_or((file.blob, file.size), |in_it| (in_it.plain, in_it.size));
             let lying = PlannedFile { blob, size, ..file.clone() };
             land::lies_there(&folder, name, &lying).ok().filter(|lies| *lies)?;
-            let local = folder.path().join(name);
-            let stamp = land::stamp_of(&folder, name);
-            Some(Landed { position: file.position, name: name.to_owned(), blob, local, stamp })
+            Some(Landed::new(&lying, &folder, name.to_owned()))
         });
         match found {
             Some(landed) => there.push((file, landed)),
