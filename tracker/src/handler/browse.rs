@@ -92,7 +92,7 @@ async fn by_prefix(ctx: &Ctx, caller: &Caller, prefix: &str) -> Result<Option<It
     if prefix.len() < PREFIX_DIGITS_MIN || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Error::Bad(format!("an id is given by at least {PREFIX_DIGITS_MIN} hexadecimal digits")));
     }
-    // A whole id is the only way to a hidden file.
+    // A whole id is the only way to a file that another device hides.
     if let Ok(id) = prefix.parse::<FileId>()
         && let Some(file) = ctx.store.file(caller, id).await?
     {

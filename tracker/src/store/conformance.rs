@@ -265,9 +265,10 @@ async fn search_finds_every_word_and_gives_pages_without_repeats() {
 }
 
 #[tokio::test]
-async fn a_prefix_names_listed_things_only() {
+async fn a_prefix_names_what_is_listed_and_what_the_device_itself_hides() {
     let Fresh { store, folder: _folder } = fresh().await;
-    let anna = member(&*store, "anna", 1).await;
+    let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
+    let tablet = store.enrol_device(anna.account, device(9), 1).await.unwrap();
     let with_id =
         |path: &str, id: [u8; 16], audience| Publication { fresh_id: FileId(id), ..publication(path, 1, audience) };
     let (mut one, mut two) = ([0xab; 16], [0xab; 16]);
@@ -277,9 +278,45 @@ async fn a_prefix_names_listed_things_only() {
     store.publish(&anna, entries, 1).await.unwrap();
     assert_eq!(store.by_prefix(&anna, "abab").await.unwrap().1, 2);
     assert_eq!(store.by_prefix(&anna, &FileId(one).to_string()).await.unwrap().1, 1);
-    assert_eq!(store.by_prefix(&anna, "cdcd").await.unwrap().1, 0);
-    assert!(store.file(&anna, FileId([0xcd; 16])).await.unwrap().is_some());
+    assert_eq!(store.by_prefix(&anna, "cdcd").await.unwrap().1, 1);
+    for other in [&ben, &tablet] {
+        assert_eq!(store.by_prefix(other, "cdcd").await.unwrap().1, 0);
+        assert!(store.file(other, FileId([0xcd; 16])).await.unwrap().is_some(), "by its whole id");
+    }
     assert_eq!(store.by_prefix(&anna, "zzzz").await.unwrap().1, 0);
+}
+
+#[tokio::test]
+async fn a_path_names_what_is_listed_and_what_the_device_itself_hides() {
+    let Fresh { store, folder: _folder } = fresh().await;
+    let (anna, ben) = (member(&*store, "anna", 1).await, member(&*store, "ben", 2).await);
+    let tablet = store.enrol_device(anna.account, device(9), 1).await.unwrap();
+    let hidden = put(&*store, &anna, "x/secret", 1, Some(Audience::Hidden)).await;
+    let deep = put(&*store, &anna, "x/y/secret", 2, Some(Audience::Hidden)).await;
+    assert!(
+        matches!(store.by_path(&anna, "anna", "x/secret").await.unwrap(), Some(Item::File(file)) if file == hidden)
+    );
+    let Some(Item::Folder(folder)) = store.by_path(&anna, "anna", "x").await.unwrap() else { panic!("no folder") };
+    assert_eq!(folder.files, 2);
+    let (files, next) = store.folder_files(&anna, folder.id, None).await.unwrap().unwrap();
+    assert_eq!((files, next), (vec![hidden.clone(), deep], None));
+    for other in [&ben, &tablet] {
+        for path in ["x", "x/secret", "x/y"] {
+            assert!(store.by_path(other, "anna", path).await.unwrap().is_none(), "{path}");
+        }
+        assert!(store.folder_files(other, folder.id, None).await.unwrap().is_none());
+    }
+    // Another device of hers lists something there: each names its own.
+    let listed = put(&*store, &tablet, "x/secret", 3, None).await;
+    assert!(
+        matches!(store.by_path(&anna, "anna", "x/secret").await.unwrap(), Some(Item::File(file)) if file == hidden)
+    );
+    for other in [&ben, &tablet] {
+        assert!(
+            matches!(store.by_path(other, "anna", "x/secret").await.unwrap(), Some(Item::File(file)) if file == listed)
+        );
+        assert_eq!(store.folder_files(other, folder.id, None).await.unwrap().unwrap().0.len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -247,10 +247,15 @@ pub(super) async fn by_prefix(
 ) -> Result<(Vec<Item>, u64)> {
     let me = me(connection, caller).await?;
     let Some((first, last)) = id_range(prefix) else { return Ok((Vec::new(), 0)) };
-    let query = sqlx::query(select_files!("WHERE f.id BETWEEN $2 AND $3 AND", listed!(), "LIMIT 100"))
-        .bind(me.account)
-        .bind(&first)
-        .bind(&last);
+    let query = sqlx::query(select_files!(
+        "WHERE f.id BETWEEN $2 AND $3 AND (",
+        listed!(),
+        "OR (f.visibility = 3 AND f.owner = $1 AND f.device = $4)) LIMIT 100"
+    ))
+    .bind(me.account)
+    .bind(&first)
+    .bind(&last)
+    .bind(me.device);
     let files = rows::files(connection, me, query).await?;
     let folders = sqlx::query(concat!(
         "SELECT ",
@@ -262,7 +267,7 @@ pub(super) async fn by_prefix(
         "LIMIT 100"
     ))
     .bind(me.account)
-    .bind(0)
+    .bind(-me.device)
     .bind(&first)
     .bind(&last)
     .fetch_all(connection)
@@ -295,11 +300,15 @@ pub(super) async fn by_path(
     fold: &str,
 ) -> Result<Option<Item>> {
     let me = me(connection, caller).await?;
-    let query =
-        sqlx::query(select_files!("WHERE a.name_key = $2 AND f.fold = $3 AND f.realm = 0 AND", listed!(), "LIMIT 1"))
-            .bind(me.account)
-            .bind(name_key)
-            .bind(fold);
+    let query = sqlx::query(select_files!(
+        "WHERE a.name_key = $2 AND f.fold = $3 AND ((f.realm = 0 AND",
+        listed!(),
+        ") OR (f.visibility = 3 AND f.owner = $1 AND f.device = $4)) ORDER BY f.realm DESC LIMIT 1"
+    ))
+    .bind(me.account)
+    .bind(name_key)
+    .bind(fold)
+    .bind(me.device);
     if let Some(row) = rows::files(connection, me, query).await?.pop() {
         return Ok(Some(Item::File(row.entry)));
     }
@@ -312,7 +321,7 @@ pub(super) async fn by_path(
         folder_seen!()
     ))
     .bind(me.account)
-    .bind(0)
+    .bind(-me.device)
     .bind(name_key)
     .bind(fold)
     .fetch_optional(connection)
@@ -332,7 +341,7 @@ pub(super) async fn folder_files(
         folder_seen!()
     ))
     .bind(me.account)
-    .bind(0)
+    .bind(-me.device)
     .bind(rows::bytes(folder.as_bytes()))
     .fetch_optional(&mut *connection)
     .await?;
@@ -342,15 +351,16 @@ pub(super) async fn folder_files(
     let (first, end) = (format!("{fold}/"), format!("{fold}0"));
     let after = after.filter(|after| *after >= first.as_str()).unwrap_or(&first);
     let query = sqlx::query(select_files!(
-        "WHERE f.owner = $2 AND f.fold > $3 AND f.fold < $4 AND",
+        "WHERE f.owner = $2 AND f.fold > $3 AND f.fold < $4 AND (",
         listed!(),
-        "ORDER BY f.fold LIMIT $5"
+        "OR (f.visibility = 3 AND f.owner = $1 AND f.device = $6)) ORDER BY f.fold LIMIT $5"
     ))
     .bind(me.account)
     .bind(place.try_get::<i64, _>("owner")?)
     .bind(after)
     .bind(end)
-    .bind(PAGE_AND_ONE);
+    .bind(PAGE_AND_ONE)
+    .bind(me.device);
     let mut files = rows::files(connection, me, query).await?;
     let mut budget = Budget::page();
     let fitting = files.iter().take_while(|file| budget.take_file(file)).count();
