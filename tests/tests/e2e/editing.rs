@@ -6,7 +6,7 @@ use std::fs;
 use rustix::process::Signal;
 use serde_json::Value;
 use tests::{
-    Member, Running, corpus,
+    Member, Running, Screen, corpus,
     member::{record, text},
 };
 
@@ -63,6 +63,24 @@ fn whoever_may_no_longer_fetch_a_file_stops_in_the_middle_whatever_it_was_and_be
             assert!([Some(4), Some(8)].contains(&ended.code), "{before} to {after}: {:?} {}", ended.code, ended.stderr);
         }
     }
+}
+
+#[test]
+fn what_is_narrowed_to_named_members_stays_on_their_screens() {
+    let pair = Pair::start();
+    let path = pair.alice.write("cut 3.bin", "the third cut");
+    let id = pair.alice.share(&[&path], &[]);
+    let screen = Screen::client(80, 24, &pair.bob);
+    screen.wait_for("every member sees it");
+    edit(&pair.alice, &id, &["--to", "bob", "--note", "for your eyes"]);
+    screen.wait_for("for your eyes");
+    edit(&pair.alice, &id, &["--visibility", "ask"]);
+    screen.wait_until("a question", |shown| shown.contains("cut 3.bin") && shown.contains("owner agrees"));
+    edit(&pair.alice, &id, &["--to", "bob"]);
+    screen.wait_until("the file, for bob", |shown| shown.contains("cut 3.bin") && !shown.contains("owner agrees"));
+    let other = pair.alice.write("cut 4.bin", "the fourth cut");
+    pair.alice.share(&[&other], &[]);
+    screen.wait_until("both", |shown| shown.contains("cut 3.bin") && shown.contains("cut 4.bin"));
 }
 
 #[test]
@@ -150,6 +168,12 @@ fn a_hidden_file_is_in_no_list_count_search_or_event_and_its_owner_ends_it_by_it
     pair.bob.run(&["get", &link]).ok();
     // Who is not its owner changes nothing; its owner does, by the link.
     assert_eq!(pair.bob.run(&["edit", &link, "--visibility", "public"]).code, 8);
+    for name in ["alice/secret-file.txt", &hidden[..8]] {
+        pair.alice.run(&["info", name]).ok();
+        pair.bob.run(&["info", name]).fails(4);
+        phone.run(&["info", name]).fails(4);
+    }
+    edit(&pair.alice, "alice/secret-file.txt", &["--note", "hidden, and known to its owner"]);
     pair.alice.run(&["unshare", &link]).ok();
     assert!(!finds(&pair.bob, &link));
     pair.bob.run(&["get", &link, "-o", "again/"]).fails(4);

@@ -395,14 +395,7 @@ impl Core {
 
     /// Stores a page of changes and tells the faces.
     pub async fn apply_changes(&self, page: Changes) -> Result<(), Failure> {
-        let mut present = Vec::new();
-        let mut gone = Vec::new();
-        for change in page.changes {
-            match change {
-                Change::Present(entry) => present.push(entry),
-                Change::Gone(id) => gone.push(id),
-            }
-        }
+        let (present, gone) = last_of_each(page.changes);
         {
             let _gate = self.wishes.gate.lock().await;
             let matches = wishes::find(self, &present);
@@ -489,4 +482,62 @@ pub async fn or_stop<T>(core: &Core, work: impl Future<Output = T>) -> Result<T,
 pub async fn pause(length: Duration, wake: &tokio::sync::Notify) {
     // The timer is the event here: a time after which something is tried again.
     let _woken = timeout(length, wake.notified()).await;
+}
+
+/// What is there and what is gone after these changes, told in their order: of several about a file the last one counts.
+/// What becomes visible to fewer goes for everyone, and comes again for those few.
+fn last_of_each(changes: Vec<Change>) -> (Vec<FileEntry>, Vec<FileId>) {
+    let mut told = HashSet::new();
+    let (mut present, mut gone) = (Vec::new(), Vec::new());
+    for change in changes.into_iter().rev() {
+        match change {
+            Change::Present(entry) if told.insert(entry.id) => present.push(entry),
+            Change::Gone(id) if told.insert(id) => gone.push(id),
+            Change::Present(_) | Change::Gone(_) => {}
+        }
+    }
+    present.reverse();
+    gone.reverse();
+    (present, gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::wire::tracker::{CopyState, Visibility};
+
+    use super::*;
+
+    fn entry(id: u8, version: u32) -> FileEntry {
+        FileEntry {
+            id: FileId([id; 16]),
+            owner: AccountId([1; 16]),
+            owner_name: "bob".into(),
+            path: "a".into(),
+            blob: BlobHash([2; 32]),
+            size: 1000,
+            modified_ms: 0,
+            executable: false,
+            visibility: Visibility::Public,
+            protected: false,
+            version,
+            note: String::new(),
+            shared_ms: 0,
+            copy: CopyState::Absent,
+        }
+    }
+
+    #[test]
+    fn of_several_changes_of_a_file_the_last_one_counts() {
+        let changes = vec![
+            Change::Present(entry(1, 1)),
+            Change::Gone(FileId([2; 16])),
+            Change::Present(entry(3, 1)),
+            Change::Gone(FileId([1; 16])),
+            Change::Present(entry(2, 2)),
+            Change::Present(entry(3, 2)),
+        ];
+        let (present, gone) = last_of_each(changes);
+        assert_eq!(present, [entry(2, 2), entry(3, 2)]);
+        assert_eq!(gone, [FileId([1; 16])]);
+    }
 }
