@@ -75,6 +75,13 @@ pub fn unreachable(cause: &str) -> Failure {
     )
 }
 
+/// There is no connection to the tracker, for this cause: it may be reachable, and refuse this account.
+#[must_use]
+pub fn offline(cause: &Failure) -> Failure {
+    let Failure { kind, code, .. } = unreachable("");
+    Failure { kind, code, ..cause.clone() }
+}
+
 /// The tracker answered something that does not fit the question.
 #[must_use]
 pub fn bad_answer() -> Failure {

@@ -73,7 +73,7 @@ pub enum Phase {
     SignedOut,
     Connecting,
     Online(Arc<Online>),
-    Offline { cause: String, retry_ms: Option<i64>, tries: u32 },
+    Offline { cause: Failure, retry_ms: Option<i64>, tries: u32 },
 }
 
 /// The session as the rest of the engine sees it.
@@ -173,13 +173,13 @@ impl Session {
                 Phase::SignedOut => return Err(failure::signed_out()),
                 Phase::Connecting => {}
                 Phase::Offline { cause, retry_ms, tries } => match poked_at {
-                    Some(before) if before != *tries => return Err(failure::unreachable(cause)),
+                    Some(before) if before != *tries => return Err(failure::offline(cause)),
                     Some(_) => {}
                     None if retry_ms.is_none() => {
-                        return Err(Failure { message: cause.clone(), ..failure::signed_out() });
+                        return Err(Failure { message: cause.message.clone(), ..failure::signed_out() });
                     }
                     // The first try after the start answers for itself.
-                    None if *tries == 1 && self.newest().is_none() => return Err(failure::unreachable(cause)),
+                    None if *tries == 1 && self.newest().is_none() => return Err(failure::offline(cause)),
                     None => {
                         poked_at = Some(*tries);
                         self.poke.notify_one();
@@ -228,7 +228,7 @@ impl Phase {
                 https: online.way == Way::Https,
             },
             Self::Offline { cause, retry_ms, tries } => {
-                api::Connection::Offline { cause: cause.clone(), retry_ms: *retry_ms, tries: *tries }
+                api::Connection::Offline { cause: cause.message.clone(), retry_ms: *retry_ms, tries: *tries }
             }
         }
     }
@@ -330,7 +330,7 @@ async fn keep(core: &Arc<Core>) {
             _ => Some(backoff(tries)),
         };
         let retry_ms = wait.map(|wait| now_ms() + i64::try_from(wait.as_millis()).unwrap_or(0));
-        session.phase.send_replace(Phase::Offline { cause: ended.message, retry_ms, tries });
+        session.phase.send_replace(Phase::Offline { cause: ended, retry_ms, tries });
         core.members_went_dark();
         tokio::select! {
             () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)) => {}
