@@ -104,11 +104,12 @@ impl State {
         let now = self.now;
         let searching = self.tab == Tab::Files && self.files.view == files::View::Search;
         let finder = self.finder_mut();
+        let wait = if finder.field.is_empty() { 0 } else { SEARCH_AFTER_MS };
         if !searching {
             finder.filter = filter::Filter::parse(finder.field.text());
         }
         match self.tab {
-            Tab::Files if searching => self.files.search.due = Some(now + SEARCH_AFTER_MS),
+            Tab::Files if searching => self.files.search.due = Some(now + wait),
             Tab::Files if self.files.at_shares() => self.files.arrange_shares(),
             Tab::Files => {
                 let (browse, _) = self.files.browse_mut();
