@@ -1,6 +1,6 @@
 //! Conversations as the screen keeps them: the rooms, the one that is shown, and what is being written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::limits::{MESSAGE_DRAFT_BYTES_MAX, TALK_MESSAGES_MAX};
 
@@ -57,6 +57,8 @@ pub struct Chat {
     pub card: Option<String>,
     /// A member with whom nothing was said yet, whose room is shown all the same.
     begun: Option<String>,
+    /// Ids of the offers that waited when the rooms were looked at last.
+    offers_seen: BTreeSet<String>,
     /// Members with whom something was offered, the newest first. Their rooms are shown too.
     offered: Vec<String>,
 }
@@ -159,6 +161,7 @@ impl Default for Chat {
             draft_due: None,
             card: None,
             begun: None,
+            offers_seen: BTreeSet::new(),
             offered: Vec::new(),
         }
     }
@@ -200,10 +203,12 @@ impl Chat {
         }
     }
 
-    /// Goes to the first room with something unread, or that of a member in `offering`, unless there is something in the
-    /// one under the cursor.
-    pub fn show_news(&mut self, offering: &[Room]) {
-        let is_news = |chat: &Self, room: &Room| chat.news_in(room) > 0 || offering.contains(room);
+    /// Goes to the first room with something unread or with one of these offers, unless there is something in the one
+    /// under the cursor. An offer is news once.
+    pub fn show_news(&mut self, offers: Vec<(String, Room)>) {
+        let seen = std::mem::replace(&mut self.offers_seen, offers.iter().map(|(id, _)| id.clone()).collect());
+        let new: Vec<Room> = offers.into_iter().filter(|(id, _)| !seen.contains(id)).map(|(_, room)| room).collect();
+        let is_news = |chat: &Self, room: &Room| chat.news_in(room) > 0 || new.contains(room);
         let unread = |chat: &Self, room: Option<&Room>| room.is_some_and(|room| is_news(chat, room));
         if !unread(self, self.selected())
             && let Some(at) = (0..self.order.len()).find(|at| unread(self, self.get(*at)))
@@ -423,6 +428,22 @@ mod tests {
             item: None,
             unreadable: false,
         }
+    }
+
+    #[test]
+    fn an_offer_leads_to_its_room_once() {
+        let mut chat = Chat::default();
+        chat.enter("carol");
+        chat.apply_offered(vec!["bob".to_owned()]);
+        let (bob, carol) = (Room::of("bob"), Room::of("carol"));
+        let first = ("1".to_owned(), bob.clone());
+        chat.show_news(vec![first.clone()]);
+        assert_eq!(chat.selected(), Some(&bob));
+        chat.go_to(carol.clone());
+        chat.show_news(vec![first.clone()]);
+        assert_eq!(chat.selected(), Some(&carol), "it waits, and is known");
+        chat.show_news(vec![first, ("2".to_owned(), bob.clone())]);
+        assert_eq!(chat.selected(), Some(&bob));
     }
 
     #[test]

@@ -65,8 +65,8 @@ impl State {
         self.stop_writing();
         if tab == Tab::Chat && self.tab != tab {
             let waits = |item: &&ItemRow| item.kind == ItemKind::Offer && inbox::waits(item);
-            let offering: Vec<Room> = self.inbox.all.iter().filter(waits).map(|item| Room::of(&item.from)).collect();
-            self.chat.show_news(&offering);
+            let offers = self.inbox.all.iter().filter(waits).map(|item| (item.id.clone(), Room::of(&item.from)));
+            self.chat.show_news(offers.collect());
         }
         self.tab = tab;
         self.layers.retain(|layer| !matches!(layer, Layer::Page(_)));
