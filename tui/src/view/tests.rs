@@ -417,6 +417,8 @@ fn a_search_waits_for_a_pause_and_drops_the_question_before_it() {
     play.tick(600);
     assert!(play.wanted.contains(&Effect::Drop { call: first }));
     assert_eq!(play.state.files.search.hits.len(), 0);
+    play.keys("<esc>");
+    assert!(play.screen().contains("Type to search names"), "{}", play.screen());
 }
 
 #[test]
@@ -767,6 +769,10 @@ fn what_is_shared_gets_other_viewers_a_remark_and_another_name() {
     let mut play = Play::busy(80, 24);
     play.keys("]e");
     insta::assert_snapshot!(play.screen());
+    let before = play.calls.len();
+    play.keys("<enter>");
+    assert_eq!(play.calls.len(), before, "whoever only looks changes nothing");
+    play.keys("e");
     let edited = |play: &Play| match play.last_call().1 {
         Command::Edit(edit) => edit.clone(),
         other => panic!("{other:?}"),

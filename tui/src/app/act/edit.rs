@@ -53,6 +53,8 @@ impl State {
             Choice::new(key, label, Act::Prompt(Box::new(prompt)))
         };
         let mut choices = vec![
+            // Under the cursor: who only looks changes nothing.
+            Choice::new('k', "keep it as it is", Act::Close),
             choice('p', "public: every member sees and fetches it", Audience::Public, "every member sees it now"),
             choice(
                 'a',
