@@ -423,15 +423,16 @@ impl Work {
 
     async fn stored(&mut self, copy: &PendingCopy) -> Result<(), StoreError> {
         let CopyEnd { files, seq } = self.copies.store.copy_stored(copy).await?;
-        // Others' claims may count with this one.
+        // Others' claims may count with this one. Whoever hears of it finds nothing left over.
         self.copies.tidy_later([copy.blob]);
+        let tidied = self.tidy().await;
         self.late.remove(&(copy.blob, copy.account));
         tracing::debug!(files = files.len(), "a copy is stored");
         for (file, owner) in files {
             self.events.send(Target::Account(owner), Event::CopyStored { file });
         }
         self.moved(seq);
-        Ok(())
+        tidied
     }
 
     async fn failed(&mut self, copy: &PendingCopy, error: &CopyError) -> Result<(), StoreError> {
@@ -445,11 +446,12 @@ impl Work {
         self.late.remove(&claim);
         let CopyEnd { files, seq } = self.copies.store.copy_failed(copy).await?;
         self.copies.tidy_later([copy.blob]);
+        let tidied = self.tidy().await;
         for (file, owner) in files {
             self.events.send(Target::Account(owner), Event::CopyFailed { file, refusal: refusal.clone() });
         }
         self.moved(seq);
-        Ok(())
+        tidied
     }
 
     fn moved(&self, seq: Option<u64>) {
