@@ -86,7 +86,8 @@ fn a_declined_request_tells_why_and_always_is_always() {
     bob.run(&["get", &ids[1]]).ok();
     let rules = alice.run(&["inbox", "rule", "ls"]).ok().records();
     assert_eq!((text(only(&rules), "member"), text(only(&rules), "rule")), ("bob".into(), "approve".into()));
-    alice.run(&["inbox", "rule", "rm", "bob"]).ok();
+    assert_eq!(number(&alice.run(&["inbox", "rule", "rm", "bob"]).ok().one("removed"), "count"), 1);
+    alice.run(&["inbox", "rule", "rm", "bob"]).fails(4);
     let target = bob.desk().join("third.bin");
     bob.run(&["get", &ids[1], "-o", target.to_str().unwrap(), "--from", "peer"]).fails(8);
 }

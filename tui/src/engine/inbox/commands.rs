@@ -100,12 +100,7 @@ pub(in crate::engine) async fn carry_out(core: &Arc<Core>, command: InboxCommand
             for rule in core.state.offer_rules().await.map_err(failure::unexpected)? {
                 out.send(Update::Rule(rule)).await?;
             }
-            let Answer::Inbox(InboxAnswer::Approved { members }) =
-                core.session.ask(&Request::Inbox(InboxRequest::Approvals)).await?
-            else {
-                return Err(failure::bad_answer());
-            };
-            for member in members {
+            for member in approvals(core).await? {
                 out.send(Update::Rule(RuleRow { member, what: RuleKind::Approve })).await?;
             }
             Ok(())
@@ -125,9 +120,29 @@ pub(in crate::engine) async fn carry_out(core: &Arc<Core>, command: InboxCommand
         InboxCommand::RemoveRule { member } => {
             let member = known_member(core, &member).await?;
             let removed = core.state.set_offer_rule(&member, None).await.map_err(failure::unexpected)?;
-            approve(core, &member, false).await?;
-            out.send(Update::Count(removed.max(1))).await
+            let approved = approvals(core).await?.contains(&member);
+            if approved {
+                approve(core, &member, false).await?;
+            }
+            if removed == 0 && !approved {
+                let message = format!("there is no rule for {}", show_line(&member, 40));
+                return Err(Failure::new(
+                    FailureKind::NotFound,
+                    "no_rule",
+                    message,
+                    "`swapmeet inbox rule ls` lists them",
+                ));
+            }
+            out.send(Update::Count(removed + u64::from(approved))).await
         }
+    }
+}
+
+/// Whose requests are approved always.
+async fn approvals(core: &Core) -> Result<Vec<String>, Failure> {
+    match core.session.ask(&Request::Inbox(InboxRequest::Approvals)).await? {
+        Answer::Inbox(InboxAnswer::Approved { members }) => Ok(members),
+        _ => Err(failure::bad_answer()),
     }
 }
 
