@@ -210,7 +210,9 @@ fn an_offer_is_seen_before_it_is_taken_and_taken_whole_or_in_part() {
     assert!(carol.run(&["inbox", "accept", &to_bob]).fails(4)["code"] == "no_item");
     bob.run(&["inbox", "accept", &to_bob, "--only", &paths[0]]).ok();
     assert_eq!(fs::read_dir(bob.downloads().join("photos")).unwrap().count(), 1);
-    wait_for_state(&alice, &to_bob, "fulfilled");
+    for member in [&alice, &bob] {
+        assert_eq!(text(&wait_for_state(member, &to_bob, "fulfilled"), "word"), "1 of 5 files");
+    }
     let taken = carol.run(&["inbox", "accept", &to_carol]).ok().one("transfer");
     assert_eq!(number(&taken, "size"), number(&seen, "size"));
     wait_for_state(&alice, &to_carol, "fulfilled");

@@ -3,7 +3,7 @@
 
 use shared::show::{has_hidden, show};
 
-use super::{chat::Room, format, timeline::Tone, transfers::Transfer};
+use super::{channel::Channel, chat::Room, format, timeline::Tone, transfers::Transfer};
 use crate::engine::api::{
     ChannelFileRow, ChannelFileState, ChannelLineRow, Direction, ItemKind, ItemRow, ItemState, TransferState,
 };
@@ -41,6 +41,8 @@ pub enum Stage {
     },
     /// Whoever it was offered to has it.
     Done,
+    /// Whoever it was offered to has a part of it: how much.
+    Part(String),
     /// The answer was a no; with a word, or none.
     Declined(String),
     Cancelled,
@@ -79,6 +81,8 @@ impl Card {
             }
             Stage::Done if mine => format!("done: {with} has it"),
             Stage::Done => "done: verified and here".to_owned(),
+            Stage::Part(part) if mine => format!("done: {with} took {part}"),
+            Stage::Part(part) => format!("done: {part}, verified and here"),
             Stage::Declined(word) => {
                 let who = if mine { with } else { "you" };
                 let word = if word.is_empty() { String::new() } else { format!(": \"{word}\"") };
@@ -100,6 +104,7 @@ impl Card {
             | Stage::ForMe
             | Stage::Accepted(_)
             | Stage::Done
+            | Stage::Part(_)
             | Stage::Declined(_)
             | Stage::Cancelled
             | Stage::Expired
@@ -113,7 +118,7 @@ impl Card {
     pub const fn tone(&self) -> Tone {
         match &self.stage {
             Stage::ForMe | Stage::Reading(_) | Stage::Moving { .. } => Tone::Active,
-            Stage::Done => Tone::Good,
+            Stage::Done | Stage::Part(_) => Tone::Good,
             Stage::Declined(_) | Stage::Expired | Stage::Over => Tone::Warning,
             Stage::Failed(_) => Tone::Bad,
             Stage::Waiting | Stage::Accepted(_) | Stage::Cancelled => Tone::Plain,
@@ -150,9 +155,12 @@ fn stage<'t>(item: &ItemRow, mut transfers: impl Iterator<Item = &'t Transfer>) 
         }
         (ItemState::Accepted, false) => {
             let takes = |transfer: &&Transfer| transfer.row.direction == Direction::Up && serves(transfer, item);
-            transfers.find(takes).map_or_else(|| Stage::Accepted(show(&item.reason)), |transfer| sent(transfer, item))
+            transfers
+                .find(takes)
+                .map_or_else(|| Stage::Accepted(show(&item.reason)), |transfer| sent(transfer, item.size))
         }
-        (ItemState::Fulfilled, _) => Stage::Done,
+        (ItemState::Fulfilled, _) if item.reason.is_empty() => Stage::Done,
+        (ItemState::Fulfilled, _) => Stage::Part(show(&item.reason)),
         (ItemState::Declined, _) => Stage::Declined(show(&item.word)),
         (ItemState::Cancelled, _) => Stage::Cancelled,
         (ItemState::Expired, _) => Stage::Expired,
@@ -182,19 +190,31 @@ fn serves(transfer: &Transfer, item: &ItemRow) -> bool {
     item.to.as_ref() == Some(&row.owner) && inside
 }
 
-/// What was sent of an offer: no more than all of it, also where some was sent twice.
-fn sent(transfer: &Transfer, item: &ItemRow) -> Stage {
-    let percent = (u128::from(transfer.row.done) * 100).checked_div(u128::from(item.size)).unwrap_or(0);
+/// What was sent of so many bytes: no more than all of them, also where some were sent twice.
+fn sent(transfer: &Transfer, size: u64) -> Stage {
+    let percent = (u128::from(transfer.row.done) * 100).checked_div(u128::from(size)).unwrap_or(0);
     Stage::Moving { percent: u8::try_from(percent.min(99)).unwrap_or(99), speed: transfer.row.speed }
 }
 
-/// The card of a file that is offered in a private channel; `live`: the channel is not over.
+/// The card of a file that is offered in a private channel; `transfers` are those that this device knows.
 #[must_use]
-pub fn of_line(line: &ChannelLineRow, file: &ChannelFileRow, live: bool) -> Card {
+pub fn of_line<'t>(
+    line: &ChannelLineRow,
+    file: &ChannelFileRow,
+    channel: &Channel,
+    mut transfers: impl Iterator<Item = &'t Transfer>,
+) -> Card {
     let percent = (u128::from(file.done) * 100).checked_div(u128::from(file.size)).unwrap_or(0);
     let stage = match file.state {
-        ChannelFileState::Offered if !live => Stage::Over,
-        ChannelFileState::Offered if line.mine => Stage::Waiting,
+        ChannelFileState::Offered if !channel.is_live() => Stage::Over,
+        ChannelFileState::Offered if line.mine => {
+            let takes = |transfer: &&Transfer| {
+                let row = &transfer.row;
+                let is_this = row.path.as_os_str() == file.name.as_str();
+                row.direction == Direction::Up && row.owner == channel.row.with && is_this
+            };
+            transfers.find(takes).map_or(Stage::Waiting, |transfer| sent(transfer, file.size))
+        }
         ChannelFileState::Offered => Stage::ForMe,
         ChannelFileState::Fetching => {
             Stage::Moving { percent: u8::try_from(percent.min(100)).unwrap_or(100), speed: 0 }
@@ -266,6 +286,10 @@ mod tests {
         assert_eq!(stage_of(&offer(true, ItemState::Waiting), &none), Stage::ForMe);
         assert_eq!(stage_of(&offer(false, ItemState::Waiting), &none), Stage::Waiting);
         assert_eq!(stage_of(&offer(false, ItemState::Fulfilled), &none), Stage::Done);
+        let part = ItemRow { reason: "3 of 5 files".to_owned(), ..offer(false, ItemState::Fulfilled) };
+        let card = of_item(&part, none.all.values());
+        assert_eq!(card.words(true, "bob"), "done: bob took 3 of 5 files");
+        assert_eq!(card.words(false, "bob"), "done: 3 of 5 files, verified and here");
         let declined = ItemRow { word: "no room".to_owned(), ..offer(false, ItemState::Declined) };
         let card = of_item(&declined, none.all.values());
         assert_eq!(card.words(true, "bob"), "declined by bob: \"no room\"");

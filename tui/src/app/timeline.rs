@@ -99,7 +99,7 @@ impl State {
     pub fn entries(&self) -> Vec<Entry> {
         let Some(talk) = &self.chat.talk else { return Vec::new() };
         let mut entries = match &talk.room {
-            Room::Private(call) => self.chat.channel(*call).map(of_channel).unwrap_or_default(),
+            Room::Private(call) => self.chat.channel(*call).map(|channel| self.of_channel(channel)).unwrap_or_default(),
             Room::Kept(room) => self.kept_entries(talk, room),
         };
         let me = self.me().map(|me| me.name.clone()).unwrap_or_default();
@@ -147,6 +147,36 @@ impl State {
         })
     }
 
+    fn of_channel(&self, channel: &Channel) -> Vec<Entry> {
+        let entries = channel.heard.iter().enumerate().map(|(at, heard)| match heard {
+            Heard::Told { at_ms, text } => Entry {
+                id: format!("told {at}"),
+                at_ms: *at_ms,
+                mine: false,
+                from: String::new(),
+                what: What::Told(text.clone()),
+            },
+            Heard::Line(line) => self.of_line(line, channel),
+        });
+        entries.collect()
+    }
+
+    fn of_line(&self, line: &ChannelLineRow, channel: &Channel) -> Entry {
+        let what = match &line.file {
+            Some(file) => What::Card(card::of_line(line, file, channel, self.transfers.all.values())),
+            None => {
+                let (state, tone) = match line.state {
+                    LineState::Sent if !channel.is_live() => ("not known to have come", Tone::Warning),
+                    LineState::Sent => ("sent", Tone::Plain),
+                    LineState::Delivered => ("delivered", Tone::Good),
+                    LineState::Received => ("", Tone::Plain),
+                };
+                What::Text { text: show_text(&line.text), state: state.to_owned(), tone, unreadable: false }
+            }
+        };
+        Entry { id: line_id(line), at_ms: line.at_ms, mine: line.mine, from: line.from.clone(), what }
+    }
+
     /// The cards of the conversation that is shown, oldest first, without those that are no more than being read.
     #[must_use]
     pub fn cards(&self) -> Vec<(String, Card)> {
@@ -155,7 +185,7 @@ impl State {
             Room::Kept(room) => self.offers(talk, room).rev().collect(),
             Room::Private(call) => {
                 let Some(channel) = self.chat.channel(*call) else { return Vec::new() };
-                channel.lines().filter(|line| line.file.is_some()).map(|line| of_line(line, channel)).collect()
+                channel.lines().filter(|line| line.file.is_some()).map(|line| self.of_line(line, channel)).collect()
             }
         };
         let cards = entries.into_iter().filter_map(|entry| match entry.what {
@@ -220,36 +250,6 @@ fn state_words(message: &MessageRow, offline: bool) -> String {
         (MessageState::Delivered, true) => "delivered".to_owned(),
         (MessageState::Failed, true) => format!("failed: {reason} (r sends it again)"),
     }
-}
-
-fn of_channel(channel: &Channel) -> Vec<Entry> {
-    let entries = channel.heard.iter().enumerate().map(|(at, heard)| match heard {
-        Heard::Told { at_ms, text } => Entry {
-            id: format!("told {at}"),
-            at_ms: *at_ms,
-            mine: false,
-            from: String::new(),
-            what: What::Told(text.clone()),
-        },
-        Heard::Line(line) => of_line(line, channel),
-    });
-    entries.collect()
-}
-
-fn of_line(line: &ChannelLineRow, channel: &Channel) -> Entry {
-    let what = match &line.file {
-        Some(file) => What::Card(card::of_line(line, file, channel.is_live())),
-        None => {
-            let (state, tone) = match line.state {
-                LineState::Sent if !channel.is_live() => ("not known to have come", Tone::Warning),
-                LineState::Sent => ("sent", Tone::Plain),
-                LineState::Delivered => ("delivered", Tone::Good),
-                LineState::Received => ("", Tone::Plain),
-            };
-            What::Text { text: show_text(&line.text), state: state.to_owned(), tone, unreadable: false }
-        }
-    };
-    Entry { id: line_id(line), at_ms: line.at_ms, mine: line.mine, from: line.from.clone(), what }
 }
 
 fn lay_out(entry: Entry, with: &str, width: usize, lines: &mut Vec<Line>) {

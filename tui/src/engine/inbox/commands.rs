@@ -240,7 +240,7 @@ async fn act(core: &Core, items: &[String], act: Act, word: &str, out: &Out) -> 
 
 /// Says yes to one item.
 pub(super) async fn accept_one(core: &Arc<Core>, item: ItemEntry, accept: &Accept) -> Result<Vec<ItemEntry>, Failure> {
-    let mut with = None;
+    let (mut with, mut word) = (None, String::new());
     match &item.what {
         What::Offer { .. } => {
             let only = checked(core, &item, &accept.only).await?;
@@ -250,6 +250,8 @@ pub(super) async fn accept_one(core: &Arc<Core>, item: ItemEntry, accept: &Accep
                 let errand = Errand { target: accept.target.clone(), only, transfer: None };
                 core.inbox.take_on(core, item.id, errand).await?;
             }
+            let only = core.inbox.errand(item.id).map(|errand| errand.only).unwrap_or_default();
+            word = taken(core, &item, &only).await?;
         }
         What::Request { wanted: Wanted::Word | Wanted::Board, .. } => {
             let text = accept.with.as_deref().ok_or_else(|| {
@@ -265,9 +267,17 @@ pub(super) async fn accept_one(core: &Arc<Core>, item: ItemEntry, accept: &Accep
             return Err(Failure::new(FailureKind::Usage, "a_channel", message, hint));
         }
     }
-    let request =
-        InboxRequest::Act { item: item.id, act: Act::Accept, always: accept.always, with, word: String::new() };
-    ask(core, request).await
+    ask(core, InboxRequest::Act { item: item.id, act: Act::Accept, always: accept.always, with, word }).await
+}
+
+/// How much of an offer is taken, for both to read; empty: all of it.
+async fn taken(core: &Core, item: &ItemEntry, only: &[String]) -> Result<String, Failure> {
+    if only.is_empty() {
+        return Ok(String::new());
+    }
+    let files = parcel::files(core, item.id).await?;
+    let some = files.iter().filter(|file| only.iter().any(|wanted| parcel::covers(wanted, &file.path))).count();
+    Ok(if some == files.len() { String::new() } else { format!("{some} of {} files", files.len()) })
 }
 
 /// The chosen paths of an offer, each of which must be in it.

@@ -4,6 +4,7 @@ use shared::{
     id::{AccountId, DeviceId, ItemId},
     inbox::{Act, Kind, Matter, Party, State, Wanted},
     limits::LEAVE_COPY_AFTER,
+    show::show_line,
     wire::inbox::{ItemEntry, What},
 };
 
@@ -127,6 +128,10 @@ const fn is_unfinished(state: TransferState) -> bool {
 
 /// Why an item stands as it does, or what happens next, in a sentence.
 pub(super) fn reason(item: &ItemEntry, party: Party) -> String {
+    if (matter(item), item.state) == (Matter::Offer, State::Fulfilled) {
+        // How much of it was taken.
+        return show_line(&item.word, WORD_CHARS);
+    }
     let text = match (matter(item), item.state, party) {
         (Matter::Request(Wanted::Source), State::Waiting, Party::From) => "fetched as soon as a source is there",
         (Matter::Request(Wanted::Source), State::Waiting, Party::To) => "fetched as soon as both are there",
@@ -141,6 +146,9 @@ pub(super) fn reason(item: &ItemEntry, party: Party) -> String {
     };
     text.to_owned()
 }
+
+/// Characters of another member's word that stand for a reason.
+const WORD_CHARS: usize = 200;
 
 #[cfg(test)]
 mod tests {

@@ -104,7 +104,12 @@ async fn carry_out(core: &Arc<Core>, item: &ItemEntry, todo: Todo) -> Result<(),
     match todo {
         Todo::Fetch(_) => fetch(core, item).await.map(drop),
         Todo::Act(id, act) => {
-            let word = if act == Act::Decline { commands::NOT_WANTED } else { "" }.to_owned();
+            let word = match act {
+                Act::Decline => commands::NOT_WANTED.to_owned(),
+                // What was said with the yes holds.
+                Act::Fulfil if parcel::is_offer(item) => item.word.clone(),
+                Act::Fulfil | Act::Accept | Act::Cancel => String::new(),
+            };
             ask(core, InboxRequest::Act { item: id, act, always: false, with: None, word }).await.map(drop)
         }
         Todo::Accept(id) => {

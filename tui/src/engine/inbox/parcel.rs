@@ -248,7 +248,7 @@ pub(super) async fn fetch(
 }
 
 /// Whether a path was chosen: itself, or a folder above it.
-fn covers(wanted: &str, path: &str) -> bool {
+pub(super) fn covers(wanted: &str, path: &str) -> bool {
     path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

@@ -7,7 +7,8 @@ use crate::{
     app::{chat::Room, dropped::Dropped, layer::Layer},
     engine::api::{
         Accept, Act, ChannelCommand, ChannelFileRow, ChannelFileState, ChannelLineRow, ChannelRow, ChannelState,
-        ChatCommand, Hashing, InboxCommand, ItemKind, ItemRow, ItemState, LineState, Offer, PathKind, TransferRow,
+        ChatCommand, Direction, Hashing, InboxCommand, ItemKind, ItemRow, ItemState, LineState, Offer, PathKind,
+        TransferPage, TransferRow,
     },
 };
 
@@ -468,4 +469,25 @@ fn what_is_said_in_private_elsewhere_is_counted_and_announced_without_its_text()
     assert!(play.screen().contains("[5 Chat(2)]"), "{}", play.screen());
     play.keys("1q");
     assert!(play.screen().contains("1 private channel ends"), "{}", play.screen());
+}
+
+#[test]
+fn what_the_other_one_takes_in_a_channel_moves_on_the_card_of_its_owner() {
+    let mut play = Play::busy(80, 24);
+    let call = talking(&mut play);
+    said_in(&mut play, call, 5, "", LineState::Sent, Some(file(ChannelFileState::Offered, 0)));
+    assert!(play.screen().contains("waiting: carol has not answered"), "{}", play.screen());
+    let up = TransferRow {
+        id: "ff".to_owned(),
+        direction: Direction::Up,
+        owner: "carol".to_owned(),
+        path: "tapes.tar".into(),
+        done: 400_000,
+        ..sample::transfers().remove(0)
+    };
+    play.tell(Update::Transfers(TransferPage { restart: false, changed: vec![up], removed: Vec::new() }));
+    let shown = play.screen();
+    assert!(shown.contains("40%") && !shown.contains("has not answered"), "{shown}");
+    said_in(&mut play, call, 5, "", LineState::Sent, Some(file(ChannelFileState::Fetched, 0)));
+    assert!(play.screen().contains("done: carol has it"), "{}", play.screen());
 }
