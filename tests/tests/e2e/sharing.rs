@@ -275,10 +275,28 @@ fn one_account_on_two_devices_shares_and_fetches_on_both() {
 }
 
 #[test]
+fn a_listing_knows_from_its_first_line_who_is_there() {
+    let mut pair = Pair::start();
+    pair.alice.share(&[&pair.alice.write("there.txt", "there")], &[]);
+    let available = |pair: &Pair| {
+        let listed = pair.bob.run(&["ls", "alice"]).ok().one("file");
+        let found = pair.bob.run(&["search", "there"]).ok().one("file");
+        [listed["available"].as_bool(), found["available"].as_bool()]
+    };
+    assert_eq!(available(&pair), [Some(true); 2]);
+    pair.engine.take().unwrap().stop();
+    assert_eq!(available(&pair), [Some(false); 2]);
+}
+
+#[test]
 fn a_dry_run_changes_nothing() {
     let pair = Pair::start();
     let original = pair.alice.write("maybe.txt", "maybe");
-    pair.alice.run(&["share", "--dry-run", original.to_str().unwrap()]).ok();
+    let would_be = pair.alice.run(&["share", "--dry-run", original.to_str().unwrap()]).ok().one("file");
+    assert_eq!((text(&would_be, "path"), number(&would_be, "size")), ("maybe.txt".to_owned(), 5));
+    for unknown in ["id", "hash", "visibility", "version", "link", "shared"] {
+        assert!(would_be[unknown].is_null(), "{would_be}");
+    }
     assert_eq!(pair.alice.run(&["ls"]).ok().records().len(), 0);
 }
 

@@ -22,23 +22,23 @@ use crate::engine::api::{
     Account, Detail, FileRow, FolderRow, MemberDeviceRow, MemberRow, MemberStatus, SourceKind, SourceRow, VersionRow,
 };
 
-/// A file of the index.
+/// A file of the index, or one that would be shared: of that nobody knows yet what the index will say.
 #[derive(Debug, Serialize)]
 pub(super) struct FileRecord {
-    id: String,
+    id: Option<String>,
     pub(super) name: String,
     path: String,
     pub(super) size: u64,
-    hash: String,
-    visibility: String,
+    hash: Option<String>,
+    visibility: Option<String>,
     protected: bool,
-    version: u32,
+    version: Option<u32>,
     owner: String,
     copy: &'static str,
-    link: String,
+    link: Option<String>,
     note: String,
     modified: Moment,
-    shared: Moment,
+    shared: Option<Moment>,
     mine: bool,
     have: bool,
     available: bool,
@@ -67,21 +67,22 @@ pub(super) enum EntryRecord {
 
 impl From<FileRow> for FileRecord {
     fn from(row: FileRow) -> Self {
+        let is_shared = row.version > 0;
         Self {
-            id: row.id.to_string(),
+            id: is_shared.then(|| row.id.to_string()),
             name: row.name,
             path: row.path,
             size: row.size,
-            hash: row.hash.to_string(),
-            visibility: row.visibility,
+            hash: is_shared.then(|| row.hash.to_string()),
+            visibility: is_shared.then_some(row.visibility),
             protected: row.protected,
-            version: row.version,
+            version: is_shared.then_some(row.version),
             owner: row.owner,
             copy: copy_word(row.copy),
-            link: row.link,
+            link: is_shared.then_some(row.link),
             note: row.note,
             modified: Moment(row.modified_ms),
-            shared: Moment(row.shared_ms),
+            shared: is_shared.then_some(Moment(row.shared_ms)),
             mine: row.mine,
             have: row.have,
             available: row.available,
@@ -144,17 +145,17 @@ impl Record for EntryRecord {
     fn cells(&self) -> Vec<Cell> {
         match self {
             Self::File(file) => vec![
-                Cell::Id(file.id.clone()),
+                file.id.clone().map_or(Cell::Empty, Cell::Id),
                 file.name.as_str().into(),
                 file.path.as_str().into(),
                 Cell::Bytes(file.size),
-                file.hash.as_str().into(),
-                file.visibility.as_str().into(),
+                file.hash.clone().into(),
+                file.visibility.clone().into(),
                 Cell::Flag(file.protected),
-                Cell::Count(file.version.into()),
+                file.version.map(u64::from).into(),
                 file.owner.as_str().into(),
                 file.copy.into(),
-                file.link.as_str().into(),
+                file.link.clone().into(),
             ],
             Self::Folder(folder) => vec![
                 Cell::Id(folder.id.clone()),
@@ -261,20 +262,20 @@ impl Record for DetailRecord {
         let file = &self.file;
         let sources: Vec<String> = self.sources.iter().map(SourceRecord::words).collect();
         vec![
-            Cell::Id(file.id.clone()),
+            file.id.clone().map_or(Cell::Empty, Cell::Id),
             file.name.as_str().into(),
             file.path.as_str().into(),
             Cell::Bytes(file.size),
-            file.hash.as_str().into(),
-            file.visibility.as_str().into(),
+            file.hash.clone().into(),
+            file.visibility.clone().into(),
             Cell::Flag(file.protected),
-            Cell::Count(file.version.into()),
+            file.version.map(u64::from).into(),
             file.owner.as_str().into(),
             file.copy.into(),
-            file.link.as_str().into(),
+            file.link.clone().into(),
             if file.note.is_empty() { Cell::Empty } else { file.note.as_str().into() },
             Cell::Time(file.modified),
-            Cell::Time(file.shared),
+            file.shared.into(),
             (if sources.is_empty() { "none now".to_owned() } else { sources.join(", ") }).into(),
         ]
     }

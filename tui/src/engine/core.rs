@@ -19,7 +19,7 @@ use shared::{
     },
 };
 use tokio::{
-    sync::{broadcast, mpsc},
+    sync::{broadcast, mpsc, watch},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -88,6 +88,7 @@ pub struct Core {
     pub passwords: Passwords,
     pub stop: CancellationToken,
     members: Mutex<BTreeMap<AccountId, MemberEntry>>,
+    members_known: watch::Sender<bool>,
     fetched: Mutex<HashSet<BlobHash>>,
     /// Encrypted contents of which the device has what was in them.
     opened: Mutex<HashSet<BlobHash>>,
@@ -143,6 +144,7 @@ impl Engine {
             passwords: Passwords::default(),
             stop: CancellationToken::new(),
             members: Mutex::default(),
+            members_known: watch::Sender::new(false),
             fetched: Mutex::new(fetched),
             opened: Mutex::new(opened),
             exchanged: Mutex::new(exchanged.into_iter().map(|(id, from, to)| (id, (from, to))).collect()),
@@ -363,9 +365,21 @@ impl Core {
         Ok(())
     }
 
+    /// Waits until the tracker has told who is there; without a connection nobody is known to be.
+    pub async fn know_members(&self) {
+        let Some(online) = self.session.current() else { return };
+        let mut known = self.members_known.subscribe();
+        tokio::select! {
+            // This engine holds the other end.
+            _known = known.wait_for(|known| *known) => {}
+            _ended = online.connection.closed() => {}
+        }
+    }
+
     /// These are the members, and there are no others.
     pub fn set_members(&self, all: impl Iterator<Item = MemberEntry>) {
         *locked(&self.members) = all.map(|member| (member.account, member)).collect();
+        self.members_known.send_replace(true);
         self.inbox.wake.notify_one();
         self.hub.members_changed.store(true, Ordering::Relaxed);
         self.transfers.poke();
@@ -386,6 +400,7 @@ impl Core {
 
     /// Without the tracker nobody's presence is known.
     pub fn members_went_dark(&self) {
+        self.members_known.send_replace(false);
         for member in locked(&self.members).values_mut() {
             member.presence = Presence::Offline;
             member.devices = 0;

@@ -429,6 +429,7 @@ async fn list(
         let Answer::Listing { items, next } = core.session.ask(&request).await? else {
             return Err(failure::bad_answer());
         };
+        core.know_members().await;
         for item in &items {
             let item_path = match item {
                 Item::File(file) => &file.path,
@@ -452,6 +453,7 @@ async fn search(core: &Arc<Core>, query: &str, limit: u32, out: &Out) -> Result<
         let Answer::Hits { files, more } = core.session.ask(&request).await? else {
             return Err(failure::bad_answer());
         };
+        core.know_members().await;
         for file in files.iter().take((limit - offset) as usize) {
             out.send(Update::File(core.file_row(file))).await?;
         }
