@@ -27,10 +27,10 @@ pub fn refused(refusal: &Refusal) -> Failure {
         Code::Unauthenticated => {
             (FailureKind::SignIn, "check name and password, then `swapmeet login NAME --tracker LINK`")
         }
-        Code::Forbidden => (FailureKind::Refused, "ask the owner, or whoever runs the tracker"),
+        Code::Forbidden => (FailureKind::Refused, "ask its owner (`swapmeet request`), or whoever runs the tracker"),
         Code::Protected => (FailureKind::Refused, "ask its owner for the password; `swapmeet get` asks you for it"),
-        Code::NotFound => (FailureKind::NotFound, "`swapmeet ls` shows what is there"),
-        Code::Conflict => (FailureKind::Conflict, "choose another name"),
+        Code::NotFound => (FailureKind::NotFound, "`swapmeet ls` shows what is there, `swapmeet members` who"),
+        Code::Conflict => (FailureKind::Conflict, "see how it stands now; where a name is taken, choose another one"),
         Code::RateLimited => (FailureKind::Refused, "wait a moment and try again"),
         Code::Unavailable => (FailureKind::Unreachable, "try again later"),
         Code::Unsupported => (FailureKind::Unexpected, "update the older of the two programs"),
