@@ -13,6 +13,7 @@ use crate::{
         layer::{Choice, Dialog, Layer, Menu, Palette, Sharing},
         layout::{Areas, Shape},
         list::List,
+        messages::Message,
     },
     engine::api::NoticeLevel,
 };
@@ -152,26 +153,44 @@ fn log(canvas: &mut Canvas<'_>, state: &State, list: List, areas: &Areas) {
     if log.is_empty() {
         canvas.line(inside, 0, "Nothing has been said yet.", Style::new());
     }
-    let mut list = list;
-    list.settle(log.len(), usize::from(inside.height).max(1));
-    for (row, (number, message)) in (0..inside.height).zip(log.iter().rev().enumerate().skip(list.top)) {
-        let (mark, style) = match message.level {
-            NoticeLevel::Success => (" ", Style::new()),
-            NoticeLevel::Warning => ("-", look.warning()),
-            NoticeLevel::Error => ("!", look.bad()),
+    let line = |message: &Message| {
+        let mark = match message.level {
+            NoticeLevel::Success => " ",
+            NoticeLevel::Warning => "-",
+            NoticeLevel::Error => "!",
         };
         let times = if message.times > 1 { format!(" ×{}", message.times) } else { String::new() };
-        let hint = if message.hint.is_empty() {
-            String::new()
-        } else {
-            format!("  {} {}", look.glyphs.dot, show(&message.hint))
+        let hint = match message.hint.is_empty() {
+            true => String::new(),
+            false => format!("  {} {}", look.glyphs.dot, show(&message.hint)),
         };
-        let text =
-            format!("{} {mark} {}{times}{hint}", format::clock(message.at_ms, &state.setup.zone), show(&message.text));
-        canvas.line(inside, row, &text, style);
-        if number == list.cursor {
-            let line = Rect { y: inside.y + row, height: 1, ..inside };
-            canvas.buffer.set_style(line.intersection(canvas.area()), Style::new().add_modifier(Modifier::REVERSED));
+        format!("{} {mark} {}{times}{hint}", format::clock(message.at_ms, &state.setup.zone), show(&message.text))
+    };
+    let mut list = list;
+    // The one under the cursor is shown whole.
+    let chosen = log.len().checked_sub(list.cursor + 1).and_then(|at| log.get(at));
+    let whole = chosen.map(|message| wrap(&line(message), usize::from(inside.width))).unwrap_or_default();
+    let more = whole.len().saturating_sub(1);
+    list.settle(log.len(), usize::from(inside.height).saturating_sub(more).max(1));
+    let mut row = 0;
+    for (number, message) in log.iter().rev().enumerate().skip(list.top) {
+        let style = match message.level {
+            NoticeLevel::Success => Style::new(),
+            NoticeLevel::Warning => look.warning(),
+            NoticeLevel::Error => look.bad(),
+        };
+        let lines = if number == list.cursor { whole.clone() } else { vec![line(message)] };
+        for text in lines {
+            if row >= inside.height {
+                return;
+            }
+            canvas.line(inside, row, &text, style);
+            if number == list.cursor {
+                let place = Rect { y: inside.y + row, height: 1, ..inside };
+                let chosen = Style::new().add_modifier(Modifier::REVERSED);
+                canvas.buffer.set_style(place.intersection(canvas.area()), chosen);
+            }
+            row += 1;
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::{
     },
     engine::api::{
         Command, Connection, Direction, Edit, Failure, FailureKind, Finding, FolderRow, Health, InboxCommand,
-        IndexPage, LimitChange, Limits, QueuePlace, Rank, RateRow, RateWish, Status, Steer, TrackerInfo, Traffic,
-        TransferPage, TransferState, Update, WishCommand, WishRow,
+        IndexPage, LimitChange, Limits, Notice, NoticeLevel, QueuePlace, Rank, RateRow, RateWish, Status, Steer,
+        TrackerInfo, Traffic, TransferPage, TransferState, Update, WishCommand, WishRow,
     },
 };
 
@@ -696,6 +696,19 @@ fn hostile_names_never_reach_the_screen_as_they_are() {
         let screen = play.screen();
         assert!(!screen.chars().any(|c| c == '\u{202e}' || (c.is_control() && c != '\n')), "{keys}\n{screen}");
     }
+}
+
+#[test]
+fn a_message_too_long_for_its_line_is_read_whole_in_the_log() {
+    let mut play = Play::busy(80, 24);
+    play.keys("w");
+    let text = "take 3.flac could not be written to /media/a disk with a long name/takes of the third day".to_owned();
+    let hint = "free 2.10 GiB on that disk, or choose another folder; r tries it again".to_owned();
+    play.tell(Update::Notice(Notice { level: NoticeLevel::Error, at_ms: sample::NOW, text, hint }));
+    play.keys("!");
+    assert!(play.screen().contains("r tries it again"), "{}", play.screen());
+    play.keys("j");
+    assert!(!play.screen().contains("r tries it again"), "one line, where the cursor is not");
 }
 
 #[test]
