@@ -378,6 +378,14 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_path_typed_behind_the_home_folder_counts_as_it_is() {
+        let typed = |text| path_typed(text, Some(Path::new("/home/alice")));
+        assert_eq!(typed("~/takes"), Some("/home/alice/takes".into()));
+        assert_eq!(typed("~//media/takes/"), Some("/media/takes".into()));
+        assert_eq!(typed("takes"), None);
+    }
+
+    #[test]
     fn offers_and_requests_are_typed_as_on_the_command_line() {
         let offer = Offer {
             paths: vec![PathBuf::from("/home/alice/My Photos")],

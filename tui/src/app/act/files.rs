@@ -300,10 +300,12 @@ impl State {
     }
 }
 
-/// Puts the home folder in place of a leading `~`.
+/// Puts the home folder in place of a leading `~`. A whole path behind `~/` counts as it is.
 #[must_use]
 pub fn expand_home(text: &str, home: Option<&Path>) -> String {
     match (text.strip_prefix('~'), home) {
+        // A whole path that was typed or pasted behind what stood there.
+        (Some(rest), _) if rest.starts_with("//") => rest[1..].to_owned(),
         (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
             format!("{}{rest}", home.to_string_lossy())
         }
