@@ -132,7 +132,7 @@ fn empty(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
                 (None, true, _) => vec!["Asking the tracker…".to_owned()],
                 (None, false, true) => vec![
                     "Type to search names, paths, owners and notes at the tracker.".to_owned(),
-                    "Public (the [ key) is searched here, without the network: / there.".to_owned(),
+                    "Public is searched here, without the network: Esc and ] go there.".to_owned(),
                 ],
                 (None, false, false) => vec![
                     format!("Nothing at the tracker matches {}.", show(&search.answered)),
