@@ -6,7 +6,9 @@ use shared::{limits::QUERY_BYTES_MAX, show::show};
 
 use crate::{
     app::{
-        CallId, Effect, Purpose, State, Tab, Undo, Which, format,
+        CallId, Effect, Purpose, State, Tab, Undo, Which,
+        act::to_fewer,
+        format,
         gate::{About, Gate, Kind, Probe},
         index::{Arranged, SortBy},
         layer::{Act, Choice, Dialog, Layer},
@@ -447,14 +449,14 @@ impl State {
         ];
         let protected = share.clone();
         let yes = Act::Call { command: Command::Share(share), purpose: Purpose::Share { files: 0 } };
-        let protect = Act::Protect(Box::new(protected));
         let then = Then::OfferTo { items: Vec::new(), paths, name: name.clone() };
         let to_whom = vec![format!("{name} is offered to those named here, and to nobody else.")];
         let prompt = Prompt::new(format!("Offer {name}"), to_whom, "to ", QUERY_BYTES_MAX, then);
         let choices = vec![
             Choice::new('n', "not now", Act::Close),
             Choice::new('y', "share", yes),
-            Choice::new('p', "share with a password", protect),
+            Choice::new('f', "to fewer…", Act::Choose(Box::new(to_fewer(&protected, &name)))),
+            Choice::new('p', "with a password", Act::Protect(Box::new(protected))),
             Choice::new('o', "offer to…", Act::Prompt(Box::new(prompt))),
         ];
         self.layers.pop();

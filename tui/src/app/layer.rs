@@ -80,6 +80,8 @@ pub enum Act {
     Ask(Box<Dialog>),
     /// Goes into the message that is being written.
     Paste(String),
+    /// Lets choose again.
+    Choose(Box<Menu>),
     /// Asks for a line first.
     Prompt(Box<Prompt>),
     /// Asks for a password to share something with.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use shared::limits::PATH_BYTES_MAX;
 
 use super::{chat::Room, field::Field, list::List};
-use crate::engine::api::ItemRow;
+use crate::engine::api::{ItemRow, Share};
 
 /// A line that is asked for, and what becomes of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +45,8 @@ pub enum Then {
     OfferPath { room: Room },
     /// Offers something shared, or something of the disk, to the members named.
     OfferTo { items: Vec<String>, paths: Vec<PathBuf>, name: String },
+    /// Shares it with the members named, and with nobody else.
+    ShareTo { share: Box<Share>, name: String },
     /// Changes this about what is shared; `name`: what it is, for people.
     Edit { items: Vec<String>, name: String, what: Edited },
 }
@@ -69,7 +71,7 @@ impl Prompt {
                 Completes::Nothing
             }
             Then::Answer { .. } | Then::OfferPath { .. } => Completes::Paths,
-            Then::OfferTo { .. } | Then::Edit { what: Edited::People, .. } => Completes::Members,
+            Then::OfferTo { .. } | Then::ShareTo { .. } | Then::Edit { what: Edited::People, .. } => Completes::Members,
         };
         let field = Field::new(bytes_max);
         Self { title, lines, label, field, completes, suggestions: Vec::new(), trouble: None, then }
@@ -84,6 +86,7 @@ impl Prompt {
             Then::Request { .. } => "Enter asks for it; the note may be left out",
             Then::OfferPath { .. } => "Enter offers it; Tab completes",
             Then::OfferTo { .. } => "Enter offers it; several names go with commas, Tab completes",
+            Then::ShareTo { .. } => "Enter shares it with these alone; several names go with commas, Tab completes",
             Then::Edit { what: Edited::People, .. } => {
                 "Enter lets these see it, and nobody else; several names go with commas, Tab completes"
             }

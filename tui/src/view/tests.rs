@@ -584,6 +584,25 @@ fn what_is_about_to_be_shared_can_be_offered_to_a_few_instead() {
 }
 
 #[test]
+fn what_is_about_to_be_shared_can_be_shared_with_fewer() {
+    let shared = |keys: &str| {
+        let mut play = about_to_share();
+        play.keys(keys);
+        let shares = play.calls.iter().filter_map(|(_, call)| match call {
+            Command::Share(share) if !share.dry_run => Some(share.audience.clone()),
+            _ => None,
+        });
+        shares.collect::<Vec<_>>()
+    };
+    assert_eq!(shared("f<enter>"), []);
+    assert_eq!(shared("fa"), [Some(Audience::Ask)]);
+    assert_eq!(shared("fh"), [Some(Audience::Hidden)]);
+    assert_eq!(shared("fl<enter>"), []);
+    let people = Audience::People(vec!["bob".to_owned(), "carol".to_owned()]);
+    assert_eq!(shared("flbob, ca<tab><enter>"), [Some(people)]);
+}
+
+#[test]
 fn a_pasted_path_offers_to_share_it() {
     let mut play = Play::busy(80, 24);
     play.event(Event::Paste("'/home/alice/My\\ Music'\n".to_owned()));

@@ -14,8 +14,26 @@ use crate::{
         list::List,
         prompt::{Edited, Prompt, Then},
     },
-    engine::api::{Command, Edit},
+    engine::api::{Command, Edit, Share},
 };
+
+/// Lets choose who sees what is about to be shared, other than everybody.
+pub(in crate::app) fn to_fewer(share: &Share, name: &str) -> Menu {
+    let choice = |key, label: &str, audience| {
+        let command = Command::Share(Share { audience: Some(audience), ..share.clone() });
+        Choice::new(key, label, Act::Call { command, purpose: Purpose::Share { files: 0 } })
+    };
+    let then = Then::ShareTo { share: Box::new(share.clone()), name: name.to_owned() };
+    let prompt = Prompt::new(format!("Who sees {name}?"), Vec::new(), "to ", QUERY_BYTES_MAX, then);
+    let choices = vec![
+        // Under the cursor: Enter shares nothing.
+        Choice::new('n', "not now", Act::Close),
+        choice('a', "ask: every member sees it, you approve who fetches it", Audience::Ask),
+        Choice::new('l', "people: the members that you name…", Act::Prompt(Box::new(prompt))),
+        choice('h', "hidden: only whoever has its link", Audience::Hidden),
+    ];
+    Menu { title: format!("Share {name}: who sees it?"), choices, list: List::default() }
+}
 
 impl State {
     /// Asks who shall see what is chosen among one's own.

@@ -28,6 +28,7 @@ use crate::{
     engine::api::Rank,
 };
 
+pub(in crate::app) use self::edit::to_fewer;
 pub use self::{chat::text_width, files::expand_home, limits::sentence as limit_sentence};
 
 impl State {
@@ -265,6 +266,7 @@ impl State {
             }
             Act::Ask(dialog) => self.layers.push(Layer::Dialog(*dialog)),
             Act::Paste(text) => self.type_text(&text, effects),
+            Act::Choose(menu) => self.layers.push(Layer::Menu(*menu)),
             Act::Prompt(prompt) => self.layers.push(Layer::Prompt(prompt)),
             Act::Join { item, with } => self.join_channel(&item, &with, effects),
             Act::Leave(call) => self.leave_channel(call, effects),

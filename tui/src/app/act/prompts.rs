@@ -13,7 +13,7 @@ use crate::{
         prompt::{Completes, Edited, Prompt, Then},
         words::{self, path_typed},
     },
-    engine::api::{Accept, Command, Edit, InboxCommand, Offer, RoomName},
+    engine::api::{Accept, Command, Edit, InboxCommand, Offer, RoomName, Share},
 };
 
 impl State {
@@ -106,6 +106,14 @@ impl State {
                     }
                 }
             }
+            Then::ShareTo { share, name } => {
+                let people = names_in(&text);
+                let says = format!("{name}: {} see it, and nobody else", show(&people.join(", ")));
+                match people.is_empty() {
+                    true => Err("name at least one member"),
+                    false => Ok((Command::Share(Share { audience: Some(Audience::People(people)), ..*share }), says)),
+                }
+            }
             Then::Edit { items, name, what } => edited(items, &name, what, text),
             Then::Answer { .. } => Err("name the file that answers it"),
         };
@@ -115,7 +123,11 @@ impl State {
                 if matches!(command, Command::Inbox(InboxCommand::Offer(_))) {
                     self.messages.success(self.now, "reading what is offered…");
                 }
-                self.call(command, Purpose::People { says }, effects);
+                let purpose = match &command {
+                    Command::Share(_) => Purpose::Share { files: 0 },
+                    _ => Purpose::People { says },
+                };
+                self.call(command, purpose, effects);
             }
             Err(why) => prompt.trouble = Some(why.to_owned()),
         }
